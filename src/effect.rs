@@ -1,0 +1,97 @@
+//! What the state wants done in the world, and what came of it.
+//!
+//! Imports: model. May not: say how; know a driver.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{EffectId, InstanceId, Span, Survey, Version};
+
+/// One act that the state wants. It is started when wanted and not in flight, and cancelled when in flight and no longer wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Effect {
+    /// Stable across crashes.
+    pub id: EffectId,
+    /// On which instance; `None` for the fleet as a whole.
+    pub instance: Option<InstanceId>,
+    /// What.
+    pub kind: EffectKind,
+}
+
+/// The acts. Those marked *retried* are tried again by the performer until they succeed or are no longer wanted;
+/// their deadlines are in the state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EffectKind {
+    /// Read version, rotation and health of one instance. Retried.
+    Survey,
+    /// Read all instances once, at the end. What cannot be read is reported as such.
+    SurveyFleet,
+    /// Take it out at every balancer and read that back. Retried.
+    TakeOut,
+    /// Wait until it has no connections left.
+    AwaitIdle,
+    /// Bring it to this version. Not retried; idempotent on the effect's id.
+    Update {
+        /// The version to run.
+        version: Version,
+        /// The version that it leaves, if known.
+        previous: Option<Version>,
+    },
+    /// Put it in rotation at every balancer and wait until all say that it serves. Retried.
+    Admit,
+    /// Probe it for as long as this is wanted.
+    Watch {
+        /// Time between the starts of two probes.
+        every: Span,
+        /// The version that it must report to pass.
+        expect: Option<Version>,
+        /// Hand every sample to the core; otherwise only changes between passing and failing.
+        attentive: bool,
+    },
+}
+
+impl EffectKind {
+    /// The word in the effect's id.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Survey => "survey",
+            Self::SurveyFleet => "survey-fleet",
+            Self::TakeOut => "take-out",
+            Self::AwaitIdle => "await-idle",
+            Self::Update { .. } => "update",
+            Self::Admit => "admit",
+            Self::Watch { .. } => "watch",
+        }
+    }
+}
+
+/// What came of an act. Acts that are retried report only success; their troubles go to `Observed`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum Outcome {
+    /// Of `Survey`.
+    Surveyed {
+        /// What was read.
+        survey: Survey,
+    },
+    /// Of `SurveyFleet`.
+    FleetSurveyed {
+        /// What was read of each instance, or why it could not be read.
+        surveys: Vec<(InstanceId, Result<Survey, String>)>,
+    },
+    /// Of `TakeOut`: confirmed by every balancer.
+    TakenOut {
+        /// Connections left, where the balancer tells.
+        sessions: Option<u32>,
+    },
+    /// Of `AwaitIdle`: no connection is left.
+    Idle,
+    /// Of `Update`: the driver did its part.
+    Updated,
+    /// Of `Update`: the driver could not.
+    UpdateFailed {
+        /// Why, in words.
+        reason: String,
+    },
+    /// Of `Admit`: serving, says every balancer.
+    Admitted,
+}

@@ -1,0 +1,391 @@
+//! The one stream of facts: journal, screen, socket and headless output all read it.
+//!
+//! Imports: model. May not: name a driver; ask for anything (facts are in the past tense).
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{DeploymentId, Evidence, InstanceId, InstanceState, Plan, Seq, Span, Timestamp, Version, VipStats};
+
+/// Number of the stored form. A reader shows a newer one but does not resume it.
+pub const FORMAT: u32 = 1;
+
+/// One fact of one deployment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Event {
+    /// Its place: 1, 2, 3, … without a gap.
+    pub seq: Seq,
+    /// When it was decided.
+    pub at: Timestamp,
+    /// Whose it is.
+    pub deployment: DeploymentId,
+    /// What happened.
+    #[serde(flatten)]
+    pub kind: EventKind,
+}
+
+/// Who did something.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "who", rename_all = "snake_case")]
+pub enum Actor {
+    /// The engine by its rules.
+    Engine,
+    /// A person or a program at the control socket.
+    Operator {
+        /// Login name, or the number if it has none.
+        login: String,
+        /// User id as the kernel told it.
+        uid: u32,
+    },
+    /// A signal to the engine's process.
+    Signal {
+        /// `SIGTERM`, `SIGINT`.
+        name: String,
+    },
+}
+
+impl Actor {
+    /// The name to show.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Engine => "the engine",
+            Self::Operator { login, .. } => login,
+            Self::Signal { name } => name,
+        }
+    }
+}
+
+/// How a deployment ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ending {
+    /// All went as planned; exceptions are listed.
+    Completed,
+    /// Every touched instance is back on its own earlier version, but for the listed exceptions.
+    RolledBack,
+    /// It could not be brought to a good end; exceptions are listed.
+    Failed,
+    /// An operator ended it.
+    Cancelled,
+}
+
+/// At which step an instance failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Step {
+    /// Taking it out, or waiting for its connections.
+    Drain,
+    /// The driver's update.
+    Update,
+    /// The health gate.
+    Health,
+    /// Putting it back in rotation.
+    Admit,
+    /// After its verdict, under watch.
+    Watch,
+    /// The check at the end.
+    EndCheck,
+}
+
+/// Where an instance that is put back without an update ends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "then", rename_all = "snake_case")]
+pub enum AfterReturn {
+    /// As if it had never been taken.
+    Untouched,
+    /// Listed as failed, but serving on its own version.
+    Failed,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum EventKind {
+    /// The plan is fixed; nothing is touched yet. Always the first event.
+    DeploymentPlanned {
+        /// Number of the stored form.
+        format: u32,
+        /// The whole plan.
+        plan: Box<Plan>,
+    },
+    /// The deployment began.
+    DeploymentStarted {
+        /// By whom.
+        by: Actor,
+    },
+    /// An engine took over the journal after another had ended; open deadlines run anew.
+    EngineRecovered,
+    /// No new instance is taken from here on.
+    DeploymentPaused {
+        /// By whom.
+        by: Actor,
+        /// Why, in words.
+        reason: String,
+    },
+    /// Instances may be taken again.
+    DeploymentResumed {
+        /// By whom.
+        by: Actor,
+    },
+    /// The deployment is to end: nothing new is taken, what is under way comes to rest.
+    CancelRequested {
+        /// By whom.
+        by: Actor,
+        /// Why, in words.
+        reason: String,
+    },
+    /// The failures crossed the threshold (recorded once; acted on unless paused).
+    ThresholdCrossed {
+        /// Failed so far.
+        failed: u32,
+        /// Finished so far.
+        finished: u32,
+        /// In words.
+        reason: String,
+    },
+    /// Everything touched goes back.
+    RollbackStarted {
+        /// By whom.
+        by: Actor,
+        /// Why, in words.
+        reason: String,
+        /// From when `rollback_ms` counts: the first failed check of the deciding instance, or the command.
+        since: Timestamp,
+        /// Update end to deciding verdict, if a verdict decided.
+        detect: Option<Span>,
+    },
+    /// The next batch began.
+    BatchStarted {
+        /// From 1.
+        batch: u32,
+        /// Who is in it.
+        members: Vec<InstanceId>,
+    },
+    /// Every instance of the batch has its verdict; the bake began.
+    BatchVerified {
+        /// From 1.
+        batch: u32,
+        /// The end of the bake.
+        bake_until: Timestamp,
+    },
+    /// The batch is done.
+    BatchCompleted {
+        /// From 1.
+        batch: u32,
+    },
+    /// The last look before it is touched began.
+    InstanceCheckStarted {
+        /// Which.
+        instance: InstanceId,
+        /// Until when it must succeed.
+        until: Timestamp,
+    },
+    /// It is left alone.
+    InstanceSkipped {
+        /// Which.
+        instance: InstanceId,
+        /// Why, in words.
+        reason: String,
+    },
+    /// Its drain was ordered: from here on it is out of service by our doing.
+    DrainStarted {
+        /// Which.
+        instance: InstanceId,
+        /// Stable number of the attempt.
+        attempt: u32,
+        /// Until when the balancers must confirm.
+        until: Timestamp,
+    },
+    /// Every balancer confirmed that it gets no new traffic.
+    InstanceTakenOut {
+        /// Which.
+        instance: InstanceId,
+        /// Connections left, where the balancer tells.
+        sessions: Option<u32>,
+        /// Until when they may end.
+        until: Timestamp,
+    },
+    /// The drain was given more time.
+    DrainExtended {
+        /// Which.
+        instance: InstanceId,
+        /// Connections left.
+        sessions: u32,
+        /// Until when they may end now.
+        until: Timestamp,
+    },
+    /// Its connections are gone, or their time is.
+    DrainFinished {
+        /// Which.
+        instance: InstanceId,
+        /// Connections that were cut; 0 if all ended by themselves.
+        cut: u32,
+        /// The time ran out.
+        forced: bool,
+    },
+    /// Its update was ordered.
+    UpdateStarted {
+        /// Which.
+        instance: InstanceId,
+        /// To which version.
+        version: Version,
+        /// Stable number of the attempt.
+        attempt: u32,
+        /// Until when it must end.
+        until: Timestamp,
+    },
+    /// The driver did its part; the health gate began.
+    UpdateFinished {
+        /// Which.
+        instance: InstanceId,
+        /// Until when it may be not listening.
+        start_until: Timestamp,
+        /// Until when it must be serving.
+        until: Timestamp,
+    },
+    /// It passed the gate; putting it back in rotation was ordered.
+    HealthPassed {
+        /// Which.
+        instance: InstanceId,
+        /// On what.
+        evidence: Evidence,
+    },
+    /// Every balancer says that it serves again; it must stay healthy until then.
+    InstanceAdmitted {
+        /// Which.
+        instance: InstanceId,
+        /// The end of `min_healthy_time`.
+        settle_until: Timestamp,
+    },
+    /// Its verdict: updated, proven, serving.
+    InstanceHealthy {
+        /// Which.
+        instance: InstanceId,
+        /// On what.
+        evidence: Evidence,
+    },
+    /// Its verdict: failed.
+    InstanceFailed {
+        /// Which.
+        instance: InstanceId,
+        /// Where.
+        step: Step,
+        /// Why, in words.
+        reason: String,
+        /// On what.
+        evidence: Evidence,
+    },
+    /// It is out of rotation and goes back in without an update.
+    ReturnStarted {
+        /// Which.
+        instance: InstanceId,
+        /// Why, in words.
+        reason: String,
+        /// Stable number of the attempt.
+        attempt: u32,
+        /// Where it ends.
+        #[serde(flatten)]
+        then: AfterReturn,
+        /// Until when the balancers must confirm.
+        until: Timestamp,
+    },
+    /// It is back in rotation as it was.
+    InstanceReturned {
+        /// Which.
+        instance: InstanceId,
+    },
+    /// It is to go back to its own earlier version.
+    RestoreStarted {
+        /// Which.
+        instance: InstanceId,
+        /// To which version.
+        version: Version,
+    },
+    /// It is back on its own earlier version and serving.
+    InstanceRestored {
+        /// Which.
+        instance: InstanceId,
+        /// On what.
+        evidence: Evidence,
+    },
+    /// The check at the end began: every instance's version and rotation is read again.
+    EndCheckStarted {
+        /// Until when the reads must succeed.
+        until: Timestamp,
+    },
+    /// Its version or rotation is not what it must be. It is taken out and listed.
+    EndCheckMismatch {
+        /// Which.
+        instance: InstanceId,
+        /// The version that it runs, if it could be read.
+        version: Option<Version>,
+        /// Whether it is in rotation and so has to be taken out.
+        serving: bool,
+        /// In words.
+        reason: String,
+    },
+    /// Nothing follows.
+    DeploymentEnded {
+        /// How.
+        ending: Ending,
+        /// In words.
+        reason: String,
+        /// What the probe through the balancer counted.
+        vip: Option<VipStats>,
+    },
+}
+
+impl EventKind {
+    /// The instance that the fact is about, if it is about one.
+    pub fn instance(&self) -> Option<&InstanceId> {
+        match self {
+            Self::InstanceCheckStarted { instance, .. }
+            | Self::InstanceSkipped { instance, .. }
+            | Self::DrainStarted { instance, .. }
+            | Self::InstanceTakenOut { instance, .. }
+            | Self::DrainExtended { instance, .. }
+            | Self::DrainFinished { instance, .. }
+            | Self::UpdateStarted { instance, .. }
+            | Self::UpdateFinished { instance, .. }
+            | Self::HealthPassed { instance, .. }
+            | Self::InstanceAdmitted { instance, .. }
+            | Self::InstanceHealthy { instance, .. }
+            | Self::InstanceFailed { instance, .. }
+            | Self::ReturnStarted { instance, .. }
+            | Self::InstanceReturned { instance }
+            | Self::RestoreStarted { instance, .. }
+            | Self::InstanceRestored { instance, .. }
+            | Self::EndCheckMismatch { instance, .. } => Some(instance),
+            Self::DeploymentPlanned { .. }
+            | Self::DeploymentStarted { .. }
+            | Self::EngineRecovered
+            | Self::DeploymentPaused { .. }
+            | Self::DeploymentResumed { .. }
+            | Self::CancelRequested { .. }
+            | Self::ThresholdCrossed { .. }
+            | Self::RollbackStarted { .. }
+            | Self::BatchStarted { .. }
+            | Self::BatchVerified { .. }
+            | Self::BatchCompleted { .. }
+            | Self::EndCheckStarted { .. }
+            | Self::DeploymentEnded { .. } => None,
+        }
+    }
+
+    /// True for the last event of a deployment.
+    pub fn is_terminal(&self) -> bool {
+        matches!(self, Self::DeploymentEnded { .. })
+    }
+}
+
+/// One row of a listing: an instance that did not end as planned.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exception {
+    /// Which.
+    pub instance: InstanceId,
+    /// Its state.
+    pub state: InstanceState,
+    /// The version that it runs, if known.
+    pub version: Option<Version>,
+    /// Why it is listed, in words.
+    pub reason: String,
+}

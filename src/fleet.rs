@@ -1,0 +1,41 @@
+//! Fleet drivers: one file each; this one holds their settings and the `match`.
+//!
+//! Imports: ports, model, os, its children. May not: know another kind of adapter.
+
+mod process;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::model::Span;
+use crate::ports::FleetDriver;
+
+/// Which driver, and what it needs.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Settings {
+    /// Local processes.
+    Process(ProcessSettings),
+}
+
+/// `[fleet] driver = "process"`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProcessSettings {
+    /// `[service] name`, for templates.
+    pub service: String,
+    /// `[update] start`: argv of the instance's process, each element a template.
+    pub start: Vec<String>,
+    /// `[update] stop_timeout`: from SIGTERM to SIGKILL.
+    pub stop_timeout: Span,
+    /// `[fleet] dir`: where process records and logs are kept.
+    pub dir: PathBuf,
+}
+
+/// The driver for `settings`.
+///
+/// # Errors
+/// Fails with a sentence if the settings cannot work (a template that does not render, a directory that cannot be made).
+pub fn build(settings: &Settings) -> Result<Arc<dyn FleetDriver>, String> {
+    match settings {
+        Settings::Process(settings) => Ok(Arc::new(process::Processes::new(settings.clone())?)),
+    }
+}

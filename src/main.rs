@@ -1,0 +1,3 @@
+//! The `rollout` binary: everything is in the library.
+
+fn main() {}

@@ -1,0 +1,20 @@
+//! Nouns and units: ids, time, counts, health, traffic, and the plan that a deployment follows.
+//!
+//! Imports: nothing of this crate. May not: read a clock, do I/O, decide anything.
+
+mod count;
+mod fleet;
+mod health;
+mod ids;
+mod plan;
+mod time;
+
+pub use count::{Count, CountError};
+pub use fleet::{InstanceState, Observation, Rotation, Survey, Target};
+pub use health::{Evidence, Sample, SampleResult, VipStats};
+pub use ids::{DeploymentId, EffectId, IdError, InstanceId, Seq, Version};
+pub use plan::{
+    Before, DeploymentKind, DrainPolicy, HealthPolicy, Member, OnDrainTimeout, OnFailure, Plan, Policy, RollbackPolicy, Rolling,
+    UpdatePolicy,
+};
+pub use time::{Span, Timestamp};

@@ -1,0 +1,187 @@
+//! The plan: what a deployment was asked to do, frozen in the journal at its start.
+//!
+//! Imports: model. May not: decide; defaults live with the configuration.
+
+use serde::{Deserialize, Serialize};
+
+use super::count::Count;
+use super::fleet::{Rotation, Target};
+use super::ids::{DeploymentId, Version};
+use super::time::Span;
+
+/// What is to happen, to whom, by which rules.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The deployment's id.
+    pub deployment: DeploymentId,
+    /// Why it exists.
+    pub kind: DeploymentKind,
+    /// `service.name`.
+    pub service: String,
+    /// `service.env`.
+    pub env: String,
+    /// Where it leads.
+    pub version: Version,
+    /// Login of the person or machine that asked for it.
+    pub started_by: String,
+    /// Every instance of the fleet, in the order in which they are taken.
+    pub members: Vec<Member>,
+    /// The rules.
+    pub policy: Policy,
+}
+
+/// Why a deployment exists.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum DeploymentKind {
+    /// To bring a version out.
+    Deploy,
+    /// To undo one that has ended.
+    Rollback {
+        /// The one it undoes.
+        undoes: DeploymentId,
+    },
+}
+
+/// One instance of the plan, as found before anything was touched.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    /// Where it is.
+    pub target: Target,
+    /// The version that it ran before; `None` if nobody could tell.
+    pub previous: Option<Version>,
+    /// The version that it is to run.
+    pub wanted: Version,
+    /// What the balancers said of it.
+    pub rotation: Rotation,
+    /// Whether its probe passed.
+    pub healthy: bool,
+    /// The probe in words, for the one that did not pass.
+    pub health: String,
+    /// Already on the wanted version: neither touched nor counted in U.
+    pub at_version: bool,
+}
+
+/// All rules of a deployment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Policy {
+    /// `[strategy]`.
+    pub strategy: Rolling,
+    /// `[drain]`.
+    pub drain: DrainPolicy,
+    /// `[update]`.
+    pub update: UpdatePolicy,
+    /// `[health]`.
+    pub health: HealthPolicy,
+    /// `[rollback]`.
+    pub rollback: RollbackPolicy,
+}
+
+/// `[strategy]` with `kind = "rolling"`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rolling {
+    /// Sizes of the batches, the last repeats. Shares are of the fleet, rounded down, at least one.
+    pub batch_size: Vec<Count>,
+    /// Time under watch between batches.
+    pub batch_pause: Span,
+    /// How many may be out of service at once. Shares are rounded down, at least one.
+    pub max_unavailable: Count,
+    /// How many must go on serving. Shares are rounded up.
+    pub min_serving: Count,
+    /// How long an admitted instance must stay healthy before its verdict.
+    pub min_healthy_time: Span,
+    /// The longest time without any instance finishing.
+    pub progress_timeout: Span,
+    /// The longest wait for a person.
+    pub approval_timeout: Span,
+}
+
+/// `[drain]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DrainPolicy {
+    /// How long connections may take to end.
+    pub timeout: Span,
+    /// What happens to those that did not.
+    pub on_timeout: OnDrainTimeout,
+}
+
+/// What happens when a drain does not end in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnDrainTimeout {
+    /// Go on and cut them.
+    Force,
+    /// Wait as long again while their number falls, at most ten times, then cut them.
+    Extend,
+    /// Put the instance back and count it as failed.
+    Fail,
+}
+
+/// `[update]`, the part that the engine keeps time for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpdatePolicy {
+    /// The longest that an update may take.
+    pub timeout: Span,
+}
+
+/// `[health]`, the part that the engine decides by.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HealthPolicy {
+    /// The longest that one probe may take.
+    pub timeout: Span,
+    /// Time between probes of an instance at work.
+    pub interval: Span,
+    /// Passes in a row that prove it.
+    pub rise: u32,
+    /// Misses in a row that fail it.
+    pub retries: u32,
+    /// How long it may be not listening after its update.
+    pub start_timeout: Span,
+    /// From the end of its update to serving, at the latest.
+    pub deadline: Span,
+    /// Time between probes of all others.
+    pub watch_interval: Span,
+    /// What to do with one that fails before it is touched.
+    pub before: Before,
+    /// Whether the probe must report the wanted version.
+    pub expects_version: bool,
+}
+
+/// What to do with an instance that fails its probe before it is touched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Before {
+    /// Leave it alone, named, counted as out.
+    Skip,
+    /// Update it before all others, outside the budget.
+    First,
+    /// Refuse the deployment.
+    Abort,
+}
+
+/// `[rollback]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RollbackPolicy {
+    /// Failed ÷ finished so far in percent; strictly above it `on_failure` happens.
+    pub threshold_percent: u8,
+    /// More failures than this and `on_failure` happens.
+    pub max_failures: u32,
+    /// What happens then.
+    pub on_failure: OnFailure,
+    /// How many healthy ones may be out at once while going back.
+    pub max_unavailable: Count,
+}
+
+/// What happens when failures cross the threshold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnFailure {
+    /// Everything touched goes back.
+    Rollback,
+    /// The deployment pauses.
+    Pause,
+    /// The deployment pauses and asks what to do.
+    Ask,
+    /// Failures are listed and the deployment goes on.
+    Continue,
+}

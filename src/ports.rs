@@ -1,0 +1,15 @@
+//! What the engine needs from outside, and what front doors need from an engine: the only traits of the crate.
+//!
+//! Imports: event, command, state, model. May not: hold an implementation.
+
+mod fleet;
+mod journal;
+mod probe;
+mod session;
+mod traffic;
+
+pub use fleet::{FleetDriver, FleetError, UpdateOrder};
+pub use journal::{DeploymentRow, Journal, JournalError};
+pub use probe::Prober;
+pub use session::{Engine, Feed, LogLine, Progress, Reading, Session, SessionError, Snapshot, Update};
+pub use traffic::{TrafficDriver, TrafficError};

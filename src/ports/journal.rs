@@ -1,0 +1,83 @@
+//! The port to the journal: durable, ordered, without gaps.
+//!
+//! Imports: event, model. May not: hold an implementation.
+
+use crate::event::Event;
+use crate::model::{DeploymentId, Timestamp};
+
+/// Why the journal could not.
+#[derive(Debug, thiserror::Error)]
+pub enum JournalError {
+    /// The store refused or failed; what was to be written is not.
+    #[error("journal {path}: {reason}")]
+    Store {
+        /// The file.
+        path: String,
+        /// Why, in words.
+        reason: String,
+    },
+    /// The events do not continue what is stored.
+    #[error("journal of {deployment}: event {got} cannot follow {last}")]
+    Gap {
+        /// Whose.
+        deployment: DeploymentId,
+        /// The last stored position, 0 if none.
+        last: u64,
+        /// The position offered.
+        got: u64,
+    },
+    /// A stored record cannot be read.
+    #[error("journal of {deployment}: record {seq} cannot be read: {reason}")]
+    Damaged {
+        /// Whose.
+        deployment: DeploymentId,
+        /// Which record.
+        seq: u64,
+        /// Why, in words.
+        reason: String,
+    },
+}
+
+/// One deployment in the history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeploymentRow {
+    /// Which.
+    pub id: DeploymentId,
+    /// To which version.
+    pub version: String,
+    /// The status as of the last event, one of the contract's words.
+    pub status: String,
+    /// By whom.
+    pub started_by: String,
+    /// When it was planned.
+    pub planned_at: Timestamp,
+    /// When it ended.
+    pub ended_at: Option<Timestamp>,
+}
+
+/// Stores events. All calls block for as long as the disk takes: not to be made on a thread that must not wait.
+pub trait Journal: Send + Sync {
+    /// The next free id of the service.
+    ///
+    /// # Errors
+    /// Fails if the store does.
+    fn next_id(&self) -> Result<DeploymentId, JournalError>;
+
+    /// Stores the events of one turn, all or none, durably, together with the deployment's row in the history.
+    ///
+    /// # Errors
+    /// Fails if they do not continue the stored ones without a gap, or if the store does; then none is stored.
+    fn append(&self, events: &[Event], row: &DeploymentRow) -> Result<(), JournalError>;
+
+    /// The events of a deployment, in order.
+    ///
+    /// # Errors
+    /// Fails if the store does or a record is damaged.
+    fn read(&self, deployment: &DeploymentId) -> Result<Vec<Event>, JournalError>;
+
+    /// All deployments, newest first.
+    ///
+    /// # Errors
+    /// Fails if the store does.
+    fn list(&self) -> Result<Vec<DeploymentRow>, JournalError>;
+}

@@ -1,0 +1,304 @@
+//! The fold of all events: the only place where a fact changes what is known. Runner, recovery, consoles and replay use it.
+//!
+//! Imports: event, model. May not: decide, read a clock, see a sample.
+
+mod apply;
+mod instance;
+mod summary;
+
+use std::collections::BTreeSet;
+
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+
+use crate::event::{Actor, Ending, Event, EventKind, Exception};
+use crate::model::{InstanceId, InstanceState, Member, Plan, Seq, Span, Timestamp, VipStats};
+
+pub use apply::Illegal;
+pub use instance::{Failure, Goal, Instance, Phase};
+pub use summary::{DrainSummary, Summary};
+
+/// The state of a deployment as people see it. The words are those of the product's contract.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Planned; nothing is touched yet.
+    Pending,
+    /// Under way.
+    InProgress,
+    /// Takes no new instance.
+    Paused,
+    /// Ended as planned.
+    Completed,
+    /// Everything touched is going back.
+    RollingBack,
+    /// Ended with everything touched gone back.
+    RolledBack,
+    /// Ended badly.
+    Failed,
+    /// Ended by an operator.
+    Cancelled,
+    /// Its engine died; it can be recovered.
+    Interrupted,
+}
+
+impl Status {
+    /// The contract's word, e.g. `in_progress`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::InProgress => "in_progress",
+            Self::Paused => "paused",
+            Self::Completed => "completed",
+            Self::RollingBack => "rolling_back",
+            Self::RolledBack => "rolled_back",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Interrupted => "interrupted",
+        }
+    }
+}
+
+/// Who stopped the flow, when and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Halt {
+    /// By whom.
+    pub by: Actor,
+    /// Why, in words; may be empty.
+    pub reason: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// A rollback under way or done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rollback {
+    /// By whom.
+    pub by: Actor,
+    /// Why, in words.
+    pub reason: String,
+    /// From when `rollback_ms` counts.
+    pub since: Timestamp,
+    /// Update end to deciding verdict, if a verdict decided.
+    pub detect: Option<Span>,
+    /// When the last instance was restored (so far).
+    pub restored_at: Option<Timestamp>,
+}
+
+/// The batch at work.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Batch {
+    /// From 1.
+    pub number: u32,
+    /// Who is in it.
+    pub members: Vec<InstanceId>,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// The end of its bake, once every member has its verdict.
+    pub bake_until: Option<Timestamp>,
+}
+
+/// How the deployment ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct End {
+    /// How.
+    pub ending: Ending,
+    /// In words.
+    pub reason: String,
+    /// When.
+    pub at: Timestamp,
+    /// What the probe through the balancer counted.
+    pub vip: Option<VipStats>,
+}
+
+/// How many instances show each state.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    counts: [u32; 10],
+}
+
+impl Tally {
+    /// How many show `state`.
+    pub fn of(&self, state: InstanceState) -> u32 {
+        self.counts.get(state as usize).copied().unwrap_or(0)
+    }
+
+    fn add(&mut self, state: InstanceState) {
+        if let Some(count) = self.counts.get_mut(state as usize) {
+            *count += 1;
+        }
+    }
+}
+
+/// Everything that the journal says of one deployment.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    /// The last event that this holds.
+    pub seq: Seq,
+    /// When that was.
+    pub at: Timestamp,
+    /// The plan, frozen.
+    pub plan: Plan,
+    /// Every instance, in plan order.
+    pub instances: IndexMap<InstanceId, Instance>,
+    /// When the plan was fixed.
+    pub planned_at: Timestamp,
+    /// When the deployment began.
+    pub started_at: Option<Timestamp>,
+    /// The pause, if it is paused.
+    pub pause: Option<Halt>,
+    /// The request to end, if there is one.
+    pub cancel: Option<Halt>,
+    /// The rollback, if there is one.
+    pub rollback: Option<Rollback>,
+    /// The batch at work.
+    pub batch: Option<Batch>,
+    /// How many batches have begun.
+    pub batches: u32,
+    /// How long the finished batches took, bake included, in order.
+    pub batch_times: Vec<Span>,
+    /// Failed so far, as of the last `ThresholdCrossed`.
+    pub crossed: u32,
+    /// Failed so far, as of the last time that the threshold was acted on.
+    pub judged: u32,
+    /// Instances with something under way, by index.
+    pub active: BTreeSet<usize>,
+    /// How many are out by our doing now.
+    pub out: u32,
+    /// The most that were out by our doing at once.
+    pub max_out: u32,
+    /// Drains that ran out of time.
+    pub drains_forced: u32,
+    /// Connections that they cut.
+    pub connections_cut: u32,
+    /// Until when some instance must finish.
+    pub progress_until: Option<Timestamp>,
+    /// Until when a person must act.
+    pub approval_until: Option<Timestamp>,
+    /// Until when the check at the end must have read everything; set once it began.
+    pub end_check_until: Option<Timestamp>,
+    /// How it ended.
+    pub end: Option<End>,
+    /// Updates ordered so far: gives each its place in time.
+    pub updates: u32,
+}
+
+impl State {
+    /// The state after the first event, which must be `DeploymentPlanned`.
+    ///
+    /// # Errors
+    /// Fails if it is another event.
+    pub fn begin(event: &Event) -> Result<Self, Illegal> {
+        let EventKind::DeploymentPlanned { plan, .. } = &event.kind else {
+            return Err(Illegal { seq: event.seq, reason: "the first event must be deployment_planned".to_owned() });
+        };
+        if event.seq != Seq(1) {
+            return Err(Illegal { seq: event.seq, reason: "the first event must have number 1".to_owned() });
+        }
+        Ok(Self {
+            seq: event.seq,
+            at: event.at,
+            instances: plan.members.iter().map(|m| (m.target.id.clone(), Instance::planned(m, event.at))).collect(),
+            planned_at: event.at,
+            started_at: None,
+            pause: None,
+            cancel: None,
+            rollback: None,
+            batch: None,
+            batches: 0,
+            batch_times: Vec::new(),
+            crossed: 0,
+            judged: 0,
+            active: BTreeSet::new(),
+            out: 0,
+            max_out: 0,
+            drains_forced: 0,
+            connections_cut: 0,
+            progress_until: None,
+            approval_until: Some(event.at + plan.policy.strategy.approval_timeout),
+            end_check_until: None,
+            end: None,
+            updates: 0,
+            plan: plan.as_ref().clone(),
+        })
+    }
+
+    /// The state after all `events`.
+    ///
+    /// # Errors
+    /// Fails at the first event that cannot follow, or if there is none.
+    pub fn replay<'a>(events: impl IntoIterator<Item = &'a Event>) -> Result<Self, Illegal> {
+        let mut events = events.into_iter();
+        let first = events.next().ok_or_else(|| Illegal { seq: Seq(0), reason: "the journal is empty".to_owned() })?;
+        let mut state = Self::begin(first)?;
+        for event in events {
+            state.apply(event)?;
+        }
+        Ok(state)
+    }
+
+    /// The state of the deployment as people see it. `Interrupted` is never among them: that takes a look at the engine.
+    pub fn status(&self) -> Status {
+        match (&self.end, &self.pause, &self.rollback, self.started_at) {
+            (Some(end), ..) => match end.ending {
+                Ending::Completed => Status::Completed,
+                Ending::RolledBack => Status::RolledBack,
+                Ending::Failed => Status::Failed,
+                Ending::Cancelled => Status::Cancelled,
+            },
+            (None, Some(_), ..) => Status::Paused,
+            (None, None, Some(_), _) => Status::RollingBack,
+            (None, None, None, Some(_)) => Status::InProgress,
+            (None, None, None, None) => Status::Pending,
+        }
+    }
+
+    /// An instance by id.
+    pub fn instance(&self, id: &InstanceId) -> Option<&Instance> {
+        self.instances.get(id)
+    }
+
+    /// The plan's entry of an instance.
+    pub fn member(&self, id: &InstanceId) -> Option<&Member> {
+        self.plan.members.get(self.instances.get_index_of(id)?)
+    }
+
+    /// How many instances show each state.
+    pub fn tally(&self) -> Tally {
+        let mut tally = Tally::default();
+        for instance in self.instances.values() {
+            tally.add(instance.shown());
+        }
+        tally
+    }
+
+    /// Instances that have their verdict in this run: healthy or failed, whether or not they went back since.
+    pub fn finished(&self) -> u32 {
+        count(self.instances.values().filter(|i| i.verdict.is_some()))
+    }
+
+    /// Those of `finished` that failed.
+    pub fn failures(&self) -> u32 {
+        count(self.instances.values().filter(|i| i.verdict == Some(false)))
+    }
+
+    /// How many instances there are.
+    pub fn total(&self) -> u32 {
+        u32::try_from(self.instances.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Instances that did not end as planned, in plan order.
+    pub fn exceptions(&self) -> Vec<Exception> {
+        self.instances
+            .iter()
+            .filter_map(|(id, instance)| {
+                let reason = instance.complaint()?;
+                Some(Exception { instance: id.clone(), state: instance.shown(), version: instance.version.clone(), reason })
+            })
+            .collect()
+    }
+}
+
+fn count<T>(items: impl Iterator<Item = T>) -> u32 {
+    u32::try_from(items.count()).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,384 @@
+//! `State::apply`: one event, one change. Rejects what cannot follow.
+//!
+//! Imports: event, model, state's parts. May not: decide; everything that it writes is in the event or follows from it.
+
+use crate::event::{AfterReturn, Event, EventKind, Step};
+use crate::model::{InstanceId, Seq, Span, Timestamp, Version};
+
+use super::{Batch, End, Failure, Goal, Halt, Instance, Phase, Rollback, State};
+
+/// An event that cannot follow the ones before it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("event {seq} cannot follow: {reason}")]
+pub struct Illegal {
+    /// The event.
+    pub seq: Seq,
+    /// Why, in words.
+    pub reason: String,
+}
+
+impl State {
+    /// Takes one event in.
+    ///
+    /// # Errors
+    /// Fails, changing nothing, if the event is not the next one or its phase cannot follow.
+    pub fn apply(&mut self, event: &Event) -> Result<(), Illegal> {
+        let illegal = |reason: String| Illegal { seq: event.seq, reason };
+        if event.seq != self.seq.next() {
+            return Err(illegal(format!("expected number {}", self.seq.next())));
+        }
+        if self.end.is_some() {
+            return Err(illegal("the deployment has ended".to_owned()));
+        }
+        if let Some(id) = event.kind.instance() {
+            let index = self.instances.get_index_of(id).ok_or_else(|| illegal(format!("{id} is not in the plan")))?;
+            self.apply_instance(index, event).map_err(illegal)?;
+        } else {
+            self.apply_deployment(event).map_err(illegal)?;
+        }
+        self.seq = event.seq;
+        self.at = event.at;
+        Ok(())
+    }
+
+    fn apply_deployment(&mut self, event: &Event) -> Result<(), String> {
+        let at = event.at;
+        match &event.kind {
+            EventKind::DeploymentPlanned { .. } => return Err("a deployment is planned once".to_owned()),
+            EventKind::DeploymentStarted { .. } => {
+                self.started_at = Some(at);
+                self.approval_until = None;
+                self.arm_progress(at);
+            }
+            EventKind::EngineRecovered => self.rearm(at),
+            EventKind::DeploymentPaused { by, reason } => {
+                self.pause = Some(Halt { by: by.clone(), reason: reason.clone(), at });
+                self.progress_until = None;
+                if self.crossed > self.judged {
+                    self.judged = self.crossed;
+                }
+            }
+            EventKind::DeploymentResumed { .. } => {
+                self.pause = None;
+                self.arm_progress(at);
+            }
+            EventKind::CancelRequested { by, reason } => {
+                self.cancel = Some(Halt { by: by.clone(), reason: reason.clone(), at });
+                self.pause = None;
+            }
+            EventKind::ThresholdCrossed { failed, .. } => self.crossed = *failed,
+            EventKind::RollbackStarted { by, reason, since, detect } => {
+                self.rollback =
+                    Some(Rollback { by: by.clone(), reason: reason.clone(), since: *since, detect: *detect, restored_at: None });
+                self.pause = None;
+                self.batch = None;
+                self.progress_until = None;
+                self.end_check_until = None;
+            }
+            EventKind::BatchStarted { batch, members } => self.start_batch(*batch, members, at)?,
+            EventKind::BatchVerified { batch, bake_until } => self.batch_at_work(*batch)?.bake_until = Some(*bake_until),
+            EventKind::BatchCompleted { batch } => {
+                let took = at.since(self.batch_at_work(*batch)?.started_at);
+                self.batch_times.push(took);
+                self.batch = None;
+            }
+            EventKind::EndCheckStarted { until } => self.end_check_until = Some(*until),
+            EventKind::DeploymentEnded { ending, reason, vip } => {
+                self.end = Some(End { ending: *ending, reason: reason.clone(), at, vip: *vip });
+                self.pause = None;
+                self.progress_until = None;
+                self.approval_until = None;
+            }
+            EventKind::InstanceCheckStarted { .. }
+            | EventKind::InstanceSkipped { .. }
+            | EventKind::DrainStarted { .. }
+            | EventKind::InstanceTakenOut { .. }
+            | EventKind::DrainExtended { .. }
+            | EventKind::DrainFinished { .. }
+            | EventKind::UpdateStarted { .. }
+            | EventKind::UpdateFinished { .. }
+            | EventKind::HealthPassed { .. }
+            | EventKind::InstanceAdmitted { .. }
+            | EventKind::InstanceHealthy { .. }
+            | EventKind::InstanceFailed { .. }
+            | EventKind::ReturnStarted { .. }
+            | EventKind::InstanceReturned { .. }
+            | EventKind::RestoreStarted { .. }
+            | EventKind::InstanceRestored { .. }
+            | EventKind::EndCheckMismatch { .. } => return Err("an instance's event without an instance".to_owned()),
+        }
+        Ok(())
+    }
+
+    fn start_batch(&mut self, number: u32, members: &[InstanceId], at: Timestamp) -> Result<(), String> {
+        if self.batch.is_some() || number != self.batches + 1 {
+            return Err(format!("batch {number} cannot begin now"));
+        }
+        for id in members {
+            if let Some(instance) = self.instances.get_mut(id) {
+                instance.batch = Some(number);
+            }
+        }
+        self.batches = number;
+        self.batch = Some(Batch { number, members: members.to_vec(), started_at: at, bake_until: None });
+        Ok(())
+    }
+
+    fn batch_at_work(&mut self, number: u32) -> Result<&mut Batch, String> {
+        self.batch.as_mut().filter(|b| b.number == number).ok_or_else(|| format!("batch {number} is not at work"))
+    }
+
+    fn arm_progress(&mut self, at: Timestamp) {
+        let timeout = self.plan.policy.strategy.progress_timeout;
+        self.progress_until = (!timeout.is_zero() && self.rollback.is_none() && self.pause.is_none()).then(|| at + timeout);
+    }
+
+    /// Every open deadline runs anew in full: after a crash nobody knows how long nobody looked.
+    fn rearm(&mut self, at: Timestamp) {
+        let late = at.since(self.at);
+        let again = |until: &mut Option<Timestamp>| *until = until.map(|u| u + late);
+        again(&mut self.approval_until);
+        again(&mut self.end_check_until);
+        if self.progress_until.is_some() {
+            self.arm_progress(at);
+        }
+        if let Some(batch) = &mut self.batch {
+            again(&mut batch.bake_until);
+        }
+        for &index in &self.active {
+            if let Some((_, instance)) = self.instances.get_index_mut(index) {
+                // What was left of the phase when it began is what is left now.
+                instance.until = instance.until.map(|until| at + until.since(instance.since));
+                match &mut instance.phase {
+                    Phase::Verifying { start_until } => *start_until = at + start_until.since(instance.since),
+                    Phase::Settling { settle_until } => *settle_until = at + settle_until.since(instance.since),
+                    Phase::Pending
+                    | Phase::Checking
+                    | Phase::TakingOut
+                    | Phase::Draining
+                    | Phase::Drained
+                    | Phase::Updating
+                    | Phase::Admitting
+                    | Phase::Healthy
+                    | Phase::Failed
+                    | Phase::Skipped
+                    | Phase::Returning { .. }
+                    | Phase::Restoring
+                    | Phase::RolledBack => {}
+                }
+                instance.since = at;
+            }
+        }
+    }
+
+    fn apply_instance(&mut self, index: usize, event: &Event) -> Result<(), String> {
+        let at = event.at;
+        let wanted = self.plan.members.get(index).map(|m| m.wanted.clone());
+        let deadline = self.plan.policy.health.deadline;
+        let updates = self.updates + 1;
+        let Some((id, instance)) = self.instances.get_index_mut(index) else { return Err("no such instance".to_owned()) };
+        let was_ours = instance.ours;
+        if !may_follow(instance, &event.kind) {
+            return Err(format!("{id} is {:?}", instance.phase));
+        }
+        fold_instance(instance, &event.kind, at, &Context { wanted: wanted.as_ref(), deadline, updates });
+        let (ours, active) = (instance.ours, instance.is_active());
+        match &event.kind {
+            EventKind::UpdateStarted { .. } => self.updates = updates,
+            EventKind::DrainFinished { cut, forced, .. } => {
+                self.drains_forced += u32::from(*forced);
+                self.connections_cut += cut;
+            }
+            EventKind::InstanceHealthy { .. } | EventKind::InstanceFailed { .. } | EventKind::InstanceSkipped { .. }
+                if self.progress_until.is_some() =>
+            {
+                self.arm_progress(at);
+            }
+            EventKind::InstanceRestored { .. } => {
+                if let Some(rollback) = &mut self.rollback {
+                    rollback.restored_at = Some(at);
+                }
+            }
+            _ => {}
+        }
+        match (was_ours, ours) {
+            (false, true) => self.out += 1,
+            (true, false) => self.out -= 1,
+            (false, false) | (true, true) => {}
+        }
+        self.max_out = self.max_out.max(self.out);
+        if active {
+            self.active.insert(index);
+        } else {
+            self.active.remove(&index);
+        }
+        Ok(())
+    }
+}
+
+/// What folding an instance's event needs of the rest.
+struct Context<'a> {
+    wanted: Option<&'a Version>,
+    deadline: Span,
+    updates: u32,
+}
+
+/// The transition table: which event may meet which phase.
+fn may_follow(instance: &Instance, kind: &EventKind) -> bool {
+    use Phase as P;
+    let phase = &instance.phase;
+    match kind {
+        EventKind::InstanceCheckStarted { .. } => matches!(phase, P::Pending),
+        EventKind::InstanceSkipped { .. } => matches!(phase, P::Pending | P::Checking),
+        EventKind::DrainStarted { .. } => matches!(phase, P::Checking | P::Restoring),
+        EventKind::InstanceTakenOut { .. } => matches!(phase, P::TakingOut | P::Failed),
+        EventKind::DrainExtended { .. } | EventKind::DrainFinished { .. } => matches!(phase, P::Draining),
+        EventKind::UpdateStarted { .. } => matches!(phase, P::Drained | P::Restoring),
+        EventKind::UpdateFinished { .. } => matches!(phase, P::Updating),
+        EventKind::HealthPassed { .. } => matches!(phase, P::Verifying { .. }),
+        EventKind::InstanceAdmitted { .. } => matches!(phase, P::Admitting),
+        EventKind::InstanceHealthy { .. } => matches!(phase, P::Settling { .. }) && instance.goal == Goal::Forward,
+        EventKind::InstanceFailed { .. } => !matches!(phase, P::Pending | P::Checking | P::Failed | P::Skipped | P::RolledBack),
+        EventKind::ReturnStarted { .. } => matches!(phase, P::TakingOut | P::Draining | P::Drained | P::Checking),
+        EventKind::InstanceReturned { .. } => matches!(phase, P::Returning { .. }),
+        EventKind::RestoreStarted { .. } => {
+            instance.is_touched()
+                && matches!(phase, P::Verifying { .. } | P::Admitting | P::Settling { .. } | P::Healthy | P::Failed)
+        }
+        EventKind::InstanceRestored { .. } => matches!(phase, P::Settling { .. }) && instance.goal == Goal::Back,
+        EventKind::EndCheckMismatch { .. } => matches!(phase, P::Pending | P::Healthy | P::RolledBack),
+        EventKind::DeploymentPlanned { .. }
+        | EventKind::DeploymentStarted { .. }
+        | EventKind::EngineRecovered
+        | EventKind::DeploymentPaused { .. }
+        | EventKind::DeploymentResumed { .. }
+        | EventKind::CancelRequested { .. }
+        | EventKind::ThresholdCrossed { .. }
+        | EventKind::RollbackStarted { .. }
+        | EventKind::BatchStarted { .. }
+        | EventKind::BatchVerified { .. }
+        | EventKind::BatchCompleted { .. }
+        | EventKind::EndCheckStarted { .. }
+        | EventKind::DeploymentEnded { .. } => false,
+    }
+}
+
+impl Instance {
+    fn enter(&mut self, phase: Phase, at: Timestamp, until: Option<Timestamp>) {
+        self.phase = phase;
+        self.since = at;
+        self.until = until;
+    }
+
+    fn fail(&mut self, step: Step, reason: &str, at: Timestamp, evidence: &crate::model::Evidence) {
+        self.failure = Some(Failure { step, reason: reason.to_owned(), at, evidence: evidence.clone() });
+        self.down = true;
+        if self.goal == Goal::Forward && step != Step::EndCheck {
+            self.verdict = Some(false);
+        }
+    }
+
+    fn back_in_service(&mut self) {
+        self.serving = true;
+        self.ours = false;
+    }
+}
+
+/// How long taking out a failed instance is tried.
+const EVICTION: Span = Span::from_secs(30);
+
+fn fold_instance(instance: &mut Instance, kind: &EventKind, at: Timestamp, context: &Context<'_>) {
+    match kind {
+        EventKind::InstanceCheckStarted { until, .. } => instance.enter(Phase::Checking, at, Some(*until)),
+        EventKind::InstanceSkipped { reason, .. } => {
+            instance.skipped = Some(reason.clone());
+            instance.down = instance.version.as_ref() != context.wanted || instance.down;
+            instance.enter(Phase::Skipped, at, None);
+        }
+        EventKind::DrainStarted { attempt, until, .. } => {
+            instance.ours = true;
+            instance.attempt = *attempt;
+            instance.extensions = 0;
+            instance.enter(Phase::TakingOut, at, Some(*until));
+        }
+        EventKind::InstanceTakenOut { sessions, until, .. } => {
+            instance.serving = false;
+            instance.ours = true;
+            instance.sessions = *sessions;
+            if instance.phase == Phase::TakingOut {
+                instance.enter(Phase::Draining, at, Some(*until));
+            } else {
+                instance.until = None;
+            }
+        }
+        EventKind::DrainExtended { sessions, until, .. } => {
+            instance.extensions += 1;
+            instance.sessions = Some(*sessions);
+            instance.until = Some(*until);
+        }
+        EventKind::DrainFinished { .. } => instance.enter(Phase::Drained, at, None),
+        EventKind::UpdateStarted { attempt, until, .. } => {
+            instance.attempt = *attempt;
+            instance.order = context.updates;
+            instance.version = None;
+            instance.exposed = true;
+            instance.serving = false;
+            instance.ours = true;
+            instance.enter(Phase::Updating, at, Some(*until));
+        }
+        EventKind::UpdateFinished { start_until, until, .. } => {
+            instance.updated_at = Some(at);
+            instance.enter(Phase::Verifying { start_until: *start_until }, at, Some(*until));
+        }
+        EventKind::HealthPassed { .. } => {
+            let until = instance.until;
+            instance.enter(Phase::Admitting, at, until);
+        }
+        EventKind::InstanceAdmitted { settle_until, .. } => {
+            instance.back_in_service();
+            instance.enter(Phase::Settling { settle_until: *settle_until }, at, Some(*settle_until + context.deadline));
+        }
+        EventKind::InstanceFailed { step, reason, evidence, .. } => {
+            instance.fail(*step, reason, at, evidence);
+            let evict = instance.serving || instance.phase == Phase::Admitting;
+            instance.serving = evict;
+            instance.enter(Phase::Failed, at, evict.then(|| at + EVICTION));
+        }
+        EventKind::ReturnStarted { attempt, then, until, reason, .. } => {
+            instance.attempt = *attempt;
+            if *then == AfterReturn::Failed {
+                instance.fail(Step::Drain, reason, at, &crate::model::Evidence::default());
+                instance.down = false;
+            }
+            instance.enter(Phase::Returning { then: then.clone() }, at, Some(*until));
+        }
+        EventKind::InstanceReturned { .. } => {
+            instance.back_in_service();
+            let failed = instance.phase == Phase::Returning { then: AfterReturn::Failed };
+            instance.enter(if failed { Phase::Failed } else { Phase::Pending }, at, None);
+        }
+        EventKind::RestoreStarted { .. } => {
+            instance.goal = Goal::Back;
+            // The order to admit may have had its effect: only a drain that is read back makes it sure.
+            instance.serving |= instance.phase == Phase::Admitting;
+            instance.enter(Phase::Restoring, at, None);
+        }
+        EventKind::InstanceHealthy { .. } => {
+            instance.version = context.wanted.cloned();
+            instance.verdict = Some(true);
+            instance.down = false;
+            instance.enter(Phase::Healthy, at, None);
+        }
+        EventKind::InstanceRestored { .. } => {
+            instance.down = false;
+            instance.enter(Phase::RolledBack, at, None);
+        }
+        EventKind::EndCheckMismatch { version, serving, reason, .. } => {
+            instance.fail(Step::EndCheck, reason, at, &crate::model::Evidence::default());
+            instance.version.clone_from(version);
+            instance.serving = *serving;
+            instance.enter(Phase::Failed, at, serving.then(|| at + EVICTION));
+        }
+        _ => {}
+    }
+}
