@@ -137,12 +137,14 @@ pub fn turn(state: &mut State, observed: &mut Observed, now: Timestamp, input: &
     }
 }
 
-/// When something will have to be decided without any further input.
-pub fn next_deadline(state: &State) -> Option<Timestamp> {
-    let of_instances = state.active.iter().filter_map(|&index| pipeline::deadline(state, index)).min();
+/// When something will have to be decided without any further input. What was due by `now` has been decided, or waits
+/// for an input.
+pub fn next_deadline(state: &State, now: Timestamp) -> Option<Timestamp> {
+    let of_instances = state.active.iter().flat_map(|&index| pipeline::deadlines(state, index));
     let bake = state.batch.as_ref().and_then(|b| b.bake_until);
     let end_check = state.end_check_until.filter(|_| state.end_checked.is_none());
-    [of_instances, bake, end_check, state.progress_until, state.approval_until].into_iter().flatten().min()
+    let of_deployment = [bake, end_check, state.progress_until, state.approval_until].into_iter().flatten();
+    of_instances.chain(of_deployment).filter(|&at| at > now).min()
 }
 
 /// The engine pauses itself.

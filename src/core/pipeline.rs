@@ -59,25 +59,13 @@ pub(super) fn advance(state: &State, observed: &Observed, now: Timestamp, index:
 }
 
 /// When `advance` may decide something by time alone.
-pub(super) fn deadline(state: &State, index: usize) -> Option<Timestamp> {
-    let (_, instance) = state.instances.get_index(index)?;
-    match instance.phase {
+pub(super) fn deadlines(state: &State, index: usize) -> impl Iterator<Item = Timestamp> {
+    let instance = state.instances.get_index(index).map(|(_, instance)| instance);
+    let settle = instance.and_then(|i| match i.phase {
         Phase::Settling { settle_until } => Some(settle_until),
-        Phase::Pending
-        | Phase::Checking
-        | Phase::TakingOut
-        | Phase::Draining
-        | Phase::Drained
-        | Phase::Updating
-        | Phase::Verifying { .. }
-        | Phase::Admitting
-        | Phase::Healthy
-        | Phase::Failed
-        | Phase::Skipped
-        | Phase::Returning { .. }
-        | Phase::Restoring
-        | Phase::RolledBack => instance.until,
-    }
+        _ => None,
+    });
+    instance.and_then(|i| i.until).into_iter().chain(settle)
 }
 
 /// What the end of an act decides. An act that is no longer wanted decides nothing.
