@@ -14,6 +14,8 @@ mod observed;
 mod operate;
 mod pipeline;
 mod planning;
+#[cfg(test)]
+mod regressions;
 mod rollback;
 mod rolling;
 #[cfg(test)]

@@ -38,8 +38,8 @@ pub struct PlanRequest {
 pub enum Planned {
     /// This is to be done.
     Plan(Box<Plan>),
-    /// Every instance runs the version already and serves.
-    AlreadyThere,
+    /// Every instance runs the version already and serves: the plan has nothing to do.
+    AlreadyThere(Box<Plan>),
 }
 
 /// The plan for `request`.
@@ -58,9 +58,6 @@ pub fn plan(mut request: PlanRequest) -> Result<Planned, Refusal> {
     if !missing.is_empty() {
         return refuse(format!("the balancer does not know {missing}; correct [traffic] or the fleet"));
     }
-    if members.iter().all(|m| m.at_version) {
-        return Ok(Planned::AlreadyThere);
-    }
     if request.policy.health.before == Before::First {
         members.sort_by_key(|m| m.healthy || !is_in_rotation(m.rotation));
     }
@@ -75,6 +72,9 @@ pub fn plan(mut request: PlanRequest) -> Result<Planned, Refusal> {
         policy: request.policy,
     };
     let plan = Plan { service: plan.deployment.service().to_owned(), ..plan };
+    if plan.members.iter().all(|m| m.at_version) {
+        return Ok(Planned::AlreadyThere(Box::new(plan)));
+    }
     examine(&plan)?;
     Ok(Planned::Plan(Box::new(plan)))
 }
