@@ -32,7 +32,8 @@ impl Drop for World {
     fn drop(&mut self) {
         for record in self.records() {
             let json: serde_json::Value = serde_json::from_slice(&fs::read(record).unwrap_or_default()).unwrap_or_default();
-            if let Some(pid) = json["process"]["pid"].as_i64().and_then(|pid| i32::try_from(pid).ok())
+            if let Some(pid) =
+                json.pointer("/process/pid").and_then(serde_json::Value::as_i64).and_then(|pid| i32::try_from(pid).ok())
                 && let Some(pid) = rustix::process::Pid::from_raw(pid)
                 && fs::read(format!("/proc/{pid}/environ"))
                     .is_ok_and(|environ| contains(&environ, self.path().as_os_str().as_encoded_bytes()))
@@ -80,7 +81,7 @@ impl World {
     }
 
     fn pid(&self) -> i32 {
-        i32::try_from(self.record()["process"]["pid"].as_i64().expect("a pid")).expect("a pid")
+        i32::try_from(self.record().pointer("/process/pid").and_then(serde_json::Value::as_i64).expect("a pid")).expect("a pid")
     }
 
     fn log(&self) -> String {

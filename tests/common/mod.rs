@@ -21,6 +21,7 @@ const POLL: Duration = Duration::from_millis(5);
 ///
 /// # Panics
 /// Where `ROLLOUT_REQUIRE_SERVERS=1`, a missing server is a failure.
+#[expect(clippy::print_stdout, reason = "whoever runs the tests must see what was skipped")]
 pub(crate) fn server(name: &str) -> Option<PathBuf> {
     let package = match name {
         "nginx" => "nginx-light",
