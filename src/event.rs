@@ -2,9 +2,13 @@
 //!
 //! Imports: model. May not: name a driver; ask for anything (facts are in the past tense).
 
+mod words;
+
 use serde::{Deserialize, Serialize};
 
 use crate::model::{DeploymentId, Evidence, InstanceId, InstanceState, Plan, Seq, Span, Timestamp, Version, VipStats};
+
+pub use words::{clean, thousands};
 
 /// Number of the stored form. A reader shows a newer one but does not resume it.
 pub const FORMAT: u32 = 1;
