@@ -1,7 +1,7 @@
 //! The HAProxy driver against a real HAProxy, and against ones that lie, hang or break off.
 //!
 //! Imports: traffic, model, ports. May not: sleep without a condition.
-#![expect(clippy::expect_used, reason = "a test that cannot go on says why")]
+#![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot go on says why")]
 
 mod common;
 
@@ -97,7 +97,7 @@ impl World {
         stream.write_all(request.as_bytes()).await.expect("the front");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.expect("an answer");
-        answer.rsplit_once("\r\n\r\n").map_or(answer.clone(), |(_, body)| body.to_owned())
+        answer.rsplit_once("\r\n\r\n").map_or_else(|| answer.clone(), |(_, body)| body.to_owned())
     }
 }
 
@@ -307,7 +307,7 @@ fn impostor(dir: &Path, answer: impl Fn(&str) -> Option<Vec<u8>> + Send + 'stati
         while let Ok((mut stream, _)) = listener.accept().await {
             let mut line = [0_u8; 200];
             let read = stream.read(&mut line).await.unwrap_or(0);
-            match answer(&String::from_utf8_lossy(&line[..read])) {
+            match answer(&String::from_utf8_lossy(line.get(..read).unwrap_or_default())) {
                 Some(reply) => drop(stream.write_all(&reply).await),
                 None => kept.push(stream),
             }
