@@ -3,13 +3,15 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::Duration;
 
 use rollout::demo::haproxy::{HaproxySetup, arguments, config};
 use rollout::demo::proxy::{ProxyArgs, ServerArg, serve};
 use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
 
-use crate::support::{Instance, ask, clock, column, free_port, get, haproxy, receive, send, stat, temp, until};
+use crate::support::{BOUND, Instance, ask, clock, column, free_port, get, haproxy, receive, send, stat, temp, until};
 
 /// The columns that the proxy keeps, less those that hold a time, and the frontend's, whose client counts here are the test's.
 const COMPARED: [&str; 34] = [
@@ -82,28 +84,45 @@ impl Both {
         }
     }
 
-    /// The same line to both gives the same answer, to the letter.
-    async fn same(&self, line: &str) -> String {
-        let real = ask(&self.real, line).await.unwrap();
-        let ours = ask(&self.ours, line).await.unwrap();
-        assert_eq!(without_times(&real), without_times(&ours), "{line}");
-        ours
+    /// The same line to both gives the same answer, to the letter, once the checks under way have ended.
+    async fn same(&self, line: &str) {
+        settles(async || {
+            let real = without_times(&ask(&self.real, line).await.unwrap());
+            let ours = without_times(&ask(&self.ours, line).await.unwrap());
+            if real == ours { Ok(()) } else { Err(format!("{line}: HAProxy says\n{real}and the proxy\n{ours}")) }
+        })
+        .await;
     }
 
-    /// Every kept column is the same.
+    /// Every kept column is the same, once the checks under way have ended.
     async fn same_stat(&self) {
-        let (real, ours) = (stat(&self.real).await, stat(&self.ours).await);
-        assert_eq!(real.keys().collect::<Vec<_>>(), ours.keys().collect::<Vec<_>>());
-        for (name, row) in real.iter().filter(|(name, _)| *name != "FRONTEND") {
-            for column in COMPARED {
-                // HAProxy marks a check that is under way.
-                assert_eq!(row[column].trim_start_matches("* "), ours[name][column], "{column} of {name}");
+        settles(async || {
+            let (real, ours) = (stat(&self.real).await, stat(&self.ours).await);
+            assert_eq!(real.keys().collect::<Vec<_>>(), ours.keys().collect::<Vec<_>>());
+            for (name, row) in real.iter().filter(|(name, _)| *name != "FRONTEND") {
+                for column in COMPARED {
+                    let (real, ours) = (&row[column], &ours[name][column]);
+                    if real != ours {
+                        return Err(format!("{column} of {name}: HAProxy says {real:?}, the proxy {ours:?}"));
+                    }
+                }
             }
-        }
+            Ok(())
+        })
+        .await;
     }
 }
 
-/// Blanks what depends on the moment: seconds since a change (the tenth field of a server's state).
+/// Asks again until it is right, within a bound; then fails with what was last wrong.
+async fn settles(right: impl AsyncFn() -> Result<(), String>) {
+    let end = Instant::now() + BOUND;
+    while let Err(wrong) = right().await {
+        assert!(Instant::now() < end, "{wrong}");
+        sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Blanks what depends on the moment: in a server's state the seconds since a change (the tenth field).
 fn without_times(text: &str) -> String {
     let blank = |line: &str| {
         let mut words: Vec<_> = line.split(' ').collect();
