@@ -2,7 +2,15 @@
 //!
 //! Imports: ports, model, os, its children. May not: know another kind of adapter.
 
-use crate::model::Span;
+mod http;
+mod vip;
+
+use std::sync::Arc;
+
+use crate::model::{Span, Timestamp};
+use crate::ports::Prober;
+
+pub use vip::{VipFailure, VipProbe};
 
 /// `[health]`, the part that the prober needs.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,4 +41,12 @@ pub struct VipSettings {
     pub urls: Vec<String>,
     /// `rate`: requests per second, 1 to 10,000. Every other request opens a connection of its own.
     pub rate: u32,
+}
+
+/// The prober for `settings`; `now` stamps its samples.
+///
+/// # Errors
+/// Fails with a sentence if the settings cannot work (a path that is none, a header that is none).
+pub fn http(settings: &HttpSettings, now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Result<Arc<dyn Prober>, String> {
+    Ok(Arc::new(http::HttpProber::new(settings.clone(), Box::new(now))?))
 }

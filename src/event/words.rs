@@ -77,6 +77,8 @@ impl EventKind {
             Self::BatchVerified { batch, .. } => format!("batch {batch} has its verdicts; bake began"),
             Self::BatchCompleted { batch } => format!("batch {batch} done"),
             Self::EndCheckStarted { .. } => "end check: reading every instance's version and rotation".to_owned(),
+            Self::EndCheckFinished { mismatches: 0 } => "end check: every instance is as it must be".to_owned(),
+            Self::EndCheckFinished { mismatches } => format!("end check: {mismatches} not as they must be"),
             Self::DeploymentEnded { ending, reason, vip } => {
                 let text = because(ending.words().to_owned(), reason);
                 match vip {
@@ -91,6 +93,7 @@ impl EventKind {
     fn instance_words(&self) -> String {
         match self {
             Self::InstanceCheckStarted { instance, .. } => format!("{instance} last look before it is touched"),
+            Self::InstanceCheckDropped { instance } => format!("{instance} not taken after all"),
             Self::InstanceSkipped { instance, reason } => format!("{instance} skipped: {reason}"),
             Self::DrainStarted { instance, .. } => format!("{instance} drain ordered"),
             Self::InstanceTakenOut { instance, sessions: Some(left), .. } => {
@@ -153,7 +156,7 @@ pub fn thousands(n: u64) -> String {
     let digits = n.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i) % 3 == 0 {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);
@@ -189,13 +192,13 @@ mod tests {
                 "web-03 FAILED its health gate: status 503",
             ),
             (
-                EventKind::DeploymentPaused { by: Actor::Operator { login: "ana".to_owned(), uid: 1 }, reason: String::new() },
+                EventKind::DeploymentPaused {
+                    by: Actor::Operator { login: "ana".to_owned(), uid: 1 },
+                    reason: String::new(),
+                },
                 "paused by ana",
             ),
-            (
-                EventKind::BatchStarted { batch: 2, members: vec![web; 8] },
-                "batch 2 started: web-03 web-03 web-03 web-03 web-03 web-03 and 2 more",
-            ),
+            (EventKind::BatchStarted { batch: 2, members: vec![web; 8] }, "batch 2 started: web-03 web-03 web-03 web-03 web-03 web-03 and 2 more"),
             (
                 EventKind::DeploymentEnded {
                     ending: Ending::Completed,

@@ -347,7 +347,7 @@ impl App {
     /// How long the engine has been silent, if that is too long.
     pub fn silent_for(&self) -> Option<Span> {
         let silent = self.now.since(self.heard_at);
-        (self.state.end.is_none() && self.link == Link::Up && silent >= SILENCE).then_some(silent)
+        (self.state.started_at.is_some() && self.state.end.is_none() && self.link == Link::Up && silent >= SILENCE).then_some(silent)
     }
 
     /// The id at a place in the plan.
@@ -360,7 +360,7 @@ impl App {
         self.progress.readings.get(id)
     }
 
-    /// Instances that need a person, in plan order: failed ones, held ones, and those in trouble.
+    /// Instances that need a person, in plan order: failed and held ones.
     pub fn exceptions(&self) -> impl Iterator<Item = (usize, &InstanceId, InstanceState)> {
         self.state.instances.iter().enumerate().filter_map(|(index, (id, instance))| {
             let shown = instance.shown();
