@@ -2,7 +2,7 @@
 //!
 //! Imports: model. May not: decide anything, sleep.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
 
@@ -13,7 +13,8 @@ use crate::model::{Span, Timestamp};
 /// It is anchored at its creation and then follows tokio's monotonic clock. Copies share the anchor.
 #[derive(Debug, Clone, Copy)]
 pub struct SystemClock {
-    anchor: Timestamp,
+    /// Since the epoch; finer than a timestamp, so that two clocks of one process agree.
+    anchor: Duration,
     origin: Instant,
 }
 
@@ -28,13 +29,12 @@ impl SystemClock {
     pub fn not_before(floor: Timestamp) -> Self {
         #[expect(clippy::disallowed_methods, reason = "this is the file that reads the clock")]
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let wall = Timestamp::default() + Span::from(since_epoch);
-        Self { anchor: wall.max(floor), origin: Instant::now() }
+        Self { anchor: since_epoch.max(Duration::from_millis(floor.as_millis())), origin: Instant::now() }
     }
 
     /// Now.
     pub fn now(&self) -> Timestamp {
-        self.anchor + Span::from(self.origin.elapsed())
+        Timestamp::default() + Span::from(self.anchor.saturating_add(self.origin.elapsed()))
     }
 }
 
@@ -46,8 +46,6 @@ impl Default for SystemClock {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[tokio::test]

@@ -36,6 +36,8 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const IN_FLIGHT_MIN: u64 = 500;
 /// Failures that are kept in words.
 const FAILURES_KEPT: usize = 20;
+/// Of the histogram, in microseconds: no request takes longer than its time-out.
+const LATENCY_MAX: u64 = 60_000_000;
 /// Of the histogram: three digits suffice for latencies.
 const LATENCY_DIGITS: u8 = 3;
 
@@ -90,7 +92,7 @@ impl VipProbe {
         if urls.is_empty() {
             return Err("[vip] url: at least one is needed".to_owned());
         }
-        let latencies = Histogram::new(LATENCY_DIGITS).map_err(|e| e.to_string())?;
+        let latencies = Histogram::new_with_bounds(1, LATENCY_MAX, LATENCY_DIGITS).map_err(|e| e.to_string())?;
         let tally = Arc::new(Mutex::new(Tally { requests: 0, failed: 0, latencies, failures: VecDeque::new() }));
         let requester = Requester {
             urls,
