@@ -4,6 +4,7 @@
 
 pub mod file;
 pub mod http;
+pub mod logring;
 pub mod process;
 pub mod template;
 pub mod text;
