@@ -1,12 +1,14 @@
 //! The only file that reads a clock: wall time once, then a monotonic clock on top of it.
 //!
-//! Imports: model. May not: decide anything, sleep.
+//! Imports: ports, model. May not: decide anything, sleep.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
 
 use crate::model::{Span, Timestamp};
+use crate::ports::Clock;
 
 /// Wall time that never goes back, however the machine's clock is set while we run.
 ///
@@ -35,6 +37,11 @@ impl SystemClock {
     /// Now.
     pub fn now(&self) -> Timestamp {
         Timestamp::default() + Span::from(self.anchor.saturating_add(self.origin.elapsed()))
+    }
+
+    /// As the port by which others are handed the time.
+    pub fn port(self) -> Clock {
+        Arc::new(move || self.now())
     }
 }
 

@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use common::{free_port, wait_for};
 use rollout::clock::SystemClock;
-use rollout::model::{InstanceId, Sample, SampleResult, Span, Target, Version};
-use rollout::ports::Prober;
-use rollout::probe::{self, HttpSettings, VersionSource, VipProbe, VipSettings};
+use rollout::model::{InstanceId, Sample, SampleResult, Span, Target, Version, VipStats};
+use rollout::ports::{Prober, VipProber};
+use rollout::probe::{self, HttpSettings, VersionSource, VipSettings};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -93,8 +93,7 @@ fn settings(version: Option<VersionSource>) -> HttpSettings {
 }
 
 fn prober(version: Option<VersionSource>) -> Arc<dyn Prober> {
-    let clock = SystemClock::new();
-    probe::http(&settings(version), move || clock.now()).expect("settings that work")
+    probe::http(&settings(version), SystemClock::new().port()).expect("settings that work")
 }
 
 fn version(text: &str) -> Version {
@@ -166,9 +165,8 @@ async fn other_statuses_and_redirects_are_misses() {
     let hostile = Server::answering(response("301 Moved", "Location: /\u{202e}\u{9b}2J\r\n", "")).await;
     assert_eq!(missed(&hostile, &prober, None).await, "redirects to /\\u{202e}\\u{9b}2J");
 
-    let clock = SystemClock::new();
     let lenient = HttpSettings { status: vec![(200, 299), (503, 503)], ..settings(None) };
-    let lenient = probe::http(&lenient, move || clock.now()).expect("settings");
+    let lenient = probe::http(&lenient, SystemClock::new().port()).expect("settings");
     assert_eq!(lenient.probe(&sick.target(), None).await.result, SampleResult::Pass { status: 503 });
 }
 
@@ -250,20 +248,30 @@ async fn an_endless_body_is_read_to_its_cap_only() {
 
 #[test]
 fn settings_of_the_probe_that_cannot_work_are_refused() {
-    let refused = |settings: HttpSettings| probe::http(&settings, || SystemClock::new().now()).err().expect("refused");
+    let refused = |settings: HttpSettings| probe::http(&settings, SystemClock::new().port()).err().expect("refused");
     assert!(refused(HttpSettings { path: "health".to_owned(), ..settings(None) }).contains("[health] path"));
     assert!(refused(HttpSettings { status: vec![(300, 200)], ..settings(None) }).contains("[health] status"));
     assert!(refused(settings(Some(VersionSource::Header("a b".to_owned())))).contains("[health] version"));
     assert!(refused(settings(Some(VersionSource::Json("version".to_owned())))).contains("JSON pointer"));
 }
 
-fn vip(urls: &[String], rate: u32) -> VipProbe {
-    let clock = SystemClock::new();
-    VipProbe::start(&VipSettings { urls: urls.to_vec(), rate }, move || clock.now()).expect("settings that work")
+/// A probe that has begun.
+fn vip(urls: &[String], rate: u32) -> Arc<dyn VipProber> {
+    let probe = probe::vip(&VipSettings { urls: urls.to_vec(), rate }).expect("settings that work");
+    probe.start();
+    probe
 }
 
-async fn wait_for_requests(probe: &VipProbe, number: u64) {
-    wait_for("requests of the VIP probe", async || (probe.stats().requests >= number).then_some(())).await;
+fn stats(probe: &Arc<dyn VipProber>) -> VipStats {
+    probe.stats().expect("it has begun")
+}
+
+async fn stopped(probe: &Arc<dyn VipProber>) -> VipStats {
+    probe.stop().await.expect("it had begun")
+}
+
+async fn wait_for_requests(probe: &Arc<dyn VipProber>, number: u64) {
+    wait_for("requests of the VIP probe", async || (stats(probe).requests >= number).then_some(())).await;
 }
 
 #[tokio::test]
@@ -275,7 +283,7 @@ async fn the_vip_probe_keeps_its_rate_half_of_it_on_new_connections() {
     wait_for_requests(&probe, 200).await;
     let took = began.elapsed();
     assert!(took >= Duration::from_millis(950) && took < Duration::from_secs(3), "200 requests at 200 a second took {took:?}");
-    let stats = probe.stop().await;
+    let stats = stopped(&probe).await;
     assert_eq!(stats.failed, 0, "{stats:?}");
     assert!(stats.p50_ms <= stats.p99_ms && stats.p99_ms < 1000, "{stats:?}");
     for server in [&first, &second] {
@@ -296,12 +304,13 @@ async fn every_kind_of_failure_is_counted_and_told() {
     let sick = Server::answering(response("500 Internal Server Error", "", "\x1b[2J")).await;
     let probe = vip(&[broken.url(), refused, sick.url()], 300);
     wait_for_requests(&probe, 60).await;
-    let failures = probe.recent_failures();
-    let stats = probe.stop().await;
+    let failures = probe.failures();
+    let stats = stopped(&probe).await;
     assert_eq!(stats.failed, stats.requests, "{stats:?}");
-    assert_eq!(failures.len(), 20, "the latest are kept, not all");
+    assert_eq!(failures.len(), 21, "the latest are kept, not all: {failures:?}");
+    assert!(failures[0].ends_with("failures before these are not listed"), "{failures:?}");
     for part in ["status 200, then", "connection refused", "status 500", "on a new connection", "on a kept connection"] {
-        assert!(failures.iter().any(|failure| failure.reason.contains(part)), "{part}: {failures:?}");
+        assert!(failures.iter().any(|failure| failure.contains(part)), "{part}: {failures:?}");
     }
 }
 
@@ -325,9 +334,9 @@ async fn a_request_that_broke_on_a_kept_connection_is_a_failure_and_not_repeated
     let server = Server::raw(move |stream| answer_once(stream, Arc::clone(&count))).await;
     let probe = vip(&[server.url()], 100);
     wait_for_requests(&probe, 40).await;
-    let failures = probe.recent_failures();
-    let stats = probe.stop().await;
-    assert!(failures.iter().all(|failure| failure.reason.contains("on a kept connection")), "{failures:?}");
+    let failures = probe.failures();
+    let stats = stopped(&probe).await;
+    assert!(failures.iter().all(|failure| failure.contains("on a kept connection")), "{failures:?}");
     assert!(stats.failed >= 8, "every other request on kept connections breaks: {stats:?}");
     assert_eq!(received.load(Ordering::SeqCst), stats.requests, "a repeated request would have been received twice");
 }
@@ -342,7 +351,7 @@ async fn a_kept_connection_that_was_closed_while_idle_is_not_a_failure() {
     .await;
     let probe = vip(&[server.url()], 10);
     wait_for_requests(&probe, 10).await;
-    let stats = probe.stop().await;
+    let stats = stopped(&probe).await;
     assert_eq!(stats.failed, 0, "a client that sees the end of an idle connection opens another one: {stats:?}");
 }
 
@@ -363,7 +372,7 @@ async fn stopping_waits_for_what_is_under_way() {
     .await;
     let probe = vip(&[slow.url()], 100);
     wait_for("requests under way", async || (received.load(Ordering::SeqCst) >= 10).then_some(())).await;
-    let stats = probe.stop().await;
+    let stats = stopped(&probe).await;
     assert_eq!((stats.requests, stats.failed), (received.load(Ordering::SeqCst), 0), "all that was sent is counted");
     assert!(stats.p50_ms >= 199, "{stats:?}");
 }
@@ -374,14 +383,37 @@ async fn a_service_that_hangs_fails_requests_that_find_no_room() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("http://{}/", listener.local_addr().expect("its address"));
     let probe = vip(&[url], 1000);
-    let told = wait_for("requests without room", async || probe.recent_failures().into_iter().next()).await;
-    assert!(told.reason.starts_with("not sent: ") && told.reason.ends_with("requests are unanswered"), "{told:?}");
-    let stats = probe.stats();
+    let told = wait_for("requests without room", async || probe.failures().into_iter().next()).await;
+    assert!(told.starts_with("not sent: ") && told.ends_with("requests are unanswered"), "{told:?}");
+    let stats = stats(&probe);
     assert!(stats.failed > 0 && stats.failed == stats.requests);
 }
 
 #[tokio::test]
-async fn settings_of_the_vip_probe_that_cannot_work_are_refused() {
+async fn a_vip_probe_begins_once_and_ends_once() {
+    let server = Server::answering(response("200 OK", "", "ok")).await;
+    let probe = probe::vip(&VipSettings { urls: vec![server.url()], rate: 100 }).expect("settings that work");
+    assert_eq!((probe.stats(), probe.failures()), (None, vec![]), "not begun");
+    let begun = Instant::now();
+    probe.start();
+    wait_for_requests(&probe, 5).await;
+    probe.start();
+    wait_for_requests(&probe, 50).await;
+    let (sent, scheduled) = (u128::from(stats(&probe).requests), begun.elapsed().as_millis() / 10 + 1);
+    assert!(sent <= scheduled, "twice begun is not twice as fast: {sent} instead of {scheduled}");
+    let last = stopped(&probe).await;
+    assert_eq!(stopped(&probe).await, last, "stopped is stopped");
+    probe.start();
+    assert_eq!(stats(&probe), last);
+
+    let never = probe::vip(&VipSettings { urls: vec![server.url()], rate: 100 }).expect("settings that work");
+    assert_eq!(never.stop().await, None);
+    never.start();
+    assert_eq!(never.stop().await.expect("begun").requests, 0, "what was stopped sends nothing");
+}
+
+#[test]
+fn settings_of_the_vip_probe_that_cannot_work_are_refused() {
     for (urls, rate, part) in [
         (vec!["http://localhost/".to_owned()], 0, "[vip] rate"),
         (vec!["http://localhost/".to_owned()], 10_001, "[vip] rate"),
@@ -389,7 +421,7 @@ async fn settings_of_the_vip_probe_that_cannot_work_are_refused() {
         (vec!["localhost".to_owned()], 1, "[vip] url"),
         (vec!["ftp://localhost/".to_owned()], 1, "neither http nor https"),
     ] {
-        let error = VipProbe::start(&VipSettings { urls, rate }, || SystemClock::new().now()).expect_err("refused");
+        let error = probe::vip(&VipSettings { urls, rate }).err().expect("refused");
         assert!(error.contains(part), "{error}");
     }
 }
