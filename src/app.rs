@@ -95,7 +95,8 @@ impl Place {
 /// Reads the configuration that the command line names. Its warnings go to standard error.
 fn load(common: &Common) -> Result<(PathBuf, Config), Failure> {
     let cwd = std::env::current_dir().map_err(|e| Failure::usage(format!("cannot tell the current directory: {e}")))?;
-    let path = config::find(common.config.as_deref(), std::env::var_os("ROLLOUT_CONFIG").as_deref(), &cwd).map_err(Failure::usage)?;
+    let path =
+        config::find(common.config.as_deref(), std::env::var_os("ROLLOUT_CONFIG").as_deref(), &cwd).map_err(Failure::usage)?;
     let config = load_file(&path, &common.sets)?;
     Ok((path, config))
 }
@@ -197,10 +198,14 @@ pub fn engine(common: &Common, args: &EngineArgs) -> u8 {
 /// `rollout demo-instance`.
 pub fn demo_instance(args: InstanceArgs) -> u8 {
     let small = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    run_on(small, async { crate::demo::instance::run(args, parts::now).await.map(|()| 0).map_err(|e| Failure { code: 1, message: e.to_string() }) })
+    run_on(small, async {
+        crate::demo::instance::run(args, parts::now).await.map(|()| 0).map_err(|e| Failure { code: 1, message: e.to_string() })
+    })
 }
 
 /// `rollout demo-proxy`.
 pub fn demo_proxy(args: ProxyArgs) -> u8 {
-    run(async { crate::demo::proxy::run(args, parts::now).await.map(|()| 0).map_err(|e| Failure { code: 1, message: e.to_string() }) })
+    run(async {
+        crate::demo::proxy::run(args, parts::now).await.map(|()| 0).map_err(|e| Failure { code: 1, message: e.to_string() })
+    })
 }

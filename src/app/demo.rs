@@ -148,7 +148,9 @@ async fn bring_up(parts: &Parts, targets: &[Target]) -> Result<(), Failure> {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    tokio::time::timeout(SERVING, serving).await.map_err(|_late| Failure::person("the fleet did not come up; its logs are in the demo's directory"))
+    tokio::time::timeout(SERVING, serving)
+        .await
+        .map_err(|_late| Failure::person("the fleet did not come up; its logs are in the demo's directory"))
 }
 
 /// One deployment through an engine of its own, in the same way as `rollout deploy`.

@@ -235,4 +235,3 @@ impl Lock {
         Ok(Self { _file: file })
     }
 }
-

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::{Common, Done, Failure, Place, load, parts, say};
 use crate::cli::Output;
 use crate::control::own_login;
-use crate::core::{Forecast, PlanRequest, PlannedBatch, Planned, batches};
+use crate::core::{Forecast, PlanRequest, Planned, PlannedBatch, batches};
 use crate::journal::Memory;
 use crate::model::{DeploymentId, Member, Plan, Rotation, Version};
 use crate::runner;
@@ -89,7 +89,8 @@ fn text(plan: &Plan) -> String {
     previous.sort_unstable();
     previous.dedup();
     let total = plan.members.len();
-    let mut lines = vec![format!("{} ({}): {} → {}, {total} instances", plan.service, plan.env, previous.join(", "), plan.version)];
+    let mut lines =
+        vec![format!("{} ({}): {} → {}, {total} instances", plan.service, plan.env, previous.join(", "), plan.version)];
     let batches = batches(plan);
     if batches.is_empty() {
         lines.push(format!("nothing to do: all {total} instances run {} and serve", plan.version));
@@ -97,7 +98,12 @@ fn text(plan: &Plan) -> String {
     }
     for batch in &batches {
         let members: Vec<&str> = batch.members.iter().map(crate::model::InstanceId::as_str).collect();
-        lines.push(format!("  batch {:>3}  {:<40}  {} of {total} serve meanwhile", batch.number, members.join(" "), batch.serving));
+        lines.push(format!(
+            "  batch {:>3}  {:<40}  {} of {total} serve meanwhile",
+            batch.number,
+            members.join(" "),
+            batch.serving
+        ));
     }
     for member in plan.members.iter().filter(|m| will_be_skipped(m)) {
         let why = if member.healthy { member.rotation.words() } else { member.health.as_str() };

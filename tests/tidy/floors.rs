@@ -20,10 +20,35 @@ const fn row(floor: u8, module: &'static str, may: &'static [&'static str]) -> R
 const ADAPTER: &[&str] = &["event", "effect", "ports", "model", "os"];
 /// What a front door may import; of `core` only `READ_ONLY`.
 const FRONT_DOOR: &[&str] = &["ports", "state", "event", "command", "model", "core", "os"];
-/// What the top may import, `app` and `cli` apart.
+/// What the configuration and the telemetry may import: everything below them.
 const BELOW_APP: &[&str] = &[
     "model", "event", "command", "effect", "state", "ports", "core", "os", "clock", "fleet", "traffic", "probe", "journal",
     "runner", "tui", "control", "headless", "demo",
+];
+/// What the composition root may import: everything.
+const ROOT: &[&str] = &[
+    "model",
+    "event",
+    "command",
+    "effect",
+    "state",
+    "ports",
+    "core",
+    "os",
+    "clock",
+    "fleet",
+    "traffic",
+    "probe",
+    "journal",
+    "runner",
+    "tui",
+    "control",
+    "headless",
+    "demo",
+    "config",
+    "telemetry",
+    "app",
+    "cli",
 ];
 
 /// What front doors may name of `core`: functions that look at a state, and what they return.
@@ -52,59 +77,9 @@ pub(crate) const TABLE: &[Row] = &[
     row(5, "demo", FRONT_DOOR),
     row(6, "config", BELOW_APP),
     row(6, "telemetry", BELOW_APP),
-    row(
-        6,
-        "app",
-        &[
-            "model",
-            "event",
-            "command",
-            "effect",
-            "state",
-            "ports",
-            "core",
-            "os",
-            "clock",
-            "fleet",
-            "traffic",
-            "probe",
-            "journal",
-            "runner",
-            "tui",
-            "control",
-            "headless",
-            "demo",
-            "config",
-            "telemetry",
-        ],
-    ),
-    row(
-        6,
-        "cli",
-        &[
-            "model",
-            "event",
-            "command",
-            "effect",
-            "state",
-            "ports",
-            "core",
-            "os",
-            "clock",
-            "fleet",
-            "traffic",
-            "probe",
-            "journal",
-            "runner",
-            "tui",
-            "control",
-            "headless",
-            "demo",
-            "config",
-            "telemetry",
-            "app",
-        ],
-    ),
+    // The composition root knows everybody: `app` reads the arguments that `cli` parsed, `cli` calls `app`.
+    row(6, "app", ROOT),
+    row(6, "cli", ROOT),
     row(6, "main", &["cli", "app", "telemetry"]),
 ];
 
