@@ -53,7 +53,7 @@ pub(super) enum Ready {
 /// The engine is a session of its own: no terminal's end, no Ctrl-C and no hang-up reaches it.
 pub(super) fn leave_the_terminal() {
     // Fails only for a leader of a group, who has no terminal to leave when started as meant.
-    drop(rustix::process::setsid());
+    rustix::process::setsid().ok();
 }
 
 /// Tells the starter, once, and lets go of its pipe.
@@ -64,7 +64,7 @@ fn report(ready: &Ready) {
         drop(out.flush());
     }
     if let Ok(null) = File::options().write(true).open("/dev/null") {
-        drop(rustix::stdio::dup2_stdout(null));
+        rustix::stdio::dup2_stdout(null).ok();
     }
 }
 
@@ -84,7 +84,7 @@ async fn boot(common: &Common, args: &EngineArgs) -> Done {
     let (_, config) = load(common)?;
     let place = Place::of(&config);
     let journal = parts::journal(&place.base, &place.service, &place.env)?;
-    let _lock = Lock::take(&place.dir())?;
+    let _lease = Lease::take(&place.dir())?;
     let logs = telemetry::init_engine(&crate::journal::log_path(&place.base, &place.service, &place.env), parts::now)
         .map_err(Failure::refused)?;
     let parts = parts::parts(&config, journal.clone())?;
@@ -200,13 +200,13 @@ impl Signals {
 }
 
 /// One engine at a time for a service and environment: the lock is the kernel's and goes with the process.
-struct Lock {
+struct Lease {
     _file: File,
 }
 
-impl Lock {
+impl Lease {
     fn take(dir: &Path) -> Result<Self, Failure> {
-        let path = dir.join("engine.lock");
+        let path = dir.join("lease");
         let cannot = |e: std::io::Error| Failure::refused(format!("cannot lock {}: {e}", path.display()));
         os::file::create_dir(dir).map_err(cannot)?;
         let mut file = os::file::open_lock(&path).map_err(cannot)?;
