@@ -84,7 +84,7 @@ fn one_a_line<'e>(errors: &'e [Error], source: &Source) -> Vec<&'e Error> {
     let start = |error: &Error| error.span().map_or(0, |span| span.start);
     let mut sorted: Vec<&Error> = errors.iter().collect();
     sorted.sort_by_key(|error| start(error));
-    sorted.retain(|error| lines.insert(source.position(start(error)).0));
+    sorted.retain(|error| lines.insert(source.line_of(start(error))));
     sorted
 }
 

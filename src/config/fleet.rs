@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use super::document::{Node, Value};
 use super::fault::{Faults, Place};
-use super::hosts::{self, LARGEST_FLEET};
+use super::hosts::{self, LARGEST_FLEET, TOO_MANY};
 use super::section::{Placed, Section, plain_of};
 use super::value::shown;
 use crate::model::{InstanceId, Target};
@@ -120,7 +120,7 @@ impl Roll<'_> {
     /// Takes one in; false if its id or address is taken, which is then recorded.
     fn add(&mut self, place: Place, key: &str, target: Target) -> bool {
         if self.targets.len() >= LARGEST_FLEET {
-            self.fault(place, key, format!("makes more than {LARGEST_FLEET} instances; name fewer"));
+            self.fault(place, key, TOO_MANY.to_owned());
             return false;
         }
         if let Some(first) = self.ids.get(&target.id) {
@@ -153,14 +153,20 @@ impl Roll<'_> {
 fn listed(section: &mut Section<'_>, defaults: &Defaults, roll: &mut Roll<'_>) {
     const KEY: &str = "fleet.instances";
     let Some(list) = section.list("instances") else { return };
+    // Counted by what is named, not by what gets in, so that a list of slips ends soon.
+    let mut room = LARGEST_FLEET;
     for Node { place, value } in list.value {
-        let names = match plain_of(value).and_then(|pattern| expand(&pattern)) {
+        if room == 0 {
+            return roll.fault(place, KEY, TOO_MANY.to_owned());
+        }
+        let names = match plain_of(value).and_then(|pattern| expand(&pattern, room)) {
             Ok(names) => names,
             Err(remedy) => {
                 roll.fault(place, KEY, remedy);
                 continue;
             }
         };
+        room = room.saturating_sub(names.len());
         for name in names {
             let Some(port) = defaults.port(roll.targets.len()) else {
                 roll.fault(place, KEY, no_port(defaults, &name));
@@ -183,12 +189,12 @@ fn listed(section: &mut Section<'_>, defaults: &Defaults, roll: &mut Roll<'_>) {
     }
 }
 
-fn expand(pattern: &str) -> Result<Vec<String>, String> {
+fn expand(pattern: &str, room: usize) -> Result<Vec<String>, String> {
     match pattern.rsplit_once(':') {
         Some((name, port)) if !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()) => {
             Err(format!("{} has a port; write {} here and port = {port} in [fleet]", shown(pattern), shown(name)))
         }
-        _ => hosts::expand(pattern).map_err(|remedy| format!("{} {remedy}", shown(pattern))),
+        _ => hosts::expand(pattern, room).map_err(|remedy| format!("{} {remedy}", shown(pattern))),
     }
 }
 
