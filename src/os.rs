@@ -2,4 +2,9 @@
 //!
 //! Imports: model, its children. May not: know a port or an adapter.
 
+pub mod file;
+pub mod http;
 pub mod logring;
+pub mod process;
+pub mod template;
+pub mod text;

@@ -1,0 +1,155 @@
+//! What must hold between keys, and what is legal but probably not meant.
+//!
+//! Imports: config's rules, model. May not: change a value.
+
+use super::adapters::Update;
+use super::fault::Faults;
+use super::rules::{Drain, Health, Rollback, Rules, Strategy};
+use super::section::Placed;
+use crate::model::{Count, Span};
+
+/// Checks the rules against each other and against a fleet of `total`.
+pub(super) fn check(rules: &Rules, update: &Update, total: u32, faults: &Faults) {
+    let Rules { drain, health, strategy, rollback } = rules;
+    times(health, strategy, faults);
+    probes(health, faults);
+    counts(strategy, rollback, faults);
+    if total > 0 {
+        against_fleet(strategy, total, faults);
+    }
+    doubts(drain, update, faults);
+    progress(rules, update, faults);
+}
+
+/// Says that `one` and `other` do not go together, at the one that was written.
+fn clash<A, B>(faults: &Faults, (key, one): (&str, &Placed<A>), (other_key, other): (&str, &Placed<B>), remedy: String) {
+    match (one.given, other.given) {
+        (true, true) => faults.add_second(one.place, other.place, key, remedy),
+        (false, true) => faults.add(other.place, other_key, remedy),
+        (true | false, false) => faults.add(one.place, key, remedy),
+    }
+}
+
+/// Each clock must leave room for the one inside it.
+fn times(health: &Health, strategy: &Strategy, faults: &Faults) {
+    let (start, deadline) = (&health.start_timeout, &health.deadline);
+    if start.sound && deadline.sound && start.value > deadline.value {
+        let remedy = format!("is {}, longer than deadline = {}; make it at most that", start.value, deadline.value);
+        clash(faults, ("health.start_timeout", start), ("health.deadline", deadline), remedy);
+    }
+    let healthy = &strategy.min_healthy_time;
+    if healthy.sound && deadline.sound && healthy.value >= deadline.value {
+        let remedy = format!("is {}, not shorter than health.deadline = {}; make it shorter", healthy.value, deadline.value);
+        clash(faults, ("strategy.min_healthy_time", healthy), ("health.deadline", deadline), remedy);
+    }
+    let progress = &strategy.progress_timeout;
+    if progress.sound && deadline.sound && !progress.value.is_zero() && progress.value <= deadline.value {
+        let remedy = format!(
+            "is {}, not longer than health.deadline = {}; make it longer, or \"0s\" for none",
+            progress.value, deadline.value
+        );
+        clash(faults, ("strategy.progress_timeout", progress), ("health.deadline", deadline), remedy);
+    }
+}
+
+/// A verdict must be possible before the deadline.
+fn probes(health: &Health, faults: &Faults) {
+    let Health { interval, rise, retries, deadline, .. } = health;
+    if !(interval.sound && deadline.sound) {
+        return;
+    }
+    let takes = |probes: u32| interval.value.times(u64::from(probes.saturating_sub(1)));
+    if rise.sound && takes(rise.value) >= deadline.value {
+        let (rise_, every, limit) = (rise.value, interval.value, deadline.value);
+        let remedy =
+            format!("is {rise_} passes, one every {every}: no instance can have them before deadline = {limit}; write fewer");
+        clash(faults, ("health.rise", rise), ("health.deadline", deadline), remedy);
+    }
+    if retries.sound && takes(retries.value) >= deadline.value {
+        let (retries_, every, limit) = (retries.value, interval.value, deadline.value);
+        let text = format!("is {retries_} misses, one every {every}: deadline = {limit} always comes first");
+        faults.warn(retries.place, "health.retries", text);
+    }
+}
+
+/// A rollout must be able to move.
+fn counts(strategy: &Strategy, rollback: &Rollback, faults: &Faults) {
+    let Strategy { batch_size, max_unavailable, max_surge, .. } = strategy;
+    if batch_size.sound && batch_size.value.iter().any(|size| size.is_zero()) {
+        faults.add(batch_size.place, "strategy.batch_size", "has an empty batch; write at least 1");
+    }
+    if max_surge.sound && !max_surge.value.is_zero() {
+        let remedy = format!(
+            "is not in this version yet; use max_surge = 0 and max_unavailable = {}",
+            at_least_one(max_unavailable.value)
+        );
+        faults.add(max_surge.place, "strategy.max_surge", remedy);
+    } else if max_unavailable.sound && max_unavailable.value.is_zero() {
+        let remedy = "is 0, and so is max_surge: no instance could ever be taken out; write at least 1";
+        faults.add(max_unavailable.place, "strategy.max_unavailable", remedy);
+    }
+    let back = &rollback.max_unavailable;
+    if back.given && back.sound && back.value.is_zero() {
+        let remedy = "is 0: no instance could ever go back; write at least 1";
+        faults.add(back.place, "rollback.max_unavailable", remedy);
+    }
+}
+
+fn at_least_one(count: Count) -> String {
+    match count {
+        Count::Absolute(n) => n.max(1).to_string(),
+        Count::Percent(_) => format!("\"{count}\""),
+    }
+}
+
+/// The counts against the number of instances.
+fn against_fleet(strategy: &Strategy, total: u32, faults: &Faults) {
+    let Strategy { batch_size, max_unavailable, min_serving, .. } = strategy;
+    let too_many = |count: &Placed<Count>| count.given && count.sound && count.value.floor_of(total) > total;
+    if too_many(max_unavailable) {
+        let remedy = format!("is {} of {total} instances; write at most {total}", max_unavailable.value);
+        faults.add(max_unavailable.place, "strategy.max_unavailable", remedy);
+    }
+    if min_serving.sound && min_serving.value.ceil_of(total) >= total {
+        if total == 1 {
+            let text = "is as many as there are: a fleet of one is only deployed to with --allow-outage";
+            faults.warn(min_serving.place, "strategy.min_serving", text);
+        } else {
+            let remedy =
+                format!("is {} of {total} instances, so none could be taken out; write at most {}", min_serving.value, total - 1);
+            faults.add(min_serving.place, "strategy.min_serving", remedy);
+        }
+    }
+    let budget = max_unavailable.value.floor_min_one_of(total);
+    let largest = batch_size.value.iter().map(|size| size.floor_min_one_of(total)).max().unwrap_or(1);
+    if batch_size.given && batch_size.sound && max_unavailable.sound && largest > budget {
+        let text = format!("makes batches of {largest}, of which max_unavailable lets {budget} be out at a time");
+        faults.warn(batch_size.place, "strategy.batch_size", text);
+    }
+}
+
+/// Legal, and it costs requests.
+fn doubts(drain: &Drain, update: &Update, faults: &Faults) {
+    if drain.timeout.sound && drain.timeout.value.is_zero() {
+        faults.warn(drain.timeout.place, "drain.timeout", "is no time: connections are cut as soon as an instance is out");
+    }
+    if update.stop_timeout.sound && update.stop_timeout.value.is_zero() {
+        let text = "is no time: processes are killed without a chance to finish their requests";
+        faults.warn(update.stop_timeout.place, "update.stop_timeout", text);
+    }
+}
+
+/// The clock of the whole run against the longest that one instance may take.
+fn progress(rules: &Rules, update: &Update, faults: &Faults) {
+    let Rules { drain, health, strategy, .. } = rules;
+    let progress = &strategy.progress_timeout;
+    let parts = [&drain.timeout, &update.timeout, &health.deadline, &strategy.min_healthy_time, &strategy.batch_pause];
+    if !progress.sound || progress.value.is_zero() || parts.iter().any(|part| !part.sound) {
+        return;
+    }
+    let longest = parts.iter().fold(Span::ZERO, |sum, part| sum + part.value);
+    if longest > progress.value {
+        let text = format!("is {}, but an instance alone may take {longest} (drain, update, health, pause)", progress.value);
+        faults.warn(progress.place, "strategy.progress_timeout", text);
+    }
+}

@@ -1,0 +1,251 @@
+//! `[fleet]`: which instances there are, and where.
+//!
+//! Imports: config's reader, model. May not: reach an instance.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+
+use super::document::{Node, Value};
+use super::fault::{Faults, Place};
+use super::hosts::{self, LARGEST_FLEET};
+use super::section::{Placed, Section, plain_of};
+use super::value::shown;
+use crate::model::{InstanceId, Target};
+
+/// What `[fleet]` says, apart from its driver.
+pub(super) struct Fleet {
+    pub(super) targets: Vec<Target>,
+    /// `dir`, if given and sound.
+    pub(super) dir: Option<String>,
+}
+
+/// Where the instances of `instances` are that have no table of their own.
+struct Defaults {
+    host: Option<String>,
+    ports: Vec<u16>,
+    /// One port for each instance, in order, instead of the same for all.
+    in_turn: bool,
+}
+
+impl Defaults {
+    fn port(&self, index: usize) -> Option<u16> {
+        if self.in_turn { self.ports.get(index).copied() } else { self.ports.first().copied() }
+    }
+}
+
+const DRIVERS_LATER: [(&str, &str); 6] = [
+    ("command", "use driver = \"process\""),
+    ("ssh", "use driver = \"process\""),
+    ("docker", "use driver = \"process\""),
+    ("systemd", "use driver = \"process\""),
+    ("swarm", "use driver = \"process\""),
+    ("kubernetes", "use driver = \"process\""),
+];
+
+/// Reads `[fleet]`.
+pub(super) fn read_fleet(root: &mut Section<'_>, faults: &Faults) -> Fleet {
+    let mut section = root.table("fleet");
+    section.choice("driver", &[("process", ())], &DRIVERS_LATER);
+    section.require("driver", "is missing; add driver = \"process\"");
+    section.later("discover", "list the instances in fleet.instances");
+    let dir = section.text("dir").map(|dir| dir.value.full);
+    let defaults = defaults(&mut section);
+    let mut roll = Roll { targets: Vec::new(), ids: HashMap::new(), addresses: HashMap::new(), faults, failed: false };
+    listed(&mut section, &defaults, &mut roll);
+    tables(&mut section, &defaults, &mut roll);
+    let place = section.place();
+    if roll.targets.is_empty() && !roll.failed {
+        section.fault(
+            place,
+            "instances",
+            "names nobody; add instances = [\"web-[01:20]\"] or a table [[fleet.instance]] for each",
+        );
+    }
+    let fleet = Fleet { targets: roll.targets, dir };
+    section.finish();
+    fleet
+}
+
+fn defaults(section: &mut Section<'_>) -> Defaults {
+    let host = section.plain("host").filter(|host| host_or_fault(section, host)).map(|host| host.value);
+    let Some(super::document::Entry { node, .. }) = section.take("port") else {
+        return Defaults { host, ports: Vec::new(), in_turn: false };
+    };
+    let (ports, in_turn) = match &node.value {
+        Value::Integer(n) => (port_of(*n).map(|port| vec![port]), false),
+        Value::Text(text) => (ports_of(&text.full), true),
+        Value::Other(_) | Value::Flag(_) | Value::List(_) | Value::Table(_) => (None, false),
+    };
+    if ports.is_none() {
+        let remedy = "is no port; write a number from 1 to 65535 for all, or \"[8001:8020]\" for one each in turn";
+        section.fault(node.place, "port", remedy);
+    }
+    // With a faulty port the instances are still worth looking at.
+    Defaults { host, in_turn: in_turn && ports.is_some(), ports: ports.unwrap_or_else(|| vec![1]) }
+}
+
+fn port_of(number: i64) -> Option<u16> {
+    u16::try_from(number).ok().filter(|port| *port > 0)
+}
+
+fn ports_of(range: &str) -> Option<Vec<u16>> {
+    let (first, last, _) = hosts::bounds(range.strip_prefix('[')?.strip_suffix(']')?).ok()?;
+    (first..=last).map(|port| u16::try_from(port).ok().filter(|port| *port > 0)).collect()
+}
+
+fn host_or_fault(section: &Section<'_>, host: &Placed<String>) -> bool {
+    let good = is_host(&host.value);
+    if !good {
+        section.fault(host.place, "host", format!("{} is neither a host name nor an address", shown(&host.value)));
+    }
+    good
+}
+
+fn is_host(host: &str) -> bool {
+    let name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    host.parse::<IpAddr>().is_ok()
+        || (host.len() <= 253 && host.starts_with(|c: char| c.is_ascii_alphanumeric()) && host.chars().all(name))
+}
+
+/// The fleet as it grows, and who is already in it.
+struct Roll<'a> {
+    targets: Vec<Target>,
+    ids: HashMap<InstanceId, Place>,
+    addresses: HashMap<(String, u16), (InstanceId, Place)>,
+    faults: &'a Faults,
+    failed: bool,
+}
+
+impl Roll<'_> {
+    /// Takes one in; false if its id or address is taken, which is then recorded.
+    fn add(&mut self, place: Place, key: &str, target: Target) -> bool {
+        if self.targets.len() >= LARGEST_FLEET {
+            self.fault(place, key, format!("makes more than {LARGEST_FLEET} instances; name fewer"));
+            return false;
+        }
+        if let Some(first) = self.ids.get(&target.id) {
+            let remedy = format!("names {} a second time; every id must be its own", target.id);
+            self.faults.add_second(place, *first, key, remedy);
+            self.failed = true;
+            return false;
+        }
+        let address = (target.host.to_lowercase(), target.port);
+        if let Some((other, first)) = self.addresses.get(&address) {
+            let Target { id, host, port, .. } = &target;
+            let remedy = format!("puts {id} at {host}:{port}, where {other} is already; every address must be its own");
+            self.faults.add_second(place, *first, key, remedy);
+            self.failed = true;
+            return false;
+        }
+        self.ids.insert(target.id.clone(), place);
+        self.addresses.insert(address, (target.id.clone(), place));
+        self.targets.push(target);
+        true
+    }
+
+    fn fault(&mut self, place: Place, key: &str, remedy: String) {
+        self.faults.add(place, key, remedy);
+        self.failed = true;
+    }
+}
+
+/// `instances = ["web-[01:20]"]`.
+fn listed(section: &mut Section<'_>, defaults: &Defaults, roll: &mut Roll<'_>) {
+    const KEY: &str = "fleet.instances";
+    let Some(list) = section.list("instances") else { return };
+    for Node { place, value } in list.value {
+        let names = match plain_of(value).and_then(|pattern| expand(&pattern)) {
+            Ok(names) => names,
+            Err(remedy) => {
+                roll.fault(place, KEY, remedy);
+                continue;
+            }
+        };
+        for name in names {
+            let Some(port) = defaults.port(roll.targets.len()) else {
+                roll.fault(place, KEY, no_port(defaults, &name));
+                break;
+            };
+            let host = defaults.host.clone().unwrap_or_else(|| name.clone());
+            let added = InstanceId::new(&name)
+                .map_err(|_| bad_id(&name))
+                .map(|id| roll.add(place, KEY, Target { id, host, port, zone: None, labels: BTreeMap::new() }));
+            match added {
+                Ok(true) => {}
+                // One fault for a pattern is enough.
+                Ok(false) => break,
+                Err(remedy) => {
+                    roll.fault(place, KEY, remedy);
+                    break;
+                }
+            }
+        }
+    }
+}
+
+fn expand(pattern: &str) -> Result<Vec<String>, String> {
+    match pattern.rsplit_once(':') {
+        Some((name, port)) if !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()) => {
+            Err(format!("{} has a port; write {} here and port = {port} in [fleet]", shown(pattern), shown(name)))
+        }
+        _ => hosts::expand(pattern).map_err(|remedy| format!("{} {remedy}", shown(pattern))),
+    }
+}
+
+fn no_port(defaults: &Defaults, name: &str) -> String {
+    if defaults.in_turn {
+        format!("has no port left for {}; write as many ports as instances", shown(name))
+    } else {
+        "has no port; add port = 8080 to [fleet], or \"[8001:8020]\" for one each in turn".to_owned()
+    }
+}
+
+fn bad_id(name: &str) -> String {
+    format!("{} is no id; write up to 63 letters, digits and . _ - beginning with a letter or digit", shown(name))
+}
+
+/// `[[fleet.instance]]`.
+fn tables(section: &mut Section<'_>, defaults: &Defaults, roll: &mut Roll<'_>) {
+    let Some(list) = section.list("instance") else { return };
+    for node in list.value {
+        match section.item("instance", node) {
+            Some(item) => table(item, defaults, roll),
+            None => roll.failed = true,
+        }
+    }
+}
+
+fn table(mut section: Section<'_>, defaults: &Defaults, roll: &mut Roll<'_>) {
+    let id = section.plain("id");
+    section.require("id", "is missing; add id = \"web-01\"");
+    let host = section.plain("host").filter(|host| host_or_fault(&section, host)).map(|host| host.value);
+    let port = section.number_if_given("port", (1, 65_535));
+    let zone = section.plain("zone").map(|zone| zone.value);
+    let mut free = section.table("labels");
+    let mut labels = BTreeMap::new();
+    for (key, entry) in free.rest() {
+        match plain_of(entry.node.value) {
+            Ok(value) => drop(labels.insert(key, value)),
+            Err(remedy) => free.fault(entry.node.place, &super::fault::shown_key(&key), remedy),
+        }
+    }
+    let port = match port {
+        Some(port) => u16::try_from(port.value).ok(),
+        None if section.had("port") => Some(1),
+        None => defaults.port(roll.targets.len()),
+    };
+    let Some(id) = id else {
+        roll.failed = true;
+        return section.finish();
+    };
+    let place = id.place;
+    match (InstanceId::new(&id.value), port) {
+        (Ok(id), Some(port)) => {
+            let host = host.or_else(|| defaults.host.clone()).unwrap_or_else(|| id.to_string());
+            roll.add(place, "fleet.instance.id", Target { id, host, port, zone, labels });
+        }
+        (Err(_), _) => roll.fault(place, "fleet.instance.id", bad_id(&id.value)),
+        (Ok(_), None) => roll.fault(place, "fleet.instance.port", no_port(defaults, &id.value)),
+    }
+    section.finish();
+}

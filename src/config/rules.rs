@@ -1,0 +1,179 @@
+//! `[drain]`, `[health]` (what the engine decides by), `[strategy]` and `[rollback]`: the rules of a deployment.
+//!
+//! Imports: config's reader, model. May not: decide anything by the rules.
+
+use super::section::{Placed, Section};
+use crate::model::{
+    Before, Count, DrainPolicy, HealthPolicy, OnDrainTimeout, OnFailure, Policy, RollbackPolicy, Rolling, Span, UpdatePolicy,
+};
+
+/// More passes, misses or failures than these are a slip.
+const MANY: u32 = 100_000;
+
+/// `[drain]`.
+pub(super) struct Drain {
+    pub(super) timeout: Placed<Span>,
+    on_timeout: OnDrainTimeout,
+}
+
+/// `[health]`, the part that the engine decides by.
+pub(super) struct Health {
+    pub(super) timeout: Placed<Span>,
+    pub(super) interval: Placed<Span>,
+    pub(super) rise: Placed<u32>,
+    pub(super) retries: Placed<u32>,
+    pub(super) start_timeout: Placed<Span>,
+    pub(super) deadline: Placed<Span>,
+    watch_interval: Placed<Span>,
+    before: Before,
+}
+
+/// `[strategy]`.
+pub(super) struct Strategy {
+    pub(super) batch_size: Placed<Vec<Count>>,
+    pub(super) batch_pause: Placed<Span>,
+    pub(super) max_unavailable: Placed<Count>,
+    pub(super) max_surge: Placed<Count>,
+    pub(super) min_serving: Placed<Count>,
+    pub(super) min_healthy_time: Placed<Span>,
+    pub(super) progress_timeout: Placed<Span>,
+    approval_timeout: Placed<Span>,
+}
+
+/// `[rollback]`.
+pub(super) struct Rollback {
+    threshold: Placed<Count>,
+    max_failures: Placed<u32>,
+    on_failure: OnFailure,
+    pub(super) max_unavailable: Placed<Count>,
+}
+
+/// All rules, with their places.
+pub(super) struct Rules {
+    pub(super) drain: Drain,
+    pub(super) health: Health,
+    pub(super) strategy: Strategy,
+    pub(super) rollback: Rollback,
+}
+
+impl Rules {
+    /// The rules as the engine takes them.
+    pub(super) fn policy(&self, update_timeout: Span, expects_version: bool) -> Policy {
+        let Self { drain, health, strategy, rollback } = self;
+        Policy {
+            strategy: Rolling {
+                batch_size: strategy.batch_size.value.clone(),
+                batch_pause: strategy.batch_pause.value,
+                max_unavailable: strategy.max_unavailable.value,
+                min_serving: strategy.min_serving.value,
+                min_healthy_time: strategy.min_healthy_time.value,
+                progress_timeout: strategy.progress_timeout.value,
+                approval_timeout: strategy.approval_timeout.value,
+            },
+            drain: DrainPolicy { timeout: drain.timeout.value, on_timeout: drain.on_timeout },
+            update: UpdatePolicy { timeout: update_timeout },
+            health: HealthPolicy {
+                timeout: health.timeout.value,
+                interval: health.interval.value,
+                rise: health.rise.value,
+                retries: health.retries.value,
+                start_timeout: health.start_timeout.value,
+                deadline: health.deadline.value,
+                watch_interval: health.watch_interval.value,
+                before: health.before,
+                expects_version,
+            },
+            rollback: RollbackPolicy {
+                threshold_percent: match rollback.threshold.value {
+                    Count::Percent(percent) => percent,
+                    Count::Absolute(_) => 0,
+                },
+                max_failures: rollback.max_failures.value,
+                on_failure: rollback.on_failure,
+                max_unavailable: rollback.max_unavailable.value,
+            },
+        }
+    }
+}
+
+/// Reads `[drain]`.
+pub(super) fn read_drain(root: &mut Section<'_>) -> Drain {
+    let mut section = root.table("drain");
+    let timeout = section.span("timeout", Span::from_secs(5));
+    let words = [("force", OnDrainTimeout::Force), ("extend", OnDrainTimeout::Extend), ("fail", OnDrainTimeout::Fail)];
+    let on_timeout = section.choice("on_timeout", &words, &[]).map_or(OnDrainTimeout::Force, |choice| choice.value);
+    section.finish();
+    Drain { timeout, on_timeout }
+}
+
+/// Reads what the engine decides by of `[health]`; the section goes on to the prober's settings.
+pub(super) fn read_health(section: &mut Section<'_>) -> Health {
+    let words = [("skip", Before::Skip), ("first", Before::First), ("abort", Before::Abort)];
+    Health {
+        timeout: section.positive_span("timeout", Span::from_secs(5)),
+        interval: section.positive_span("interval", Span::from_secs(2)),
+        rise: section.number("rise", 2, (1, MANY)),
+        retries: section.number("retries", 3, (1, MANY)),
+        start_timeout: section.span("start_timeout", Span::from_secs(20)),
+        deadline: section.positive_span("deadline", Span::from_secs(60)),
+        watch_interval: section.positive_span("watch_interval", Span::from_secs(5)),
+        before: section.choice("before", &words, &[]).map_or(Before::Skip, |choice| choice.value),
+    }
+}
+
+/// Reads `[strategy]`.
+pub(super) fn read_strategy(root: &mut Section<'_>) -> Strategy {
+    let mut section = root.table("strategy");
+    let rolling = "use kind = \"rolling\"";
+    section.choice("kind", &[("rolling", ())], &[("canary", rolling), ("blue-green", rolling)]);
+    section.choice("pacing", &[("batch", ())], &[("window", "use pacing = \"batch\"")]);
+    section.choice("zones", &[("any", ())], &[("one-by-one", "use zones = \"any\"")]);
+    section.choice("confirm", &[("none", ())], &[("batch", "use confirm = \"none\", and pause by key where needed")]);
+    let strategy = Strategy {
+        batch_size: section.counts("batch_size", Count::Absolute(2)),
+        batch_pause: section.span("batch_pause", Span::from_secs(10)),
+        max_unavailable: section.count("max_unavailable", Count::Absolute(2)),
+        max_surge: section.count("max_surge", Count::Absolute(0)),
+        min_serving: section.count("min_serving", Count::Absolute(1)),
+        min_healthy_time: section.span("min_healthy_time", Span::ZERO),
+        progress_timeout: section.span("progress_timeout", Span::from_secs(600)),
+        approval_timeout: section.positive_span("approval_timeout", Span::from_secs(1800)),
+    };
+    section.finish();
+    strategy
+}
+
+/// Reads `[rollback]`.
+pub(super) fn read_rollback(root: &mut Section<'_>, strategy: &Strategy) -> Rollback {
+    let mut section = root.table("rollback");
+    let on_failure = on_failure(&mut section);
+    let threshold = section.count("threshold", Count::Percent(10));
+    if let (true, Count::Absolute(n)) = (threshold.sound, threshold.value) {
+        let remedy = format!("is a count; write a share like \"{}%\", or use max_failures = {n}", n.min(100));
+        section.fault(threshold.place, "threshold", remedy);
+    }
+    let max_failures = section.number("max_failures", 3, (0, MANY));
+    let max_unavailable = section.count("max_unavailable", strategy.max_unavailable.value);
+    section.finish();
+    Rollback { threshold, max_failures, on_failure, max_unavailable }
+}
+
+/// `auto = false` is `on_failure = "pause"` in other words; both given must agree.
+fn on_failure(section: &mut Section<'_>) -> OnFailure {
+    let words = [("rollback", OnFailure::Rollback), ("pause", OnFailure::Pause), ("continue", OnFailure::Continue)];
+    let later = [("ask", "use on_failure = \"pause\"")];
+    let auto = section.flag("auto", true);
+    let chosen = section.choice("on_failure", &words, &later);
+    let by_auto = if auto.value { OnFailure::Rollback } else { OnFailure::Pause };
+    let Some(chosen) = chosen else { return by_auto };
+    if auto.given && auto.sound && chosen.value != by_auto {
+        let remedy = match (auto.value, chosen.value) {
+            (false, _) => "contradicts auto = false, which means \"pause\"; remove one of the two",
+            (true, OnFailure::Rollback | OnFailure::Pause | OnFailure::Ask | OnFailure::Continue) => {
+                "contradicts auto = true, which means \"rollback\"; remove one of the two"
+            }
+        };
+        section.fault_with(chosen.place, auto.place, "on_failure", remedy);
+    }
+    chosen.value
+}

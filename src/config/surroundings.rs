@@ -1,0 +1,171 @@
+//! `[service]`, `[journal]`, `[env.NAME]`, `[console]`, and the tables of the contract that are not in this version.
+//!
+//! Imports: config's reader. May not: touch the terminal or a file.
+
+use indexmap::IndexMap;
+
+use super::document::Value;
+use super::section::{Placed, Section};
+use super::value::shown;
+
+/// `[service]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Service {
+    /// `name`.
+    pub name: String,
+    /// `env`, `default` by default.
+    pub env: String,
+}
+
+/// `[env.NAME]`: how an environment is told from the others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EnvSettings {
+    /// `stripe`: a colour by name, number (0 to 255) or `#rrggbb`.
+    pub stripe: Option<String>,
+    /// `protected`: dangerous verbs ask for the service's name.
+    pub protected: bool,
+}
+
+/// `[console]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Console {
+    /// `theme`, `default` by default.
+    pub theme: String,
+    /// `color`.
+    pub color: ColorDepth,
+    /// `ascii`: no character beyond ASCII.
+    pub ascii: bool,
+    /// `read_only`: no verb that changes anything.
+    pub read_only: bool,
+    /// `on_hangup`: what a lost terminal does to the deployment.
+    pub on_hangup: OnHangup,
+}
+
+/// How many colours the console uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ColorDepth {
+    /// As many as the terminal says it has.
+    Auto,
+    /// None.
+    Mono,
+    /// The 16 of the terminal.
+    Ansi16,
+    /// 256.
+    Ansi256,
+    /// Any.
+    Truecolor,
+}
+
+/// What a lost terminal does to the deployment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnHangup {
+    /// Nothing: it goes on.
+    Continue,
+}
+
+/// Reads `[service]`. What is faulty is replaced, so that the rest can be read.
+pub(super) fn read_service(root: &mut Section<'_>) -> Service {
+    let mut section = root.table("service");
+    let name = section.plain("name");
+    section.require("name", "is missing; add name = \"shop\"");
+    let env = section.plain("env");
+    let service = Service {
+        name: name.map_or_else(|| "service".to_owned(), |name| checked_name(&section, "name", name)),
+        env: env.map_or_else(|| "default".to_owned(), |env| checked_name(&section, "env", env)),
+    };
+    section.finish();
+    service
+}
+
+/// Names become parts of ids and of file names.
+fn checked_name(section: &Section<'_>, key: &str, name: Placed<String>) -> String {
+    if !is_name(&name.value) {
+        const RULE: &str = "write up to 63 letters, digits and . _ - beginning with a letter or digit";
+        section.fault(name.place, key, format!("{} is no name; {RULE}", shown(&name.value)));
+    }
+    name.value
+}
+
+fn is_name(name: &str) -> bool {
+    name.len() <= 63
+        && name.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
+}
+
+/// Reads `[journal]`: its `dir` as written.
+pub(super) fn read_journal(root: &mut Section<'_>) -> Option<String> {
+    let mut section = root.table("journal");
+    let dir = section.text("dir");
+    if let Some(dir) = dir.as_ref().filter(|dir| dir.value.full.is_empty()) {
+        section.fault(dir.place, "dir", "is empty; write a directory, or remove the key");
+    }
+    section.later("url", "use journal.dir");
+    section.finish();
+    dir.map(|dir| dir.value.full)
+}
+
+/// Reads `[env.NAME]`.
+pub(super) fn read_envs(root: &mut Section<'_>, current: &Service) -> IndexMap<String, EnvSettings> {
+    let mut section = root.table("env");
+    let mut envs = IndexMap::new();
+    for (name, entry) in section.rest() {
+        if !is_name(&name) {
+            section.fault(entry.key, &super::fault::shown_key(&name), "is no name; write letters, digits and . _ -");
+            continue;
+        }
+        let place = entry.key;
+        if !matches!(entry.node.value, Value::Table(_)) {
+            let kind = entry.node.value.kind();
+            section.fault(place, &name, format!("is {kind}; write a table [env.NAME], or env = \"{name}\" in [service]"));
+            continue;
+        }
+        let Some(mut item) = section.item(&name, entry.node) else { continue };
+        let stripe = stripe(&mut item);
+        let protected = item.flag("protected", false).value;
+        item.finish();
+        envs.insert(name, EnvSettings { stripe, protected });
+    }
+    if !envs.is_empty() && !envs.contains_key(&current.env) {
+        let names: Vec<&str> = envs.keys().map(String::as_str).collect();
+        section.warn(format!("has {} but not {:?}, which service.env names", names.join(", "), current.env));
+    }
+    envs
+}
+
+fn stripe(section: &mut Section<'_>) -> Option<String> {
+    let stripe = section.plain("stripe")?;
+    if stripe.value.parse::<ratatui::style::Color>().is_err() {
+        let remedy = format!("{} is no colour; write \"red\", a number from 0 to 255 or \"#rrggbb\"", shown(&stripe.value));
+        section.fault(stripe.place, "stripe", remedy);
+    }
+    Some(stripe.value)
+}
+
+/// Reads `[console]`.
+pub(super) fn read_console(root: &mut Section<'_>) -> Console {
+    let mut section = root.table("console");
+    let theme = section.plain("theme").map_or_else(|| "default".to_owned(), |theme| theme.value);
+    let depths = [
+        ("auto", ColorDepth::Auto),
+        ("mono", ColorDepth::Mono),
+        ("16", ColorDepth::Ansi16),
+        ("256", ColorDepth::Ansi256),
+        ("truecolor", ColorDepth::Truecolor),
+    ];
+    let color = section.choice("color", &depths, &[]).map_or(ColorDepth::Auto, |choice| choice.value);
+    let ascii = section.flag("ascii", false).value;
+    let read_only = section.flag("read_only", false).value;
+    let later = [("pause", "use on_hangup = \"continue\""), ("cancel", "use on_hangup = \"continue\"")];
+    let hangup = section.choice("on_hangup", &[("continue", OnHangup::Continue)], &later);
+    let on_hangup = hangup.map_or(OnHangup::Continue, |choice| choice.value);
+    section.later("keys", "the keys are those that ? shows");
+    section.finish();
+    Console { theme, color, ascii, read_only, on_hangup }
+}
+
+/// Refuses the tables of the contract that are not in this version.
+pub(super) fn refuse_later(root: &mut Section<'_>) {
+    root.later("hooks", "remove the table and run the commands before and after rollout");
+    root.later("analysis", "remove the table; the health checks decide");
+    root.later("notify", "remove the table and read rollout deploy --output json");
+}
