@@ -37,6 +37,14 @@ pub fn open_append(path: &Path) -> io::Result<File> {
     OpenOptions::new().create(true).append(true).mode(0o600).open(path)
 }
 
+/// Opens a file to lock it and to read who holds it; a new one has mode 0600. What it holds stays.
+///
+/// # Errors
+/// Fails if it cannot be opened.
+pub fn open_lock(path: &Path) -> io::Result<File> {
+    OpenOptions::new().create(true).read(true).write(true).truncate(false).mode(0o600).open(path)
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
