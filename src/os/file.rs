@@ -7,6 +7,9 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
+/// The longest path of a Unix socket in bytes: `sun_path` has 108, the last is a NUL.
+pub const SOCKET_PATH_MAX: usize = 107;
+
 /// Creates a directory and its parents, those that were missing with mode 0700.
 ///
 /// # Errors
