@@ -77,8 +77,8 @@ fn mismatch(state: &State, id: &InstanceId, survey: &Result<Survey, String>) -> 
                 (Some(found), Some(wanted)) if found != wanted => Some(format!("runs {found} at the end, not {wanted}")),
                 (Some(_) | None, _) => None,
             };
-            let wrong_rotation =
-                (survey.rotation != rotation).then(|| format!("is {} at the end, not {}", survey.rotation.words(), rotation.words()));
+            let wrong_rotation = (survey.rotation != rotation)
+                .then(|| format!("is {} at the end, not {}", survey.rotation.words(), rotation.words()));
             let reason = match (wrong_version, wrong_rotation) {
                 (None, None) => return None,
                 (Some(one), None) | (None, Some(one)) => one,

@@ -83,6 +83,8 @@ pub(super) fn operate(state: &State, request: &Request, now: Timestamp) -> Vec<E
             let reason = said(reason);
             vec![EventKind::RollbackStarted { by, reason, since: now, detect: None }]
         }
-        Command::Start | Command::Pause { .. } | Command::Resume | Command::Cancel { .. } | Command::Rollback { .. } => Vec::new(),
+        Command::Start | Command::Pause { .. } | Command::Resume | Command::Cancel { .. } | Command::Rollback { .. } => {
+            Vec::new()
+        }
     }
 }

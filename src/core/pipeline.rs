@@ -69,7 +69,12 @@ pub(super) fn deadlines(state: &State, index: usize) -> impl Iterator<Item = Tim
 }
 
 /// What the end of an act decides. An act that is no longer wanted decides nothing.
-pub(super) fn outcome(state: &State, observed: &Observed, now: Timestamp, (effect, outcome): (&EffectId, &Outcome)) -> Vec<EventKind> {
+pub(super) fn outcome(
+    state: &State,
+    observed: &Observed,
+    now: Timestamp,
+    (effect, outcome): (&EffectId, &Outcome),
+) -> Vec<EventKind> {
     if let Outcome::FleetSurveyed { surveys, .. } = outcome {
         let awaited = wanted::wanted_for_fleet(state).is_some_and(|w| w.id == *effect);
         return if awaited { super::ending::surveyed(state, surveys) } else { Vec::new() };
@@ -291,7 +296,10 @@ impl Scene<'_> {
         // One miss starts the time anew (Nomad's `min_healthy_time`).
         let needed = self.state.plan.policy.strategy.min_healthy_time;
         let steady = needed.is_zero()
-            || self.observed.of(self.id).is_some_and(|s| s.misses == 0 && s.passing_since.is_some_and(|p| self.now >= p + needed));
+            || self
+                .observed
+                .of(self.id)
+                .is_some_and(|s| s.misses == 0 && s.passing_since.is_some_and(|p| self.now >= p + needed));
         if self.now >= settle_until && steady {
             return Some(vec![EventKind::InstanceHealthy { instance, evidence }]);
         }

@@ -54,7 +54,8 @@ pub fn plan(mut request: PlanRequest) -> Result<Planned, Refusal> {
     if members.is_empty() {
         return refuse("the fleet has no instances".to_owned());
     }
-    let missing = named(&members, |m| m.rotation == Rotation::Missing && request.surveys.get(&m.target.id).is_some_and(Result::is_ok));
+    let missing =
+        named(&members, |m| m.rotation == Rotation::Missing && request.surveys.get(&m.target.id).is_some_and(Result::is_ok));
     if !missing.is_empty() {
         return refuse(format!("the balancer does not know {missing}; correct [traffic] or the fleet"));
     }

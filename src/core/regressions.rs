@@ -192,8 +192,7 @@ fn an_unconfirmed_drain_pauses_and_puts_the_instance_back() {
 /// The sketch took `instances[0]`'s version for everybody's.
 #[test]
 fn each_instance_goes_back_to_its_own_version() {
-    let mut run =
-        Fixture::new(6).with_member(2, |m| m.previous = Some(Version::new("v0.9").unwrap())).started();
+    let mut run = Fixture::new(6).with_member(2, |m| m.previous = Some(Version::new("v0.9").unwrap())).started();
     run.to_healthy(1);
     run.to_healthy(2);
     run.command(rollback());

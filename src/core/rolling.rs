@@ -54,8 +54,7 @@ fn begin(state: &State) -> Option<Vec<EventKind>> {
 }
 
 fn at_work(state: &State, observed: &Observed, now: Timestamp, batch: &Batch) -> Option<Vec<EventKind>> {
-    let members: Vec<(&InstanceId, &Instance)> =
-        batch.members.iter().filter_map(|id| Some((id, state.instance(id)?))).collect();
+    let members: Vec<(&InstanceId, &Instance)> = batch.members.iter().filter_map(|id| Some((id, state.instance(id)?))).collect();
     if let Some((id, _)) = members.iter().find(|(_, i)| i.phase == Phase::Pending) {
         if state.pause.is_some() {
             return None;

@@ -6,9 +6,9 @@ use crate::command::{Command, Request};
 use crate::effect::Outcome;
 use crate::event::{Actor, Event, EventKind, FORMAT};
 use crate::model::{
-    Before, Count, DeploymentId, DeploymentKind, DrainPolicy, EffectId, HealthPolicy, InstanceId, Member, OnDrainTimeout, OnFailure,
-    Plan, Policy, RollbackPolicy, Rolling, Rotation, Sample, SampleResult, Seq, Span, Survey, Target, Timestamp, UpdatePolicy,
-    Version,
+    Before, Count, DeploymentId, DeploymentKind, DrainPolicy, EffectId, HealthPolicy, InstanceId, Member, OnDrainTimeout,
+    OnFailure, Plan, Policy, RollbackPolicy, Rolling, Rotation, Sample, SampleResult, Seq, Span, Survey, Target, Timestamp,
+    UpdatePolicy, Version,
 };
 use crate::state::State;
 
@@ -57,7 +57,13 @@ pub(super) fn policy() -> Policy {
 pub(super) fn members(total: u32) -> Vec<Member> {
     (1..=total)
         .map(|n| Member {
-            target: Target { id: id(n), host: "127.0.0.1".to_owned(), port: 8080, zone: None, labels: std::collections::BTreeMap::new() },
+            target: Target {
+                id: id(n),
+                host: "127.0.0.1".to_owned(),
+                port: 8080,
+                zone: None,
+                labels: std::collections::BTreeMap::new(),
+            },
             previous: Some(Version::new("v1").unwrap()),
             wanted: Version::new("v2").unwrap(),
             rotation: Rotation::Serving,

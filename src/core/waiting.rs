@@ -55,7 +55,9 @@ pub fn waiting(state: &State) -> Option<Waiting> {
         let why = if pause.reason.starts_with("asked for by") { String::new() } else { format!(": {}", pause.reason) };
         return Some(match in_flight {
             Some(waiting) => Waiting { what: format!("pausing {who}{why}; {}", waiting.what), ..waiting },
-            None => Waiting { what: format!("paused {who}{why}; resume, cancel or roll back"), instances: Vec::new(), until: None },
+            None => {
+                Waiting { what: format!("paused {who}{why}; resume, cancel or roll back"), instances: Vec::new(), until: None }
+            }
         });
     }
     if in_flight.is_some() {

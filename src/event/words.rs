@@ -192,13 +192,13 @@ mod tests {
                 "web-03 FAILED its health gate: status 503",
             ),
             (
-                EventKind::DeploymentPaused {
-                    by: Actor::Operator { login: "ana".to_owned(), uid: 1 },
-                    reason: String::new(),
-                },
+                EventKind::DeploymentPaused { by: Actor::Operator { login: "ana".to_owned(), uid: 1 }, reason: String::new() },
                 "paused by ana",
             ),
-            (EventKind::BatchStarted { batch: 2, members: vec![web; 8] }, "batch 2 started: web-03 web-03 web-03 web-03 web-03 web-03 and 2 more"),
+            (
+                EventKind::BatchStarted { batch: 2, members: vec![web; 8] },
+                "batch 2 started: web-03 web-03 web-03 web-03 web-03 web-03 and 2 more",
+            ),
             (
                 EventKind::DeploymentEnded {
                     ending: Ending::Completed,

@@ -251,7 +251,9 @@ impl Hands {
         self.trouble(Some(&order.target), &format!("outcome of the update unknown: {reason}")).await;
         loop {
             match self.parts.fleet.observe(&order.target).await {
-                Ok(seen) if seen.version.as_ref() == Some(&order.version) && seen.running != Some(false) => return Outcome::Updated,
+                Ok(seen) if seen.version.as_ref() == Some(&order.version) && seen.running != Some(false) => {
+                    return Outcome::Updated;
+                }
                 Ok(seen) => {
                     let runs = seen.version.map_or("an unknown version".to_owned(), |v| v.to_string());
                     return Outcome::UpdateFailed { reason: format!("{reason}; it runs {runs}") };

@@ -16,9 +16,9 @@ use crate::os::logring::LogRing;
 use crate::ports::{DeploymentRow, JournalError};
 use crate::state::{Illegal, State, Status};
 
+use super::Parts;
 use super::bus::{Asked, Bus, COMMANDS};
 use super::perform::{INPUTS, Performer};
-use super::Parts;
 
 /// How often the latest readings go out to readers.
 const PROGRESS: Duration = Duration::from_millis(200);

@@ -347,7 +347,8 @@ impl App {
     /// How long the engine has been silent, if that is too long.
     pub fn silent_for(&self) -> Option<Span> {
         let silent = self.now.since(self.heard_at);
-        (self.state.started_at.is_some() && self.state.end.is_none() && self.link == Link::Up && silent >= SILENCE).then_some(silent)
+        (self.state.started_at.is_some() && self.state.end.is_none() && self.link == Link::Up && silent >= SILENCE)
+            .then_some(silent)
     }
 
     /// The id at a place in the plan.

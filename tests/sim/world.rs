@@ -6,9 +6,7 @@ use rollout::command::{Command, Request};
 use rollout::core::{Input, Observed, next_deadline, turn, wanted};
 use rollout::effect::{Effect, EffectKind, Outcome};
 use rollout::event::{Actor, Event, EventKind, FORMAT};
-use rollout::model::{
-    EffectId, InstanceId, Plan, Rotation, Sample, SampleResult, Seq, Span, Survey, Timestamp, Version,
-};
+use rollout::model::{EffectId, InstanceId, Plan, Rotation, Sample, SampleResult, Seq, Span, Survey, Timestamp, Version};
 use rollout::state::State;
 
 /// One instance as it really is.
@@ -127,7 +125,8 @@ impl World {
 
     fn survey(&self, id: &InstanceId) -> Survey {
         let machine = &self.machines[id];
-        let health = Sample { at: self.now, latency: Span::from_millis(5), result: SampleResult::Pass { status: 200 }, version: None };
+        let health =
+            Sample { at: self.now, latency: Span::from_millis(5), result: SampleResult::Pass { status: 200 }, version: None };
         Survey { version: Some(machine.version.clone()), rotation: machine.rotation, health }
     }
 
@@ -169,7 +168,10 @@ impl World {
                     SampleResult::Miss { reason: "status 503".to_owned() }
                 };
                 self.in_flight.push((self.now + *every, effect.clone()));
-                Input::Sample { instance: id, sample: Sample { at: self.now, latency: Span::from_millis(5), result, version: None } }
+                Input::Sample {
+                    instance: id,
+                    sample: Sample { at: self.now, latency: Span::from_millis(5), result, version: None },
+                }
             }
             (_, None) => unreachable!("only the end check is about the whole fleet"),
         }
