@@ -130,7 +130,7 @@ enum Verb {
 #[derive(Debug, Args)]
 pub struct DemoArgs {
     /// How many instances
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(2..=1000))]
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(2..=500))]
     pub instances: u32,
     /// The balancer: its own small one, or a real HAProxy
     #[arg(long, value_enum, default_value_t = DemoBalancer::Builtin)]

@@ -98,10 +98,10 @@ async fn play(common: &Common, world: &World, engines: &mut Engines) -> Done {
         let next = Some(format!("Enter deploys {BAD} next"));
         let left = deploy(common, (&path, &config), engines, (GOOD, next)).await?;
         if !left.next {
-            return outlive(left, engines).await;
+            return outlive(left, &config, engines).await;
         }
         let left = deploy(common, (&path, &config), engines, (BAD, None)).await?;
-        return outlive(left, engines).await;
+        return outlive(left, &config, engines).await;
     }
     for version in [GOOD, BAD] {
         let left = deploy(common, (&path, &config), engines, (version, None)).await?;
@@ -113,14 +113,23 @@ async fn play(common: &Common, world: &World, engines: &mut Engines) -> Done {
 }
 
 /// The terminal is gone or was left: the demo's fleet stays until its deployment has ended.
-async fn outlive(left: Left, engines: &mut Engines) -> Done {
+async fn outlive(left: Left, config: &Config, engines: &mut Engines) -> Done {
     if left.running
+        && has_begun(config).await
         && let Some(child) = &mut engines.running
     {
         complain("the deployment goes on; Ctrl-C ends the demo with its fleet");
         drop(child.wait().await);
     }
     Ok(left.code)
+}
+
+/// A deployment that nobody began has nothing that could go on.
+async fn has_begun(config: &Config) -> bool {
+    match connect(&Place::of(config)).await {
+        Ok(client) => client.snapshot().await.is_ok_and(|s| s.state.started_at.is_some()),
+        Err(_) => false,
+    }
 }
 
 /// Every instance on the first version, serving.

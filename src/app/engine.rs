@@ -88,6 +88,8 @@ async fn boot(common: &Common, args: &EngineArgs) -> Done {
     let logs = telemetry::init_engine(&crate::journal::log_path(&place.base, &place.service, &place.env), parts::now)
         .map_err(Failure::refused)?;
     let parts = parts::parts(&config, journal.clone())?;
+    // Before anything is journalled: a deployment must not be left planned because nobody could reach its engine.
+    place.socket()?;
     let interrupted = journal.list().map_err(Failure::refused)?.into_iter().next().filter(|row| row.ended_at.is_none());
     let handle = match (&args.recover, &args.version) {
         (Some(id), _) => {
@@ -146,7 +148,15 @@ fn nothing_to_do(plan: Plan) -> Summary {
 
 async fn serve(handle: Handle, place: &Place, signals: Signals) -> Done {
     let socket = place.socket()?;
-    let server = Server::bind(&socket, Arc::new(handle.bus.clone())).map_err(Failure::refused)?;
+    let server = match Server::bind(&socket, Arc::new(handle.bus.clone())) {
+        Ok(server) => server,
+        Err(error) => {
+            // Nobody could ever start it: it ends as cancelled, or stays as it was found.
+            drop(handle.signals.send("no control socket").await);
+            drop(handle.stopped().await);
+            return Err(Failure::refused(error));
+        }
+    };
     let stop = CancellationToken::new();
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(server.serve(stop.clone()));

@@ -11,6 +11,9 @@ use super::text::sanitise_within;
 use crate::model::Timestamp;
 use crate::ports::LogLine;
 
+/// Target of lines that only repeat an event: they are for the file, since readers of the ring have the events.
+pub const FACTS: &str = "event";
+
 /// Lines that are kept: some screens to scroll through, less than a megabyte.
 pub const LINES_KEPT: usize = 2_000;
 /// The longest message in characters; what a driver prints must not fill the memory or a screen.
@@ -49,9 +52,12 @@ impl LogRing {
         Self { shared: Arc::new(Shared { kept, live: broadcast::Sender::new(LIVE), capacity }) }
     }
 
-    /// Adds a line and numbers it. The message is made harmless here, once for all readers.
+    /// Adds a line and numbers it, unless it repeats a fact. The message is made harmless here, once for all readers.
     pub fn push(&self, at: Timestamp, level: &str, target: &str, message: &str) -> LogLine {
         let message = sanitise_within(message, MESSAGE_CHARS_MAX);
+        if target == FACTS {
+            return LogLine { number: 0, at, level: level.to_owned(), target: target.to_owned(), message };
+        }
         let mut kept = self.kept();
         kept.last += 1;
         let line = LogLine { number: kept.last, at, level: level.to_owned(), target: target.to_owned(), message };

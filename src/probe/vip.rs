@@ -181,12 +181,21 @@ fn in_flight_max(rate: u32) -> usize {
     usize::try_from(u64::from(rate).max(IN_FLIGHT_MIN).min(files)).unwrap_or(usize::MAX)
 }
 
+/// Where a round over the addresses begins. A fixed beginning would keep step with a balancer that goes round: each
+/// address would reach the same few servers for ever. (The finaliser of `splitmix64`: the same for the same round.)
+fn scatter(round: usize) -> usize {
+    let mixed = (round as u64 ^ (round as u64 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    usize::try_from((mixed ^ (mixed >> 31)) >> 33).unwrap_or(0)
+}
+
 impl Requester {
     /// The request with this number, counted from zero.
     async fn request(&self, number: usize) {
-        let Some(url) = self.urls.get(number % self.urls.len().max(1)) else { return };
+        let (count, round) = (self.urls.len().max(1), number / self.urls.len().max(1));
+        let Some(url) = self.urls.get((number + scatter(round) % count) % count) else { return };
         // By rounds over the addresses, so that with two of them each is asked in both ways.
-        let fresh = (number / self.urls.len().max(1)).is_multiple_of(2);
+        let fresh = round.is_multiple_of(2);
         let began = Instant::now();
         match tokio::time::timeout(TIMEOUT, self.ask(url, fresh)).await {
             Ok(Ok(())) => lock(&self.tally).succeed(began.elapsed()),
