@@ -1,1 +1,17 @@
-//! TODO head
+//! The control socket: HTTP/1.1 with JSON and server-sent events over a Unix socket, and a client of it.
+//!
+//! Imports: ports, event, command, model. May not: decide, fold, draw; let a slow or broken peer reach the engine.
+
+mod client;
+mod ledger;
+mod link;
+mod peer;
+mod server;
+mod socket;
+mod sse;
+pub mod wire;
+
+pub use client::{Client, Patience};
+pub use peer::own_login;
+pub use server::{Limits, Server};
+pub use socket::{ControlError, engine_pid};

@@ -1,11 +1,156 @@
 //! The decisions. Pure: no I/O, no clock, no randomness, no await.
 //!
-//! Imports: state, event, command, effect, ports' values, model. May not: act.
+//! One turn: an input meets the state, `step` says what happened, the state takes it in, and so on until nothing more
+//! happens. What should be under way is `wanted` of the state, the same live and after a crash.
+//!
+//! Imports: state, event, command, effect, model. May not: act, or see anything but its arguments.
 
+mod budget;
 mod consequence;
+mod ending;
 mod forecast;
+mod judge;
+mod observed;
+mod operate;
+mod pipeline;
+mod planning;
+#[cfg(test)]
+mod regressions;
+mod rollback;
+mod rolling;
+#[cfg(test)]
+mod testing;
 mod waiting;
+mod wanted;
+
+use crate::command::Request;
+use crate::effect::Outcome;
+use crate::event::{Actor, Event, EventKind};
+use crate::model::{EffectId, InstanceId, Sample, Timestamp};
+use crate::state::{Illegal, State};
 
 pub use consequence::{Consequence, consequence};
 pub use forecast::{Forecast, forecast};
+pub use observed::{Observed, Seen};
+pub use operate::check;
+pub use planning::{PlanRequest, Planned, plan};
+pub use rolling::{PlannedBatch, batches};
 pub use waiting::{Waiting, waiting};
+pub use wanted::{wanted, wanted_for, wanted_for_fleet};
+
+/// Everything that can reach the core.
+#[derive(Debug, Clone)]
+pub enum Input {
+    /// Time has passed.
+    Tick,
+    /// An engine took over from a dead one.
+    Recovered,
+    /// An operator asks; already checked with `check`.
+    Command(Request),
+    /// An act ended.
+    Outcome {
+        /// Which act.
+        effect: EffectId,
+        /// How.
+        outcome: Outcome,
+    },
+    /// A probe of a watched instance.
+    Sample {
+        /// Which.
+        instance: InstanceId,
+        /// What it saw.
+        sample: Sample,
+    },
+    /// Connections that a draining instance still has.
+    Sessions {
+        /// Which.
+        instance: InstanceId,
+        /// How many.
+        sessions: u32,
+    },
+    /// An act that is being retried did not succeed yet.
+    Trouble {
+        /// Which, or the fleet as a whole.
+        instance: Option<InstanceId>,
+        /// Why, in words.
+        trouble: String,
+    },
+}
+
+/// One decision: what `input` leads to, as facts in order. Empty if it leads to nothing.
+#[must_use]
+pub fn step(state: &State, observed: &Observed, now: Timestamp, input: &Input) -> Vec<EventKind> {
+    if state.end.is_some() {
+        return Vec::new();
+    }
+    let direct = match input {
+        Input::Command(request) => operate::operate(state, request, now),
+        Input::Outcome { effect, outcome } => pipeline::outcome(state, observed, now, (effect, outcome)),
+        Input::Recovered => vec![EventKind::EngineRecovered],
+        Input::Sample { instance, .. } => pipeline::advance_by_id(state, observed, now, instance).unwrap_or_default(),
+        Input::Tick | Input::Sessions { .. } | Input::Trouble { .. } => Vec::new(),
+    };
+    if !direct.is_empty() {
+        return direct;
+    }
+    let in_flight = state.active.iter().find_map(|&index| pipeline::advance(state, observed, now, index));
+    in_flight
+        .or_else(|| judge::judge(state))
+        .or_else(|| rollback::next(state, observed, now))
+        .or_else(|| rolling::next(state, observed, now))
+        .or_else(|| ending::next(state, observed, now))
+        .or_else(|| deadlines(state, now))
+        .unwrap_or_default()
+}
+
+/// The deadlines of the deployment as a whole.
+fn deadlines(state: &State, now: Timestamp) -> Option<Vec<EventKind>> {
+    if state.approval_until.is_some_and(|until| now >= until) {
+        return Some(ending::abandon(state));
+    }
+    if state.progress_until.is_some_and(|until| now >= until) {
+        let timeout = state.plan.policy.strategy.progress_timeout;
+        return Some(judge::act(state, &format!("no instance finished for {timeout}"), now));
+    }
+    None
+}
+
+/// One turn: notes what the input says, then decides until nothing more happens. The returned events are already in
+/// `state` and `observed`; the caller must store them before it acts on them or shows them.
+///
+/// # Errors
+/// Fails if a decision does not fit the state: a fault of this program. The events before it are lost to the caller,
+/// who must stop and start again from the journal.
+pub fn turn(state: &mut State, observed: &mut Observed, now: Timestamp, input: &Input) -> Result<Vec<Event>, Illegal> {
+    observed.note(state, input);
+    let mut events = Vec::new();
+    let mut next = input;
+    loop {
+        let kinds = step(state, observed, now, next);
+        if kinds.is_empty() && matches!(next, Input::Tick) {
+            return Ok(events);
+        }
+        for kind in kinds {
+            let event = Event { seq: state.seq.next(), at: now.max(state.at), deployment: state.plan.deployment.clone(), kind };
+            state.apply(&event)?;
+            observed.apply(&event);
+            events.push(event);
+        }
+        next = &Input::Tick;
+    }
+}
+
+/// When something will have to be decided without any further input. What was due by `now` has been decided, or waits
+/// for an input.
+pub fn next_deadline(state: &State, now: Timestamp) -> Option<Timestamp> {
+    let of_instances = state.active.iter().flat_map(|&index| pipeline::deadlines(state, index));
+    let bake = state.batch.as_ref().and_then(|b| b.bake_until);
+    let end_check = state.end_check_until.filter(|_| state.end_checked.is_none());
+    let of_deployment = [bake, end_check, state.progress_until, state.approval_until].into_iter().flatten();
+    of_instances.chain(of_deployment).filter(|&at| at > now).min()
+}
+
+/// The engine pauses itself.
+fn pause(reason: String) -> EventKind {
+    EventKind::DeploymentPaused { by: Actor::Engine, reason }
+}

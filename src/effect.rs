@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{EffectId, InstanceId, Span, Survey, Version};
+use crate::model::{EffectId, InstanceId, Span, Survey, Version, VipStats};
 
 /// One act that the state wants. It is started when wanted and not in flight, and cancelled when in flight and no longer wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,6 +77,8 @@ pub enum Outcome {
     FleetSurveyed {
         /// What was read of each instance, or why it could not be read.
         surveys: Vec<(InstanceId, Result<Survey, String>)>,
+        /// What the probe through the balancer counted, now that it has ended.
+        vip: Option<VipStats>,
     },
     /// Of `TakeOut`: confirmed by every balancer.
     TakenOut {

@@ -2,9 +2,13 @@
 //!
 //! Imports: model. May not: name a driver; ask for anything (facts are in the past tense).
 
+mod words;
+
 use serde::{Deserialize, Serialize};
 
 use crate::model::{DeploymentId, Evidence, InstanceId, InstanceState, Plan, Seq, Span, Timestamp, Version, VipStats};
+
+pub use words::{clean, thousands};
 
 /// Number of the stored form. A reader shows a newer one but does not resume it.
 pub const FORMAT: u32 = 1;
@@ -179,6 +183,11 @@ pub enum EventKind {
         /// Until when it must succeed.
         until: Timestamp,
     },
+    /// The last look was given up before it was touched; it is pending again.
+    InstanceCheckDropped {
+        /// Which.
+        instance: InstanceId,
+    },
     /// It is left alone.
     InstanceSkipped {
         /// Which.
@@ -323,6 +332,11 @@ pub enum EventKind {
         /// In words.
         reason: String,
     },
+    /// Every instance was read, or what could not be read is listed.
+    EndCheckFinished {
+        /// Instances whose version or rotation is not what it must be.
+        mismatches: u32,
+    },
     /// Nothing follows.
     DeploymentEnded {
         /// How.
@@ -339,6 +353,7 @@ impl EventKind {
     pub fn instance(&self) -> Option<&InstanceId> {
         match self {
             Self::InstanceCheckStarted { instance, .. }
+            | Self::InstanceCheckDropped { instance }
             | Self::InstanceSkipped { instance, .. }
             | Self::DrainStarted { instance, .. }
             | Self::InstanceTakenOut { instance, .. }
@@ -367,6 +382,7 @@ impl EventKind {
             | Self::BatchVerified { .. }
             | Self::BatchCompleted { .. }
             | Self::EndCheckStarted { .. }
+            | Self::EndCheckFinished { .. }
             | Self::DeploymentEnded { .. } => None,
         }
     }

@@ -10,6 +10,8 @@ use std::sync::Arc;
 use crate::model::Span;
 use crate::ports::FleetDriver;
 
+pub use process::stop_recorded;
+
 /// Which driver, and what it needs.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Settings {

@@ -1,1 +1,13 @@
-//! TODO head
+//! The journal: every event of every deployment of a service, on disk before anything is done about it.
+//!
+//! Imports: ports, event, model. May not: decide, fold, know a socket or a screen.
+
+mod codec;
+mod memory;
+mod place;
+mod sqlite;
+
+pub use codec::{DecodeError, decode, encode};
+pub use memory::Memory;
+pub use place::{log_path, service_dir, socket_path};
+pub use sqlite::Sqlite;

@@ -10,6 +10,9 @@ mod traffic;
 
 pub use fleet::{FleetDriver, FleetError, UpdateOrder};
 pub use journal::{DeploymentRow, Journal, JournalError};
-pub use probe::Prober;
+pub use probe::{Prober, VipProber};
 pub use session::{Engine, Feed, LogLine, Progress, Reading, Session, SessionError, Snapshot, Update};
 pub use traffic::{TrafficDriver, TrafficError};
+
+/// The only way to the time: `clock.rs` makes one.
+pub type Clock = std::sync::Arc<dyn Fn() -> crate::model::Timestamp + Send + Sync>;

@@ -2,7 +2,13 @@
 //!
 //! Imports: ports, model, os, its children. May not: know another kind of adapter.
 
+mod http;
+mod vip;
+
+use std::sync::Arc;
+
 use crate::model::Span;
+use crate::ports::{Clock, Prober, VipProber};
 
 /// `[health]`, the part that the prober needs.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,4 +39,20 @@ pub struct VipSettings {
     pub urls: Vec<String>,
     /// `rate`: requests per second, 1 to 10,000. Every other request opens a connection of its own.
     pub rate: u32,
+}
+
+/// The prober for `settings`; `clock` stamps its samples.
+///
+/// # Errors
+/// Fails with a sentence if the settings cannot work (a path that is none, a header that is none).
+pub fn http(settings: &HttpSettings, clock: Clock) -> Result<Arc<dyn Prober>, String> {
+    Ok(Arc::new(http::HttpProber::new(settings.clone(), clock)?))
+}
+
+/// The probe through the balancer for `settings`. It must be started within a tokio runtime.
+///
+/// # Errors
+/// Fails with a sentence if the settings cannot work (a URL that is none, a rate out of its range).
+pub fn vip(settings: &VipSettings) -> Result<Arc<dyn VipProber>, String> {
+    Ok(Arc::new(vip::VipProbe::new(settings)?))
 }

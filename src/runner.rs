@@ -1,1 +1,45 @@
-//! TODO head
+//! The imperative shell around the core: order, tasks, state. It owns the turn and everything that is in flight.
+//!
+//! Imports: core, state, event, command, effect, ports, model. May not: know an adapter; decide.
+
+mod bus;
+mod perform;
+mod survey;
+mod turn;
+
+use std::sync::Arc;
+
+use crate::model::Target;
+use crate::ports::{Clock, FleetDriver, Journal, Prober, TrafficDriver, VipProber};
+
+pub use bus::{Bus, LocalSession};
+pub use survey::survey;
+pub use turn::{Handle, Stopped, continued, start};
+
+/// Everything from outside that an engine needs.
+#[derive(Clone)]
+pub struct Parts {
+    /// What time it is.
+    pub clock: Clock,
+    /// The instances.
+    pub fleet: Arc<dyn FleetDriver>,
+    /// The balancers.
+    pub traffic: Arc<dyn TrafficDriver>,
+    /// Their health.
+    pub prober: Arc<dyn Prober>,
+    /// Requests through the balancer, if there is a URL for it.
+    pub vip: Option<Arc<dyn VipProber>>,
+    /// Where events are stored.
+    pub journal: Arc<dyn Journal>,
+}
+
+impl std::fmt::Debug for Parts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Parts").finish_non_exhaustive()
+    }
+}
+
+/// All targets of a plan.
+fn targets(state: &crate::state::State) -> Vec<Target> {
+    state.plan.members.iter().map(|m| m.target.clone()).collect()
+}

@@ -177,6 +177,8 @@ pub struct State {
     pub approval_until: Option<Timestamp>,
     /// Until when the check at the end must have read everything; set once it began.
     pub end_check_until: Option<Timestamp>,
+    /// Mismatches that it found; set once it is over.
+    pub end_checked: Option<u32>,
     /// How it ended.
     pub end: Option<End>,
     /// Updates ordered so far: gives each its place in time.
@@ -217,6 +219,7 @@ impl State {
             progress_until: None,
             approval_until: Some(event.at + plan.policy.strategy.approval_timeout),
             end_check_until: None,
+            end_checked: None,
             end: None,
             updates: 0,
             plan: plan.as_ref().clone(),

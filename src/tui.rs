@@ -1,1 +1,120 @@
-//! TODO head
+//! The console: a thin client of one deployment. It never holds up the engine and never outlives its terminal.
+//!
+//! Keys become messages by `keys`, messages change `App` in `update`, `view` draws it; `run` alone does I/O.
+//!
+//! Imports: session, command, core, state, event, model. May not: know an adapter or where the engine runs.
+
+mod app;
+mod confirm;
+mod encoder;
+mod input;
+mod keys;
+mod run;
+mod terminal;
+mod text;
+mod theme;
+mod update;
+mod view;
+
+use std::io;
+use std::sync::Arc;
+
+use jiff::tz::TimeZone;
+
+pub use app::{App, Chart, Dirt, Fact, Fixed, Link, LogView, NextGate, Oracle, Pane, Tone};
+pub use confirm::{Ask, Overlay, Typed};
+pub use encoder::Encoder;
+pub use keys::{Action, Binding, KEYMAP, Key, action};
+pub use theme::{Badge, ColorChoice, Depth, Theme, ThemeError, Ui};
+pub use update::{Cmd, Msg, update};
+pub use view::view;
+
+use crate::model::Timestamp;
+use crate::ports::{Session, SessionError};
+
+/// What the console is told by configuration and command line.
+#[derive(Clone)]
+pub struct Settings {
+    /// `[console] theme`: a theme's name.
+    pub theme: String,
+    /// `--color`.
+    pub color: ColorChoice,
+    /// `--ascii`; `None` decides by the locale and the terminal.
+    pub ascii: Option<bool>,
+    /// `--read-only`.
+    pub read_only: bool,
+    /// `[env.NAME] stripe`: a colour of the theme, one of the sixteen, a number or `#rrggbb`.
+    pub stripe: Option<String>,
+    /// `[env.NAME] protected`: a rollback takes the service's name.
+    pub protected: bool,
+    /// What Enter does once the deployment has ended, as a sentence: `Enter deploys v3-bad next`.
+    pub next: Option<String>,
+    /// The zone of times on the screen.
+    pub zone: TimeZone,
+    /// The clock.
+    pub now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+}
+
+impl std::fmt::Debug for Settings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Settings").field("theme", &self.theme).field("color", &self.color).finish_non_exhaustive()
+    }
+}
+
+impl Settings {
+    /// The defaults, with this clock.
+    pub fn new(now: Arc<dyn Fn() -> Timestamp + Send + Sync>) -> Self {
+        Self {
+            theme: "default".to_owned(),
+            color: ColorChoice::Auto,
+            ascii: None,
+            read_only: false,
+            stripe: None,
+            protected: false,
+            next: None,
+            zone: TimeZone::system(),
+            now,
+        }
+    }
+}
+
+/// How the console was left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// The deployment goes on, or stays planned: detached, a signal, or a terminal that is gone.
+    Left,
+    /// The deployment has ended.
+    Ended {
+        /// The process exit code of the contract.
+        code: u8,
+    },
+    /// It has ended and the operator pressed Enter for what comes next.
+    Next,
+}
+
+/// Why the console could not go on. The engine is not touched by any of these.
+#[derive(Debug, thiserror::Error)]
+pub enum TuiError {
+    /// Standard input or output is no terminal.
+    #[error("the console needs a terminal on standard input and output ({0}); without one, run with --output json or lines")]
+    NoTerminal(#[source] io::Error),
+    /// The engine cannot be read.
+    #[error("reading the deployment for the console failed: {0}")]
+    Session(#[from] SessionError),
+    /// The terminal failed.
+    #[error("the terminal failed ({0}); the engine goes on, `rollout attach` shows it again")]
+    Terminal(#[source] io::Error),
+    /// Something panicked and the terminal was given back.
+    #[error("the console stopped after an internal error; the engine goes on, `rollout attach` shows it again")]
+    Panicked,
+}
+
+/// Runs the console until the operator leaves.
+///
+/// From its first call on, SIGTERM, SIGINT and SIGHUP are caught for the life of the process.
+///
+/// # Errors
+/// Fails if there is no terminal, if it breaks, or if the deployment cannot be read. The terminal is as it was before.
+pub async fn run(session: Box<dyn Session>, settings: Settings) -> Result<Exit, TuiError> {
+    run::run(session, settings).await
+}

@@ -1,10 +1,12 @@
 //! What a command would do if it were given now.
 //!
-//! Imports: state, command, model. May not: act.
+//! Imports: state, command, model, core's parts. May not: act.
 
 use crate::command::{Command, Refusal};
-use crate::model::{InstanceId, Span, Timestamp};
-use crate::state::State;
+use crate::model::{InstanceId, InstanceState, Span, Timestamp};
+use crate::state::{Instance, Phase, State};
+
+use super::{Observed, budget, operate, rollback};
 
 /// What follows from a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,7 +15,7 @@ pub struct Consequence {
     pub changes: Vec<InstanceId>,
     /// In words: `8 healthy on v413, 3 in progress`.
     pub will_change: String,
-    /// In words: `7 pending, 1 skipped: already v412`.
+    /// In words: `7 pending, 1 skipped`.
     pub will_not: String,
     /// In words: `those out of rotation at once, then newest first, 2 at a time`.
     pub order: String,
@@ -31,6 +33,131 @@ pub struct Consequence {
 ///
 /// # Errors
 /// Fails with the engine's own refusal.
-pub fn consequence(_state: &State, _command: &Command, _now: Timestamp) -> Result<Consequence, Refusal> {
-    Err(Refusal { message: "not known".to_owned() })
+pub fn consequence(state: &State, command: &Command, _now: Timestamp) -> Result<Consequence, Refusal> {
+    operate::check(state, command)?;
+    Ok(match command {
+        Command::Start | Command::Resume => forward(state),
+        Command::Pause { .. } => pause(state),
+        Command::Cancel { .. } => cancel(state),
+        Command::Rollback { .. } => back(state),
+    })
+}
+
+/// The instances under way, in plan order.
+fn in_flight(state: &State) -> Vec<InstanceId> {
+    state.active.iter().filter_map(|&i| state.instances.get_index(i)).map(|(id, _)| id.clone()).collect()
+}
+
+fn serving(state: &State) -> u32 {
+    budget::serving(state, &Observed::default())
+}
+
+fn lowest(state: &State, max: u32, work: u32) -> u32 {
+    let down = state.instances.values().filter(|i| !i.ours && (i.down || !i.serving)).count();
+    let down = u32::try_from(down).unwrap_or(u32::MAX);
+    let lowest = state.total().saturating_sub(down.max(max.min(down + work)));
+    lowest.min(serving(state))
+}
+
+fn forward(state: &State) -> Consequence {
+    let strategy = &state.plan.policy.strategy;
+    let pending: Vec<InstanceId> = state
+        .plan
+        .members
+        .iter()
+        .zip(state.instances.values())
+        .filter(|(member, i)| i.phase == Phase::Pending && !member.at_version)
+        .map(|(member, _)| member.target.id.clone())
+        .collect();
+    let work = u32::try_from(pending.len()).unwrap_or(u32::MAX);
+    let max = budget::limit(strategy.max_unavailable, state.total());
+    let sizes: Vec<String> = strategy.batch_size.iter().map(ToString::to_string).collect();
+    Consequence {
+        will_change: format!("{work} pending, to {}", state.plan.version),
+        will_not: counts(state, &[InstanceState::Healthy, InstanceState::Skipped, InstanceState::Failed]),
+        order: format!("in plan order, batches of {}, at most {max} out at once", sizes.join(", ")),
+        serving: serving(state),
+        lowest_serving: lowest(state, max, work),
+        takes: super::forecast(state, state.at).map(|f| f.likely),
+        then: "each batch is proven healthy before the next begins".to_owned(),
+        changes: pending,
+    }
+}
+
+fn pause(state: &State) -> Consequence {
+    let changes = in_flight(state);
+    Consequence {
+        will_change: format!("{} in flight go on to a safe point", changes.len()),
+        will_not: counts(state, &[InstanceState::Pending, InstanceState::Healthy, InstanceState::Failed]),
+        order: "no new instance is taken".to_owned(),
+        serving: serving(state),
+        lowest_serving: serving(state),
+        takes: None,
+        then: "resume, cancel or roll back".to_owned(),
+        changes,
+    }
+}
+
+fn cancel(state: &State) -> Consequence {
+    let changes = in_flight(state);
+    let updated = state.tally().of(InstanceState::Healthy);
+    Consequence {
+        will_change: format!(
+            "{} in flight: not yet updated go back in rotation, updated go on to their verdict, failed go back alone",
+            changes.len()
+        ),
+        will_not: counts(state, &[InstanceState::Pending, InstanceState::Healthy]),
+        order: "all at once, no new instance is taken".to_owned(),
+        serving: serving(state),
+        lowest_serving: serving(state),
+        takes: None,
+        then: if updated == 0 {
+            "it ends cancelled".to_owned()
+        } else {
+            format!("it ends cancelled with mixed versions: {updated} stay on {}", state.plan.version)
+        },
+        changes,
+    }
+}
+
+fn back(state: &State) -> Consequence {
+    let mut changes: Vec<InstanceId> = rollback::order(state).into_iter().cloned().collect();
+    let healthy = changes.iter().filter(|id| state.instance(id).is_some_and(|i| i.phase == Phase::Healthy)).count();
+    let not_updated = |i: &&Instance| i.is_active() && !i.exposed;
+    let returned = state.instances.values().filter(not_updated).count();
+    let max = budget::limit(state.plan.policy.rollback.max_unavailable, state.total());
+    let work = u32::try_from(healthy).unwrap_or(u32::MAX);
+    let out_now = state.total() - serving(state);
+    let rounds = healthy.div_ceil(usize::try_from(max.max(1)).unwrap_or(1)) + usize::from(changes.len() > healthy);
+    let consequence = Consequence {
+        will_change: format!(
+            "{healthy} healthy on {}, {} out of rotation or under way{}",
+            state.plan.version,
+            changes.len() - healthy,
+            if returned > 0 { format!(", {returned} put back without an update") } else { String::new() }
+        ),
+        will_not: counts(state, &[InstanceState::Pending, InstanceState::Skipped]),
+        order: format!("those out of rotation at once, then newest first, {max} at a time, without pauses"),
+        serving: serving(state),
+        lowest_serving: lowest(state, max.max(out_now), work).min(serving(state)),
+        takes: typical_instance(state).map(|each| each.times(u64::try_from(rounds).unwrap_or(u64::MAX))),
+        then: "it ends rolled_back; it cannot be resumed".to_owned(),
+        changes: std::mem::take(&mut changes),
+    };
+    debug_assert!(consequence.lowest_serving <= consequence.serving);
+    consequence
+}
+
+/// The median time of a batch so far without its bake: about what one instance takes.
+fn typical_instance(state: &State) -> Option<Span> {
+    let mut times = state.batch_times.clone();
+    times.sort_unstable();
+    times.get(times.len() / 2).map(|t| *t - state.plan.policy.strategy.batch_pause)
+}
+
+fn counts(state: &State, states: &[InstanceState]) -> String {
+    let tally = state.tally();
+    let some: Vec<String> =
+        states.iter().filter(|s| tally.of(**s) > 0).map(|s| format!("{} {}", tally.of(*s), s.word().replace('_', " "))).collect();
+    if some.is_empty() { "none".to_owned() } else { some.join(", ") }
 }

@@ -1,16 +1,17 @@
 //! Why it waits, as a value: what is awaited, by whom, and until when.
 //!
-//! Imports: state, model. May not: act.
+//! Imports: state, model, core's parts. May not: act.
 
 use std::fmt;
 
+use crate::event::Actor;
 use crate::model::{InstanceId, Timestamp};
-use crate::state::State;
+use crate::state::{Goal, Instance, Phase, State};
 
 /// What is awaited.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Waiting {
-    /// In words, without the time: `web-03 and web-04 pass their health checks`.
+    /// In words, without the time: `web-03 and web-04 to pass their health checks`.
     pub what: String,
     /// Who holds it up, in plan order.
     pub instances: Vec<InstanceId>,
@@ -20,11 +21,156 @@ pub struct Waiting {
 
 impl fmt::Display for Waiting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "waiting for {}", self.what)
+        f.write_str(&self.what)
     }
+}
+
+/// What may hold an instance up, in the order in which it is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Hold {
+    Settle,
+    Health,
+    Admit,
+    Update,
+    Drain,
+    TakeOut,
+    Return,
+    Check,
+    Evict,
 }
 
 /// Why `state` does not move on at this moment; `None` once the deployment has ended.
 pub fn waiting(state: &State) -> Option<Waiting> {
-    state.end.is_none().then(|| Waiting { what: String::new(), instances: Vec::new(), until: None })
+    if state.end.is_some() {
+        return None;
+    }
+    let simple = |what: String, until: Option<Timestamp>| Some(Waiting { what, instances: Vec::new(), until });
+    if state.started_at.is_none() {
+        return simple("waiting for someone to start it; nothing is touched yet".to_owned(), state.approval_until);
+    }
+    let in_flight = in_flight(state);
+    if let Some(pause) = &state.pause {
+        let by = if pause.by == Actor::Engine { "by the engine" } else { "" };
+        let who = if by.is_empty() { format!("by {}", pause.by.name()) } else { by.to_owned() };
+        let why = if pause.reason.starts_with("asked for by") { String::new() } else { format!(": {}", pause.reason) };
+        return Some(match in_flight {
+            Some(waiting) => Waiting { what: format!("pausing {who}{why}; {}", waiting.what), ..waiting },
+            None => {
+                Waiting { what: format!("paused {who}{why}; resume, cancel or roll back"), instances: Vec::new(), until: None }
+            }
+        });
+    }
+    if in_flight.is_some() {
+        return in_flight;
+    }
+    if let Some(until) = state.end_check_until {
+        return simple("reading every instance's version and rotation once more".to_owned(), Some(until));
+    }
+    if let Some(batch) = &state.batch
+        && let Some(until) = batch.bake_until
+    {
+        let what = format!("batch {} is verified; watching it before the next", batch.number);
+        return Some(Waiting { what, instances: batch.members.clone(), until: Some(until) });
+    }
+    simple("about to go on".to_owned(), state.progress_until)
+}
+
+/// The latest step that any instance under way is at, with all that are at it.
+fn in_flight(state: &State) -> Option<Waiting> {
+    let held: Vec<(Hold, &InstanceId, &Instance)> = state
+        .active
+        .iter()
+        .filter_map(|&index| state.instances.get_index(index))
+        .filter_map(|(id, instance)| Some((hold(instance)?, id, instance)))
+        .collect();
+    let first = held.iter().map(|(hold, ..)| *hold).max()?;
+    let at_it: Vec<&(Hold, &InstanceId, &Instance)> = held.iter().filter(|(hold, ..)| *hold == first).collect();
+    let names = names(at_it.iter().map(|(_, id, _)| *id));
+    let plural = at_it.len() > 1;
+    let back = at_it.iter().any(|(.., i)| i.goal == Goal::Back);
+    let (their, they) = if plural { ("their", "have") } else { ("its", "has") };
+    let what = match first {
+        Hold::Check => format!("looking at {names} before touching {}", if plural { "them" } else { "it" }),
+        Hold::TakeOut => format!("the balancer has yet to confirm the drain of {names}"),
+        Hold::Drain => format!("{names} {they} connections that are still ending"),
+        Hold::Update if back => format!("{names} {they} yet to go back to {their} earlier version"),
+        Hold::Update => format!("{names} {they} yet to be updated to {}", state.plan.version),
+        Hold::Health => format!("{names} {they} yet to pass {their} health checks"),
+        Hold::Admit => format!("the balancer has yet to report {names} as serving"),
+        Hold::Settle => format!("{names} must stay healthy a while"),
+        Hold::Return => format!("{names} {} put back in rotation", if plural { "are being" } else { "is being" }),
+        Hold::Evict => format!("{names} failed and {} taken out of rotation", if plural { "are being" } else { "is being" }),
+    };
+    let until = at_it.iter().filter_map(|(.., i)| i.until).min();
+    let instances = at_it.into_iter().map(|(_, id, _)| (*id).clone()).collect();
+    Some(Waiting { what, instances, until })
+}
+
+fn hold(instance: &Instance) -> Option<Hold> {
+    Some(match instance.phase {
+        Phase::Checking => Hold::Check,
+        Phase::TakingOut => Hold::TakeOut,
+        Phase::Draining => Hold::Drain,
+        Phase::Drained | Phase::Updating | Phase::Restoring => Hold::Update,
+        Phase::Verifying { .. } => Hold::Health,
+        Phase::Admitting => Hold::Admit,
+        Phase::Settling { .. } => Hold::Settle,
+        Phase::Returning { .. } => Hold::Return,
+        Phase::Failed => Hold::Evict,
+        Phase::Pending | Phase::Healthy | Phase::Skipped | Phase::RolledBack => return None,
+    })
+}
+
+/// `web-03`, `web-03 and web-04`, `web-03, web-04 and 3 more`.
+fn names<'a>(ids: impl Iterator<Item = &'a InstanceId>) -> String {
+    let all: Vec<&str> = ids.map(InstanceId::as_str).collect();
+    match all.as_slice() {
+        [] => String::new(),
+        [one] => (*one).to_owned(),
+        [one, two] => format!("{one} and {two}"),
+        [one, two, rest @ ..] => format!("{one}, {two} and {} more", rest.len()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::Command;
+    use crate::core::testing::{Fixture, id};
+    use crate::effect::Outcome;
+    use crate::model::Span;
+
+    #[test]
+    fn every_moment_of_a_deployment_has_its_sentence() {
+        let said = |run: &Fixture| waiting(&run.state).map(|w| w.what).unwrap_or_default();
+        let mut run = Fixture::new(4);
+        assert!(said(&run).contains("someone to start it"));
+        run.command(Command::Start);
+        assert_eq!(said(&run), "looking at web-01 and web-02 before touching them");
+        let survey = run.survey(1, "v1");
+        run.outcome(1, Outcome::Surveyed { survey });
+        assert_eq!(said(&run), "looking at web-02 before touching it");
+        let survey = run.survey(2, "v1");
+        run.outcome(2, Outcome::Surveyed { survey });
+        assert_eq!(said(&run), "the balancer has yet to confirm the drain of web-01 and web-02");
+        run.outcome(1, Outcome::TakenOut { sessions: Some(3) });
+        run.outcome(2, Outcome::TakenOut { sessions: Some(0) });
+        assert_eq!(said(&run), "web-01 has connections that are still ending");
+        run.outcome(1, Outcome::Idle);
+        assert_eq!(said(&run), "web-01 and web-02 have yet to be updated to v2");
+        run.outcome(1, Outcome::Updated);
+        run.outcome(2, Outcome::Updated);
+        assert_eq!(said(&run), "web-01 and web-02 have yet to pass their health checks");
+        assert_eq!(waiting(&run.state).unwrap().until, Some(run.now + Span::from_secs(60)));
+        run.command(Command::Pause { reason: String::new() });
+        assert!(said(&run).starts_with("pausing by ana; web-01 and web-02 have yet"));
+        for n in [1, 2] {
+            run.passes(n, 2);
+            run.outcome(n, Outcome::Admitted);
+        }
+        assert_eq!(said(&run), "paused by ana; resume, cancel or roll back");
+        run.command(Command::Resume);
+        assert_eq!(said(&run), "batch 1 is verified; watching it before the next");
+        assert_eq!(waiting(&run.state).unwrap().instances, vec![id(1), id(2)]);
+    }
 }

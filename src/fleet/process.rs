@@ -1,27 +1,207 @@
-//! Local processes that outlive the console.
+//! Local processes that outlive the console and the engine: one process group an instance.
 //!
-//! Imports: ports, model, os. May not: know another kind of adapter.
+//! Imports: ports, model, os, its children. May not: know another kind of adapter.
+//!
+//! The command must stay in the foreground: the instance is the process that we start, and it has ended when that has.
+//! It gets no stdin, writes to `DIR/INSTANCE.log`, and inherits the engine's environment and working directory, plus
+//! two marks by which it is found again if the engine dies between starting it and writing down its pid.
+
+mod record;
+mod stop;
+
+use std::collections::HashMap;
+use std::io;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
 use futures::future::BoxFuture;
 
+use self::record::{Found, Place, Record};
 use super::ProcessSettings;
-use crate::model::{Observation, Target};
+use crate::model::{InstanceId, Observation, Target, Version};
+use crate::os::template::{self, Context};
+use crate::os::{file, process};
 use crate::ports::{FleetDriver, FleetError, UpdateOrder};
 
+pub use stop::stop_recorded;
+
+/// The driver.
 pub(super) struct Processes {
-    _settings: ProcessSettings,
+    inner: Arc<Inner>,
+}
+
+/// Shared with the blocking tasks, which run to their end even when nobody waits for them any more.
+struct Inner {
+    settings: ProcessSettings,
+    /// The last process of each instance that we started ourselves; only a parent learns how a process ended.
+    children: Mutex<HashMap<InstanceId, Child>>,
+    /// One update at a time on an instance.
+    turns: Mutex<HashMap<InstanceId, Arc<tokio::sync::Mutex<()>>>>,
 }
 
 impl Processes {
-    pub(super) fn new(settings: ProcessSettings) -> Result<Self, String> {
-        Ok(Self { _settings: settings })
+    /// Checks the templates and makes the directory.
+    pub(super) fn new(mut settings: ProcessSettings) -> Result<Self, String> {
+        check_templates(&settings).map_err(|why| format!("[update] start: {why}"))?;
+        let made = file::create_dir(&settings.dir).and_then(|()| settings.dir.canonicalize());
+        settings.dir = made.map_err(|e| format!("[fleet] dir: cannot make {}: {e}", settings.dir.display()))?;
+        let inner = Inner { settings, children: Mutex::default(), turns: Mutex::default() };
+        Ok(Self { inner: Arc::new(inner) })
     }
 }
 
+/// Renders the command once for an instance that has everything a template may name.
+fn check_templates(settings: &ProcessSettings) -> Result<(), String> {
+    let version = Version::new("v1").map_err(|e| e.to_string())?;
+    let target = Target {
+        id: InstanceId::new("instance").map_err(|e| e.to_string())?,
+        host: "localhost".to_owned(),
+        port: 1,
+        zone: Some("zone".to_owned()),
+        labels: std::collections::BTreeMap::default(),
+    };
+    let context = Context { service: &settings.service, target: &target, version: Some(&version), previous: Some(&version) };
+    template::render_argv(&settings.start, context).map(drop)
+}
+
 impl FleetDriver for Processes {
-    fn observe<'a>(&'a self, _target: &'a Target) -> BoxFuture<'a, Result<Observation, FleetError>> {
-        Box::pin(async { Ok(Observation::default()) })
+    fn observe<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<Observation, FleetError>> {
+        let (inner, instance) = (Arc::clone(&self.inner), target.id.clone());
+        Box::pin(async move { blocking(move || inner.observe(&instance)).await? })
     }
-    fn update<'a>(&'a self, _order: &'a UpdateOrder) -> BoxFuture<'a, Result<(), FleetError>> {
-        Box::pin(async { Ok(()) })
+
+    /// Dropped while the old process is stopping, it leaves that one stopping or gone; dropped while the new one is
+    /// being started, the start and its record are still completed.
+    fn update<'a>(&'a self, order: &'a UpdateOrder) -> BoxFuture<'a, Result<(), FleetError>> {
+        Box::pin(self.update_in_turn(order))
     }
+}
+
+impl Processes {
+    async fn update_in_turn(&self, order: &UpdateOrder) -> Result<(), FleetError> {
+        let context = Context {
+            service: &self.inner.settings.service,
+            target: &order.target,
+            version: Some(&order.version),
+            previous: order.previous.as_ref(),
+        };
+        let argv = template::render_argv(&self.inner.settings.start, context).map_err(FleetError::Failed)?;
+        let turn = self.inner.turn(&order.target.id).lock_owned().await;
+        let place = Place::of(&self.inner.settings.dir, &order.target.id);
+        if let Some(record) = place.read().map_err(FleetError::Unknown)? {
+            let found = record.find(&place.record);
+            if let Found::Running(process) = found
+                && record.effect == order.effect
+            {
+                let adopted = Record { process: Some(process), ..record.clone() };
+                return if adopted == record { Ok(()) } else { place.write(&adopted).map_err(|e| unwritten(&place, &e)) };
+            }
+            let reap = || self.inner.reap(&order.target.id);
+            stop::stop(&record, &place.record, self.inner.settings.stop_timeout, reap).await?;
+        }
+        let (inner, order) = (Arc::clone(&self.inner), order.clone());
+        blocking(move || {
+            let started = inner.start(&order, &argv, &place);
+            drop(turn);
+            started
+        })
+        .await?
+    }
+}
+
+impl Inner {
+    fn observe(&self, instance: &InstanceId) -> Result<Observation, FleetError> {
+        let place = Place::of(&self.settings.dir, instance);
+        let Some(record) = place.read().map_err(FleetError::Unknown)? else {
+            return Ok(Observation { version: None, running: Some(false), ended: None });
+        };
+        self.reap(instance);
+        if let Found::Running(_) = record.find(&place.record) {
+            return Ok(Observation { version: Some(record.version), running: Some(true), ended: None });
+        }
+        let Some(process) = &record.process else {
+            return Ok(Observation { version: None, running: Some(false), ended: Some("not started".to_owned()) });
+        };
+        let ended = self.ended(instance, process.pid).unwrap_or_else(|| "gone".to_owned());
+        Ok(Observation { version: Some(record.version), running: Some(false), ended: Some(ended) })
+    }
+
+    /// Starts the process between two writes of its record: first the intent, then the pid.
+    fn start(&self, order: &UpdateOrder, argv: &[String], place: &Place) -> Result<(), FleetError> {
+        let record = Record { version: order.version.clone(), effect: order.effect.clone(), process: None };
+        place.write(&record).map_err(|e| unwritten(place, &e))?;
+        let child = spawn(&record, argv, place).map_err(|e| {
+            let program = argv.first().map_or("", String::as_str);
+            let remedy = "[update] start must begin with a program that this user can execute";
+            FleetError::Failed(format!("{}: cannot start {program:?}: {e}; {remedy}", order.target.id))
+        })?;
+        let pid = i32::try_from(child.id()).map_err(|e| FleetError::Unknown(format!("pid {}: {e}", child.id())))?;
+        // Ours and not waited for yet: it is there, if only as a zombie, and its pid is its own.
+        let process = process::identify(pid);
+        lock(&self.children).insert(order.target.id.clone(), child);
+        let process =
+            process.ok_or_else(|| FleetError::Unknown(format!("process {pid} was started, but /proc does not show it")))?;
+        // The intent stays behind; by it the process is found again.
+        place
+            .write(&Record { process: Some(process), ..record })
+            .map_err(|e| FleetError::Unknown(unwritten(place, &e).to_string()))
+    }
+
+    /// Waits, without blocking, for the child that ended: a zombie would count as there.
+    fn reap(&self, instance: &InstanceId) {
+        if let Some(Err(e)) = lock(&self.children).get_mut(instance).map(Child::try_wait) {
+            tracing::debug!(%instance, "cannot wait for the child: {e}");
+        }
+    }
+
+    /// How the process ended, if it was our child.
+    fn ended(&self, instance: &InstanceId, pid: i32) -> Option<String> {
+        let mut children = lock(&self.children);
+        let child = children.get_mut(instance).filter(|child| i32::try_from(child.id()) == Ok(pid))?;
+        Some(words(child.try_wait().ok()??))
+    }
+
+    fn turn(&self, instance: &InstanceId) -> Arc<tokio::sync::Mutex<()>> {
+        Arc::clone(lock(&self.turns).entry(instance.clone()).or_default())
+    }
+}
+
+/// In a group of its own, so that it is stopped with all that it starts, and so that no signal meant for us reaches it.
+fn spawn(record: &Record, argv: &[String], place: &Place) -> io::Result<Child> {
+    let (program, arguments) =
+        argv.split_first().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the command is empty"))?;
+    let log = file::open_append(&place.log)?;
+    Command::new(program)
+        .args(arguments)
+        .env(record::EFFECT_VARIABLE, record.effect.as_str())
+        .env(record::RECORD_VARIABLE, &place.record)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        .process_group(0)
+        .spawn()
+}
+
+fn words(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(code), _) => format!("exit code {code}"),
+        (None, Some(signal)) => format!("signal {signal}"),
+        (None, None) => status.to_string(),
+    }
+}
+
+fn unwritten(place: &Place, error: &io::Error) -> FleetError {
+    FleetError::Failed(format!("cannot write the process record {}: {error}", place.record.display()))
+}
+
+/// The maps behind these locks are whole after every statement: a panic elsewhere does not spoil them.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Runs what touches disk and `/proc` where it may block.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, FleetError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|e| FleetError::Unknown(format!("interrupted: {e}; the engine is shutting down")))
 }

@@ -4,10 +4,25 @@
 
 use futures::future::BoxFuture;
 
-use crate::model::{Sample, Target, Version};
+use crate::model::{Sample, Target, Version, VipStats};
 
 /// Probes one instance once. Never fails: what goes wrong is the sample's result.
 pub trait Prober: Send + Sync {
     /// One probe with one deadline over connect, headers and body. A pass needs `expect`, if given, to be reported.
     fn probe<'a>(&'a self, target: &'a Target, expect: Option<&'a Version>) -> BoxFuture<'a, Sample>;
+}
+
+/// Requests through the balancer at a steady rate for the length of a run: the proof that nothing failed.
+pub trait VipProber: Send + Sync {
+    /// Begins. Beginning twice is once.
+    fn start(&self);
+
+    /// What has been counted so far; `None` before the beginning.
+    fn stats(&self) -> Option<VipStats>;
+
+    /// The latest failures in words, those not handed out yet.
+    fn failures(&self) -> Vec<String>;
+
+    /// Sends nothing more, waits for what is under way, and returns the count.
+    fn stop(&self) -> BoxFuture<'_, Option<VipStats>>;
 }

@@ -74,6 +74,7 @@ impl State {
                 self.batch = None;
                 self.progress_until = None;
                 self.end_check_until = None;
+                self.end_checked = None;
             }
             EventKind::BatchStarted { batch, members } => self.start_batch(*batch, members, at)?,
             EventKind::BatchVerified { batch, bake_until } => self.batch_at_work(*batch)?.bake_until = Some(*bake_until),
@@ -83,6 +84,7 @@ impl State {
                 self.batch = None;
             }
             EventKind::EndCheckStarted { until } => self.end_check_until = Some(*until),
+            EventKind::EndCheckFinished { mismatches } => self.end_checked = Some(*mismatches),
             EventKind::DeploymentEnded { ending, reason, vip } => {
                 self.end = Some(End { ending: *ending, reason: reason.clone(), at, vip: *vip });
                 self.pause = None;
@@ -90,6 +92,7 @@ impl State {
                 self.approval_until = None;
             }
             EventKind::InstanceCheckStarted { .. }
+            | EventKind::InstanceCheckDropped { .. }
             | EventKind::InstanceSkipped { .. }
             | EventKind::DrainStarted { .. }
             | EventKind::InstanceTakenOut { .. }
@@ -229,6 +232,7 @@ fn may_follow(instance: &Instance, kind: &EventKind) -> bool {
     let phase = &instance.phase;
     match kind {
         EventKind::InstanceCheckStarted { .. } => matches!(phase, P::Pending),
+        EventKind::InstanceCheckDropped { .. } => matches!(phase, P::Checking),
         EventKind::InstanceSkipped { .. } => matches!(phase, P::Pending | P::Checking),
         EventKind::DrainStarted { .. } => matches!(phase, P::Checking | P::Restoring),
         EventKind::InstanceTakenOut { .. } => matches!(phase, P::TakingOut | P::Failed),
@@ -259,6 +263,7 @@ fn may_follow(instance: &Instance, kind: &EventKind) -> bool {
         | EventKind::BatchVerified { .. }
         | EventKind::BatchCompleted { .. }
         | EventKind::EndCheckStarted { .. }
+        | EventKind::EndCheckFinished { .. }
         | EventKind::DeploymentEnded { .. } => false,
     }
 }
@@ -290,6 +295,7 @@ const EVICTION: Span = Span::from_secs(30);
 fn fold_instance(instance: &mut Instance, kind: &EventKind, at: Timestamp, context: &Context<'_>) {
     match kind {
         EventKind::InstanceCheckStarted { until, .. } => instance.enter(Phase::Checking, at, Some(*until)),
+        EventKind::InstanceCheckDropped { .. } => instance.enter(Phase::Pending, at, None),
         EventKind::InstanceSkipped { reason, .. } => {
             instance.skipped = Some(reason.clone());
             instance.down = instance.version.as_ref() != context.wanted || instance.down;

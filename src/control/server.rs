@@ -1,0 +1,157 @@
+//! Serves one engine at the control socket. Every connection is a task of its own: a peer can only hurt itself.
+//!
+//! Imports: ports. May not: wait for a peer without a bound, or keep anything for it without one.
+
+mod routes;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::{Extension, Router};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use super::peer::Peer;
+use super::socket::{self, Bound, ControlError};
+use crate::ports::Engine;
+
+/// What a peer may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// The longest that a request's head or body may take, and that a connection may wait for its next request.
+    pub request: Duration,
+    /// The longest silence of an event stream; then it carries a comment, so that clients can tell a dead link.
+    pub silence: Duration,
+    /// How long open answers may take to end once the server is to stop.
+    pub farewell: Duration,
+    /// Connections at once. A console holds one and opens short ones for commands.
+    pub connections: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            request: Duration::from_secs(10),
+            silence: Duration::from_secs(5),
+            farewell: Duration::from_secs(3),
+            connections: 256,
+        }
+    }
+}
+
+/// A bound control socket.
+pub struct Server {
+    listener: UnixListener,
+    bound: Bound,
+    engine: Arc<dyn Engine>,
+    limits: Limits,
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server").field("bound", &self.bound).field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+impl Server {
+    /// Binds the socket at `path`, in a directory that is ours alone. What is left of a dead engine is replaced. Must be
+    /// called within a tokio runtime.
+    ///
+    /// # Errors
+    /// Fails if an engine runs there, if the place does not do, or if the system refuses.
+    pub fn bind(path: &Path, engine: Arc<dyn Engine>) -> Result<Self, ControlError> {
+        Self::bind_within(path, engine, Limits::default())
+    }
+
+    /// As [`Server::bind`], with other limits.
+    ///
+    /// # Errors
+    /// As [`Server::bind`].
+    pub fn bind_within(path: &Path, engine: Arc<dyn Engine>, limits: Limits) -> Result<Self, ControlError> {
+        let (listener, bound) = socket::bind(path)?;
+        let listener = UnixListener::from_std(listener);
+        let listener =
+            listener.map_err(|source| ControlError::Io { path: path.display().to_string(), doing: "serve it", source })?;
+        Ok(Self { listener, bound, engine, limits })
+    }
+
+    /// The socket's path.
+    pub fn path(&self) -> &Path {
+        self.bound.path()
+    }
+
+    /// Serves until `stop` is cancelled; then removes the socket, lets open answers end for a bounded time (event streams
+    /// with `closed`), and drops the rest. Dropping the future does the same without the farewell.
+    pub async fn serve(self, stop: CancellationToken) {
+        let Self { listener, bound, engine, limits } = self;
+        let router = routes::router(engine, limits, stop.clone());
+        let mut connections = JoinSet::new();
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                Some(_ended) = connections.join_next() => {}
+                accepted = listener.accept() => match accepted {
+                    Ok((_, _)) if connections.len() >= limits.connections => {
+                        warn!(limit = limits.connections, "a connection to the control socket was dropped: there are too many");
+                    }
+                    Ok((stream, _)) => accept(stream, &router, limits, &stop, &mut connections),
+                    Err(error) => {
+                        warn!(%error, "the control socket cannot accept");
+                        // Out of descriptors, most likely: it does not help to ask again at once.
+                        sleep(Duration::from_millis(100)).await;
+                    }
+                },
+            }
+        }
+        bound.remove();
+        drop(listener);
+        let all_ended = async { while connections.join_next().await.is_some() {} };
+        if timeout(limits.farewell, all_ended).await.is_err() {
+            debug!("open connections to the control socket were dropped at the end");
+        }
+        // Only now the lock is given up, and another engine may come.
+        drop(bound);
+    }
+}
+
+fn accept(stream: UnixStream, router: &Router, limits: Limits, stop: &CancellationToken, connections: &mut JoinSet<()>) {
+    let peer = match Peer::of(&stream) {
+        Ok(peer) => peer,
+        Err(error) => {
+            warn!(%error, "a connection to the control socket was dropped: its user could not be told");
+            return;
+        }
+    };
+    if !peer.is_allowed() {
+        warn!(
+            uid = peer.uid,
+            pid = peer.pid,
+            "a connection to the control socket was refused: only its owner and root may connect"
+        );
+    }
+    let service = TowerToHyperService::new(router.clone().layer(Extension(peer)));
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(limits.request).max_buf_size(super::wire::BODY_MAX);
+    let connection = http.serve_connection(TokioIo::new(stream), service);
+    let stop = stop.clone();
+    connections.spawn(async move {
+        let mut connection = std::pin::pin!(connection);
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = stop.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = ended {
+            debug!(uid = peer.uid, %error, "a connection to the control socket broke");
+        }
+    });
+}

@@ -1,0 +1,170 @@
+//! The socket's file: bound without a race, private, one engine at a time, removed at the end.
+//!
+//! Imports: os' limit of the path. May not: read or write a byte of the protocol.
+
+use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+use crate::os::file::SOCKET_PATH_MAX;
+
+/// Why the control socket cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum ControlError {
+    /// One engine for each service and environment.
+    #[error("an engine already runs here{}: {path}; `rollout attach` shows it", pid.map(|p| format!(" (pid {p})")).unwrap_or_default())]
+    AlreadyRuns {
+        /// The socket.
+        path: String,
+        /// The engine's process, if it could be told.
+        pid: Option<i32>,
+    },
+    /// The place does not do.
+    #[error("control socket {path}: {reason}")]
+    Place {
+        /// The socket.
+        path: String,
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// The system refused.
+    #[error("control socket {path}: cannot {doing}: {source}")]
+    Io {
+        /// The socket.
+        path: String,
+        /// What was being done.
+        doing: &'static str,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+/// A bound socket. Dropping it removes the file, and then lets another engine in.
+#[derive(Debug)]
+pub(super) struct Bound {
+    path: PathBuf,
+    /// Device and inode of the socket's file: what lies there later may be another's.
+    file: (u64, u64),
+    /// Locked for as long as this lives; the kernel unlocks it when the process ends, however it ends.
+    _lock: File,
+}
+
+/// The process that serves the socket at `path`, if one does.
+pub fn engine_pid(path: &Path) -> Option<i32> {
+    let stream = UnixStream::connect(path).ok()?;
+    let credentials = rustix::net::sockopt::socket_peercred(&stream).ok()?;
+    Some(credentials.pid.as_raw_nonzero().get())
+}
+
+/// Binds `path`. What is left of an engine that died is replaced.
+pub(super) fn bind(path: &Path) -> Result<(UnixListener, Bound), ControlError> {
+    let io = |doing| move |source| ControlError::Io { path: path.display().to_string(), doing, source };
+    check_place(path)?;
+    let lock = lock(path)?;
+    match fs::symlink_metadata(path) {
+        Ok(meta) if meta.file_type().is_socket() && UnixStream::connect(path).is_ok() => {
+            return Err(ControlError::AlreadyRuns { path: path.display().to_string(), pid: engine_pid(path) });
+        }
+        Ok(meta) if !meta.file_type().is_socket() => {
+            return Err(place(path, "something that is no socket lies there; move it away"));
+        }
+        Ok(_) => {}
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+        Err(e) => return Err(io("look at it")(e)),
+    }
+    // Under another name first: at `path` there is never a socket that is not yet private and listening. The name is
+    // shorter than any that passed the check of the length.
+    let draft = path.with_file_name(format!(".s{}", std::process::id()));
+    match fs::remove_file(&draft) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(io("remove a leftover")(e)),
+        Ok(()) | Err(_) => {}
+    }
+    let listener = UnixListener::bind(&draft).map_err(io("bind it"))?;
+    let finish = || {
+        fs::set_permissions(&draft, Permissions::from_mode(0o600))?;
+        listener.set_nonblocking(true)?;
+        let meta = fs::symlink_metadata(&draft)?;
+        fs::rename(&draft, path)?;
+        Ok((meta.dev(), meta.ino()))
+    };
+    let file = finish().map_err(io("put it in place"))?;
+    Ok((listener, Bound { path: path.to_owned(), file, _lock: lock }))
+}
+
+impl Bound {
+    /// The socket's path.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Removes the socket's file, so that nobody new connects.
+    pub(super) fn remove(&self) {
+        let ours = fs::symlink_metadata(&self.path).is_ok_and(|meta| (meta.dev(), meta.ino()) == self.file);
+        if ours && let Err(error) = fs::remove_file(&self.path) {
+            tracing::warn!(path = %self.path.display(), %error, "the control socket could not be removed");
+        }
+    }
+}
+
+impl Drop for Bound {
+    fn drop(&mut self) {
+        self.remove();
+    }
+}
+
+fn place(path: &Path, reason: &str) -> ControlError {
+    ControlError::Place { path: path.display().to_string(), reason: reason.to_owned() }
+}
+
+/// Fails unless the socket fits the kernel's limit and its directory is ours alone.
+fn check_place(path: &Path) -> Result<(), ControlError> {
+    if path.as_os_str().as_bytes().len() > SOCKET_PATH_MAX {
+        return Err(place(path, &format!("the path is longer than {SOCKET_PATH_MAX} bytes; choose a shorter [journal] dir")));
+    }
+    let dir = path.parent().unwrap_or_else(|| Path::new("/"));
+    let meta = fs::symlink_metadata(dir).map_err(|e| place(path, &format!("its directory cannot be used: {e}")))?;
+    if !meta.is_dir() || meta.uid() != rustix::process::geteuid().as_raw() || meta.mode() & 0o077 != 0 {
+        let mode = meta.mode() & 0o7777;
+        let reason = format!(
+            "its directory must be ours alone, but belongs to uid {} with mode {mode:04o}; run `chmod 700 {}` as its owner",
+            meta.uid(),
+            dir.display()
+        );
+        return Err(place(path, &reason));
+    }
+    Ok(())
+}
+
+/// Takes the lock beside the socket and writes our process id into it.
+fn lock(path: &Path) -> Result<File, ControlError> {
+    let io = |doing| move |source| ControlError::Io { path: path.display().to_string(), doing, source };
+    let lock_path = path.with_extension("lock");
+    let no_follow = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(no_follow)
+        .open(&lock_path)
+        .map_err(io("open its lock"))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut holder = String::new();
+            let told = file.read_to_string(&mut holder).ok().and_then(|_| holder.trim().parse().ok());
+            return Err(ControlError::AlreadyRuns { path: path.display().to_string(), pid: engine_pid(path).or(told) });
+        }
+        Err(TryLockError::Error(e)) => return Err(io("lock it")(e)),
+    }
+    // Only for people and messages: a full disk must not keep an engine from starting.
+    let written = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
+    if let Err(error) = written {
+        tracing::warn!(path = %lock_path.display(), %error, "the process id could not be written");
+    }
+    Ok(file)
+}

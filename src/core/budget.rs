@@ -1,0 +1,153 @@
+//! How many may be out: the set U, the budget, the floor.
+//!
+//! Imports: state, model, core's `Observed`. May not: choose who is next.
+
+use crate::model::{Count, InstanceId};
+use crate::state::{Instance, Phase, State};
+
+use super::Observed;
+
+/// How many instances may be out at once. A share that rounds to nothing is one: nothing could ever move otherwise
+/// (Kubernetes' rule for `maxUnavailable`).
+pub(super) fn limit(count: Count, total: u32) -> u32 {
+    match count {
+        Count::Absolute(n) => n,
+        Count::Percent(_) => count.floor_min_one_of(total),
+    }
+}
+
+/// The instance is in U: out by our doing, or down, or not in rotation to begin with, or about to be taken.
+pub(super) fn is_out(state: &State, observed: &Observed, id: &InstanceId, instance: &Instance) -> bool {
+    if instance.ours {
+        return true;
+    }
+    let seen = observed.of(id).filter(|s| s.last.is_some());
+    let failing = seen.map(|s| s.is_failing(state.plan.policy.health.retries));
+    match instance.phase {
+        Phase::Checking => true,
+        Phase::Failed => instance.down || !instance.serving,
+        Phase::Pending | Phase::Skipped => !instance.serving || failing.unwrap_or(instance.down),
+        Phase::Healthy | Phase::RolledBack | Phase::Settling { .. } => failing.unwrap_or(false),
+        Phase::TakingOut
+        | Phase::Draining
+        | Phase::Drained
+        | Phase::Updating
+        | Phase::Verifying { .. }
+        | Phase::Admitting
+        | Phase::Returning { .. }
+        | Phase::Restoring => true,
+    }
+}
+
+/// U, by id, in plan order.
+pub(super) fn out<'a>(state: &'a State, observed: &Observed) -> Vec<&'a InstanceId> {
+    state.instances.iter().filter(|(id, instance)| is_out(state, observed, id, instance)).map(|(id, _)| id).collect()
+}
+
+/// Why an instance may not be taken out now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Denied {
+    /// These hold the whole budget.
+    Budget(Vec<InstanceId>),
+    /// Fewer than `min_serving` others would serve.
+    Floor {
+        /// How many others would.
+        others: u32,
+        /// How many must.
+        floor: u32,
+    },
+}
+
+/// Whether `id` may be taken out: it is in U already, or U has room; and enough others serve.
+pub(super) fn may_take(state: &State, observed: &Observed, id: &InstanceId) -> Result<(), Denied> {
+    let max = limit(state.plan.policy.strategy.max_unavailable, state.total());
+    allow(state, &out(state, observed), id, max)
+}
+
+/// As `may_take`, in a rollback: only instances on their way hold its budget, for the others cannot be repaired by waiting.
+pub(super) fn may_restore(state: &State, observed: &Observed, id: &InstanceId) -> Result<(), Denied> {
+    let max = limit(state.plan.policy.rollback.max_unavailable, state.total());
+    let out = out(state, observed);
+    let on_their_way: Vec<&InstanceId> =
+        out.iter().copied().filter(|id| state.instance(id).is_some_and(Instance::is_active)).collect();
+    if !on_their_way.contains(&id) && count(&on_their_way) >= max {
+        return Err(Denied::Budget(on_their_way.into_iter().cloned().collect()));
+    }
+    floor(state, &out, id)
+}
+
+fn allow(state: &State, out: &[&InstanceId], id: &InstanceId, max: u32) -> Result<(), Denied> {
+    if out.contains(&id) {
+        return Ok(());
+    }
+    if count(out) >= max {
+        return Err(Denied::Budget(out.iter().map(|id| (*id).clone()).collect()));
+    }
+    floor(state, out, id)
+}
+
+/// The floor holds even where the arithmetic of the budget would allow more. One that is out already lowers nothing.
+fn floor(state: &State, out: &[&InstanceId], id: &InstanceId) -> Result<(), Denied> {
+    if out.contains(&id) {
+        return Ok(());
+    }
+    let floor = state.plan.policy.strategy.min_serving.ceil_of(state.total());
+    let others = state.total().saturating_sub(count(out)).saturating_sub(1);
+    if others < floor { Err(Denied::Floor { others, floor }) } else { Ok(()) }
+}
+
+/// How many serve, as far as is known.
+pub(super) fn serving(state: &State, observed: &Observed) -> u32 {
+    state.total().saturating_sub(count(&out(state, observed)))
+}
+
+/// Whether taking a failed instance out leaves at least `min_serving` others that serve, by what the journal knows.
+pub(super) fn may_evict(state: &State, id: &InstanceId) -> bool {
+    let floor = state.plan.policy.strategy.min_serving.ceil_of(state.total());
+    let others = state.instances.iter().filter(|(other, i)| *other != id && i.serving && !i.ours && !i.down).count();
+    u32::try_from(others).unwrap_or(u32::MAX) >= floor
+}
+
+fn count(ids: &[&InstanceId]) -> u32 {
+    u32::try_from(ids.len()).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::testing::{Fixture, id};
+
+    /// engines.md §3.1: share of the fleet rounded down, at least one.
+    #[test]
+    fn unavailable_rounds_down_but_never_to_nothing() {
+        for (total, percent, expected) in [(10, 25, 2), (3, 25, 1), (1, 25, 1), (4, 30, 1), (2, 1, 1), (5, 10, 1), (20, 10, 2)] {
+            assert_eq!(limit(Count::Percent(percent), total), expected, "{percent}% of {total}");
+        }
+        assert_eq!(limit(Count::Absolute(3), 10), 3);
+    }
+
+    /// What must stay rounds up (ECS, CodeDeploy): 40 % of nine is four.
+    #[test]
+    fn floors_round_up() {
+        for (total, percent, expected) in [(9, 40, 4), (10, 25, 3), (3, 50, 2), (1, 1, 1), (7, 100, 7), (7, 0, 0)] {
+            assert_eq!(Count::Percent(percent).ceil_of(total), expected, "{percent}% of {total}");
+        }
+    }
+
+    #[test]
+    fn one_that_died_by_itself_uses_the_budget_up() {
+        let mut run = Fixture::new(5).with(|p| p.strategy.max_unavailable = Count::Absolute(1));
+        assert_eq!(may_take(&run.state, &run.observed, &id(2)), Ok(()));
+        run.misses(5, 3);
+        assert_eq!(may_take(&run.state, &run.observed, &id(2)), Err(Denied::Budget(vec![id(5)])));
+        assert_eq!(may_take(&run.state, &run.observed, &id(5)), Ok(()), "it is out already: taking it lowers nothing");
+    }
+
+    #[test]
+    fn the_floor_holds_even_where_the_budget_would_allow_more() {
+        let run = Fixture::new(2)
+            .with(|p| (p.strategy.max_unavailable, p.strategy.min_serving) = (Count::Absolute(2), Count::Absolute(2)))
+            .started();
+        assert_eq!(may_take(&run.state, &run.observed, &id(1)), Err(Denied::Floor { others: 1, floor: 2 }));
+    }
+}

@@ -1,0 +1,128 @@
+//! The end: every instance's version and rotation is read again, mismatches are taken out and listed, then it is over.
+//!
+//! Imports: state, event, model, core's parts. May not: change an instance that is as it must be.
+
+use crate::event::{Ending, EventKind};
+use crate::model::{InstanceId, InstanceState, Member, Rotation, Span, Survey, Timestamp, Version};
+use crate::state::{Goal, Instance, Phase, State};
+
+use super::Observed;
+
+/// How long the check at the end may take.
+const END_CHECK: Span = Span::from_secs(30);
+
+/// The next thing that ends the deployment, once nothing is under way.
+pub(super) fn next(state: &State, observed: &Observed, now: Timestamp) -> Option<Vec<EventKind>> {
+    if let Some(cancel) = state.cancel.as_ref().filter(|_| state.started_at.is_none()) {
+        return Some(vec![ended(Ending::Cancelled, format!("cancelled before it began by {}", cancel.by.name()), observed)]);
+    }
+    let stuck = state.active.iter().any(|&index| !is_given_up(state, index, now));
+    if stuck || state.started_at.is_none() || state.pause.is_some() || state.batch.is_some() && state.cancel.is_none() {
+        return None;
+    }
+    if !is_over(state) {
+        return None;
+    }
+    let Some(until) = state.end_check_until else {
+        return Some(vec![EventKind::EndCheckStarted { until: now + END_CHECK }]);
+    };
+    match state.end_checked {
+        None if now >= until => {
+            let why = observed.trouble.as_ref().map(|t| format!(": {t}")).unwrap_or_default();
+            Some(vec![ended(Ending::Failed, format!("the end check could not read the fleet within {END_CHECK}{why}"), observed)])
+        }
+        None => None,
+        Some(mismatches) => Some(vec![finish(state, mismatches, observed)]),
+    }
+}
+
+/// Taking it out was tried for long enough: it stays listed as it is.
+fn is_given_up(state: &State, index: usize, now: Timestamp) -> bool {
+    let Some((_, instance)) = state.instances.get_index(index) else { return true };
+    instance.is_evicting() && instance.until.is_some_and(|until| now >= until)
+}
+
+/// Nothing is left to be taken forward or back.
+fn is_over(state: &State) -> bool {
+    if state.rollback.is_some() {
+        return !state.instances.values().any(Instance::is_touched);
+    }
+    if state.cancel.is_some() {
+        return true;
+    }
+    !state.instances.values().any(|i| i.phase == Phase::Pending)
+}
+
+/// Nobody began it in time: nothing was touched.
+pub(super) fn abandon(state: &State) -> Vec<EventKind> {
+    let waited = state.plan.policy.strategy.approval_timeout;
+    vec![EventKind::DeploymentEnded { ending: Ending::Cancelled, reason: format!("nobody began it within {waited}"), vip: None }]
+}
+
+/// What the reading of the fleet leads to.
+pub(super) fn surveyed(state: &State, surveys: &[(InstanceId, Result<Survey, String>)]) -> Vec<EventKind> {
+    let mut events: Vec<EventKind> = surveys.iter().filter_map(|(id, survey)| mismatch(state, id, survey)).collect();
+    let mismatches = u32::try_from(events.len()).unwrap_or(u32::MAX);
+    events.push(EventKind::EndCheckFinished { mismatches });
+    events
+}
+
+fn mismatch(state: &State, id: &InstanceId, survey: &Result<Survey, String>) -> Option<EventKind> {
+    let (member, instance) = (state.member(id)?, state.instance(id)?);
+    let (version, rotation) = expected(member, instance)?;
+    let (found, serving, reason) = match survey {
+        Err(why) => (instance.version.clone(), false, format!("could not be read at the end: {why}")),
+        Ok(survey) => {
+            let wrong_version = match (&survey.version, version) {
+                (Some(found), Some(wanted)) if found != wanted => Some(format!("runs {found} at the end, not {wanted}")),
+                (Some(_) | None, _) => None,
+            };
+            let wrong_rotation = (survey.rotation != rotation)
+                .then(|| format!("is {} at the end, not {}", survey.rotation.words(), rotation.words()));
+            let reason = match (wrong_version, wrong_rotation) {
+                (None, None) => return None,
+                (Some(one), None) | (None, Some(one)) => one,
+                (Some(one), Some(other)) => format!("{one}; {other}"),
+            };
+            (survey.version.clone(), survey.rotation == Rotation::Serving, reason)
+        }
+    };
+    Some(EventKind::EndCheckMismatch { instance: id.clone(), version: found, serving, reason })
+}
+
+/// What the instance must be at the end; `None` if nothing is asked of it.
+fn expected<'a>(member: &'a Member, instance: &Instance) -> Option<(Option<&'a Version>, Rotation)> {
+    match (&instance.phase, instance.goal) {
+        (Phase::Healthy, _) => Some((Some(&member.wanted), Rotation::Serving)),
+        (Phase::RolledBack, _) => Some((member.previous.as_ref(), Rotation::Serving)),
+        (Phase::Pending, Goal::Forward) => Some((member.previous.as_ref(), member.rotation)),
+        _ => None,
+    }
+}
+
+fn finish(state: &State, mismatches: u32, observed: &Observed) -> EventKind {
+    let exceptions = state.exceptions().len();
+    let but = if exceptions > 0 { format!(", {exceptions} listed") } else { String::new() };
+    let tally = state.tally();
+    let updated = tally.of(InstanceState::Healthy);
+    if mismatches > state.plan.policy.rollback.max_failures {
+        let reason = format!("the end check found {mismatches} instances that are not as they must be");
+        return ended(Ending::Failed, reason, observed);
+    }
+    if let Some(rollback) = &state.rollback {
+        let restored = tally.of(InstanceState::RolledBack);
+        let what = if restored == 0 { "nothing had been updated".to_owned() } else { format!("{restored} restored") };
+        return ended(Ending::RolledBack, format!("{what}{but}: {}", rollback.reason), observed);
+    }
+    if let Some(cancel) = &state.cancel {
+        return ended(Ending::Cancelled, format!("cancelled by {}, {updated} updated{but}", cancel.by.name()), observed);
+    }
+    if updated == 0 && state.failures() > 0 {
+        return ended(Ending::Failed, format!("no instance could be updated{but}"), observed);
+    }
+    ended(Ending::Completed, format!("{updated} updated{but}"), observed)
+}
+
+fn ended(ending: Ending, reason: String, observed: &Observed) -> EventKind {
+    EventKind::DeploymentEnded { ending, reason, vip: observed.vip }
+}

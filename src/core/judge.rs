@@ -1,0 +1,94 @@
+//! Failures against the threshold: judged at each verdict.
+//!
+//! Imports: state, event, model. May not: look at samples; a verdict is in the journal.
+
+use crate::event::{Actor, EventKind};
+use crate::model::{OnFailure, Timestamp};
+use crate::state::{Failure, Instance, State};
+
+use super::pause;
+
+/// Whether `failed` of `finished` is too much: strictly above the share, or more than the number. The share is of those
+/// finished so far in this run, so that with the defaults one failure in the first batch is enough.
+pub(super) fn crosses(failed: u32, finished: u32, threshold_percent: u8, max_failures: u32) -> bool {
+    failed > max_failures || u64::from(failed) * 100 > u64::from(threshold_percent) * u64::from(finished)
+}
+
+/// What the failures so far lead to.
+pub(super) fn judge(state: &State) -> Option<Vec<EventKind>> {
+    if state.rollback.is_some() || state.cancel.is_some() || state.started_at.is_none() {
+        return None;
+    }
+    let (failed, finished) = (state.failures(), state.finished());
+    let policy = &state.plan.policy.rollback;
+    if failed <= state.judged || !crosses(failed, finished, policy.threshold_percent, policy.max_failures) {
+        return None;
+    }
+    if failed > state.crossed {
+        let limit = if failed > policy.max_failures {
+            format!("more than {} failures", policy.max_failures)
+        } else {
+            format!("above {}%", policy.threshold_percent)
+        };
+        let reason = format!("{failed} of {finished} failed, {limit}{}", because(state));
+        return Some(vec![EventKind::ThresholdCrossed { failed, finished, reason }]);
+    }
+    if state.pause.is_some() || policy.on_failure == OnFailure::Continue {
+        return None;
+    }
+    Some(act(state, &format!("{failed} of {finished} failed{}", because(state)), state.at))
+}
+
+/// What the policy does about trouble.
+pub(super) fn act(state: &State, reason: &str, now: Timestamp) -> Vec<EventKind> {
+    match state.plan.policy.rollback.on_failure {
+        OnFailure::Rollback => {
+            let decided = deciding(state);
+            vec![EventKind::RollbackStarted {
+                by: Actor::Engine,
+                reason: reason.to_owned(),
+                since: decided.map_or(now, |(_, f)| f.evidence.first_miss_at.unwrap_or(f.at)),
+                detect: decided.and_then(|(i, f)| i.updated_at.map(|ended| f.at.since(ended))),
+            }]
+        }
+        OnFailure::Ask => vec![pause(format!("{reason}; resume to go on, or roll back"))],
+        OnFailure::Pause | OnFailure::Continue => vec![pause(reason.to_owned())],
+    }
+}
+
+/// The failure that decided: the latest.
+fn deciding(state: &State) -> Option<(&Instance, &Failure)> {
+    let failed = state.instances.values().filter(|i| i.verdict == Some(false));
+    failed.filter_map(|i| Some((i, i.failure.as_ref()?))).max_by_key(|(_, f)| f.at)
+}
+
+fn because(state: &State) -> String {
+    let failed = state.instances.iter().filter(|(_, i)| i.verdict == Some(false));
+    let latest = failed.filter_map(|(id, i)| Some((id, i.failure.as_ref()?))).max_by_key(|(_, f)| f.at);
+    latest.map(|(id, f)| format!("; {id}: {}", f.reason)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::crosses;
+
+    /// product.md: failed ÷ finished so far, strictly above, or more than `max_failures`. engines.md §3.3 and reliability
+    /// G7: every fleet of 1 to 20 and every share.
+    #[test]
+    fn one_failure_in_the_first_batch_is_enough_with_the_defaults() {
+        assert!(crosses(1, 1, 10, 3) && crosses(1, 2, 10, 3));
+        assert!(!crosses(1, 10, 10, 3), "equal is not above");
+        assert!(crosses(2, 19, 10, 3) && !crosses(2, 20, 10, 3));
+        assert!(crosses(4, 1000, 10, 3) && !crosses(3, 1000, 10, 3));
+        assert!(crosses(1, 20, 0, 3), "0% tolerates none");
+        for finished in 1..=20 {
+            for failed in 0..=finished {
+                for threshold in 0..=100_u8 {
+                    let above = f64::from(failed) / f64::from(finished) > f64::from(threshold) / 100.0 + 1e-9;
+                    assert_eq!(crosses(failed, finished, threshold, 20), above, "{failed}/{finished} at {threshold}%");
+                }
+            }
+        }
+        assert!(!crosses(0, 0, 0, 0), "nothing finished is no failure");
+    }
+}

@@ -1,0 +1,167 @@
+//! What was seen of each instance since this engine began: volatile, empty after a crash, never part of a replay.
+//!
+//! Imports: state, event, model, core's `Input`. May not: decide.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::effect::Outcome;
+use crate::event::{Event, EventKind};
+use crate::model::{Evidence, InstanceId, Rotation, Sample, SampleResult, Timestamp, VipStats};
+use crate::state::{Phase, State};
+
+use super::Input;
+
+/// Latencies kept as evidence.
+const KEPT: usize = 16;
+
+/// The latest of one instance.
+#[derive(Debug, Clone, Default)]
+pub struct Seen {
+    /// Passes in a row.
+    pub passes: u32,
+    /// Misses in a row.
+    pub misses: u32,
+    /// When the run of misses began.
+    pub first_miss_at: Option<Timestamp>,
+    /// When the run of passes began.
+    pub passing_since: Option<Timestamp>,
+    /// The process is known to be gone.
+    pub exited: Option<String>,
+    /// The last probe.
+    pub last: Option<Sample>,
+    /// Connections left while it drains.
+    pub sessions: Option<u32>,
+    /// The last trouble of an act that is being retried.
+    pub trouble: Option<String>,
+    /// Probes that began earlier do not count.
+    since: Timestamp,
+    latencies: VecDeque<Option<u64>>,
+}
+
+impl Seen {
+    /// So many misses in a row, or the process is gone.
+    pub fn is_failing(&self, retries: u32) -> bool {
+        self.exited.is_some() || self.misses >= retries.max(1)
+    }
+
+    fn note(&mut self, sample: &Sample, in_grace: bool) {
+        if sample.at < self.since {
+            return;
+        }
+        let latency = sample.passed().then(|| sample.latency.as_millis());
+        match &sample.result {
+            SampleResult::Pass { .. } => {
+                self.passing_since.get_or_insert(sample.at);
+                self.passes += 1;
+                (self.misses, self.first_miss_at, self.exited) = (0, None, None);
+            }
+            SampleResult::NotListening if in_grace => {
+                (self.passes, self.passing_since) = (0, None);
+            }
+            SampleResult::NotListening | SampleResult::Exited { .. } | SampleResult::Miss { .. } => {
+                if let SampleResult::Exited { how } = &sample.result {
+                    self.exited = Some(how.clone());
+                }
+                self.first_miss_at.get_or_insert(sample.at);
+                self.misses += 1;
+                (self.passes, self.passing_since) = (0, None);
+            }
+        }
+        if self.latencies.len() == KEPT {
+            self.latencies.pop_front();
+        }
+        self.latencies.push_back(latency);
+        self.last = Some(sample.clone());
+    }
+
+    /// What a decision of this moment rests on.
+    pub fn evidence(&self) -> Evidence {
+        let mut sorted: Vec<u64> = self.latencies.iter().flatten().copied().collect();
+        sorted.sort_unstable();
+        let quantile = |percent: usize| sorted.get((sorted.len().saturating_sub(1)) * percent / 100).copied();
+        Evidence {
+            passes: self.passes,
+            misses: self.misses,
+            first_miss_at: self.first_miss_at,
+            last: self.last.as_ref().map(Sample::words),
+            p50_ms: quantile(50),
+            p99_ms: quantile(99),
+            latencies_ms: self.latencies.iter().copied().collect(),
+        }
+    }
+}
+
+/// The latest of all.
+#[derive(Debug, Clone, Default)]
+pub struct Observed {
+    seen: BTreeMap<InstanceId, Seen>,
+    /// What the probe through the balancer counted, once it has ended.
+    pub vip: Option<VipStats>,
+    /// The last trouble of an act on the whole fleet.
+    pub trouble: Option<String>,
+}
+
+impl Observed {
+    /// What was seen of an instance, if anything was.
+    pub fn of(&self, id: &InstanceId) -> Option<&Seen> {
+        self.seen.get(id)
+    }
+
+    /// The evidence about an instance.
+    pub fn evidence(&self, id: &InstanceId) -> Evidence {
+        self.of(id).map(Seen::evidence).unwrap_or_default()
+    }
+
+    /// `: why`, if a retried act on the instance is in trouble, else nothing.
+    pub(super) fn because(&self, id: &InstanceId) -> String {
+        self.of(id).and_then(|s| s.trouble.as_ref()).map(|t| format!(": {t}")).unwrap_or_default()
+    }
+
+    /// Takes in what an input says about the world.
+    pub(super) fn note(&mut self, state: &State, input: &Input) {
+        match input {
+            Input::Sample { instance, sample } => {
+                let in_grace = match state.instance(instance).map(|i| &i.phase) {
+                    Some(Phase::Verifying { start_until }) => sample.at < *start_until,
+                    Some(_) | None => false,
+                };
+                self.entry(instance).note(sample, in_grace);
+            }
+            Input::Sessions { instance, sessions } => self.entry(instance).sessions = Some(*sessions),
+            Input::Trouble { instance: Some(instance), trouble } => self.entry(instance).trouble = Some(trouble.clone()),
+            Input::Trouble { instance: None, trouble } => self.trouble = Some(trouble.clone()),
+            Input::Outcome { outcome: Outcome::FleetSurveyed { vip, .. }, .. } => self.vip = *vip,
+            Input::Tick | Input::Recovered | Input::Command(_) | Input::Outcome { .. } => {}
+        }
+    }
+
+    /// Forgets what an event makes old.
+    pub(super) fn apply(&mut self, event: &Event) {
+        match &event.kind {
+            EventKind::UpdateFinished { instance, .. } => {
+                *self.entry(instance) = Seen { since: event.at, ..Seen::default() };
+            }
+            EventKind::DrainStarted { instance, .. } | EventKind::ReturnStarted { instance, .. } => {
+                let seen = self.entry(instance);
+                (seen.trouble, seen.sessions) = (None, None);
+            }
+            EventKind::InstanceTakenOut { instance, sessions, .. } => {
+                let seen = self.entry(instance);
+                (seen.trouble, seen.sessions) = (None, *sessions);
+            }
+            EventKind::InstanceAdmitted { instance, .. } | EventKind::InstanceReturned { instance } => {
+                self.entry(instance).trouble = None;
+            }
+            _ => {}
+        }
+    }
+
+    fn entry(&mut self, id: &InstanceId) -> &mut Seen {
+        self.seen.entry(id.clone()).or_default()
+    }
+}
+
+/// In rotation, says the balancer, or at least not taken out by anybody.
+pub(super) fn is_in_rotation(rotation: Rotation) -> bool {
+    matches!(rotation, Rotation::Serving | Rotation::Down)
+}

@@ -1,0 +1,91 @@
+//! Going back: who, in which order, within which budget. Never a rollback of a rollback.
+//!
+//! Imports: state, event, model, core's budget. May not: judge whether to go back.
+
+use crate::event::EventKind;
+use crate::model::{InstanceId, Version};
+use crate::state::{Instance, Phase, State};
+
+use super::budget::{self, Denied};
+use super::{Observed, pause};
+
+/// The version that an instance ran before this deployment.
+pub(super) fn previous(state: &State, id: &InstanceId) -> Option<Version> {
+    state.member(id)?.previous.clone()
+}
+
+/// The next instance to go back, if one may.
+pub(super) fn next(state: &State, observed: &Observed, _now: crate::model::Timestamp) -> Option<Vec<EventKind>> {
+    if state.pause.is_some() || state.started_at.is_none() {
+        return None;
+    }
+    if state.rollback.is_none() {
+        // Under a cancel, one that failed goes back alone; without one, it stays out and listed.
+        state.cancel.as_ref()?;
+        return first(state, |i| i.phase == Phase::Failed).map(|id| start(state, id));
+    }
+    if let Some(id) = first(state, serves_nothing) {
+        return Some(start(state, id));
+    }
+    let id = newest_serving(state)?;
+    match budget::may_restore(state, observed, id) {
+        Ok(()) => Some(start(state, id)),
+        Err(_) if !state.active.is_empty() => None,
+        Err(Denied::Budget(holders)) => Some(vec![pause(held_by(&holders))]),
+        Err(Denied::Floor { others, floor }) => {
+            let reason = format!("rollback held: without {id} only {others} would serve, min_serving is {floor}");
+            Some(vec![pause(reason)])
+        }
+    }
+}
+
+/// Touched instances in the order in which they go back: those that serve nothing, then the newest first.
+pub(super) fn order(state: &State) -> Vec<&InstanceId> {
+    let mut touched: Vec<(&InstanceId, &Instance)> = state.instances.iter().filter(|(_, i)| i.is_touched()).collect();
+    touched.sort_by_key(|(_, i)| (!serves_nothing(i) && i.phase != Phase::Updating, std::cmp::Reverse(i.order)));
+    touched.into_iter().map(|(id, _)| id).collect()
+}
+
+fn start(state: &State, id: &InstanceId) -> Vec<EventKind> {
+    match previous(state, id) {
+        Some(version) => vec![EventKind::RestoreStarted { instance: id.clone(), version }],
+        None => vec![pause(format!("{id} cannot go back: its earlier version is not known"))],
+    }
+}
+
+fn first(state: &State, which: impl Fn(&Instance) -> bool) -> Option<&InstanceId> {
+    state.instances.iter().find(|(_, i)| i.is_touched() && which(i)).map(|(id, _)| id)
+}
+
+/// Out of rotation, or not known to be in it: going back costs no capacity. An update in hand is awaited instead.
+fn serves_nothing(instance: &Instance) -> bool {
+    match instance.phase {
+        Phase::Verifying { .. } | Phase::Admitting | Phase::Failed => true,
+        Phase::Pending
+        | Phase::Checking
+        | Phase::TakingOut
+        | Phase::Draining
+        | Phase::Drained
+        | Phase::Updating
+        | Phase::Settling { .. }
+        | Phase::Healthy
+        | Phase::Skipped
+        | Phase::Returning { .. }
+        | Phase::Restoring
+        | Phase::RolledBack => false,
+    }
+}
+
+fn newest_serving(state: &State) -> Option<&InstanceId> {
+    let serving = state.instances.iter().filter(|(_, i)| i.is_touched());
+    let serving = serving.filter(|(_, i)| matches!(i.phase, Phase::Healthy | Phase::Settling { .. }));
+    serving.max_by_key(|(_, i)| i.order).map(|(id, _)| id)
+}
+
+/// Who holds the budget, in words.
+pub(super) fn held_by(holders: &[InstanceId]) -> String {
+    let shown: Vec<&str> = holders.iter().take(5).map(InstanceId::as_str).collect();
+    let more = holders.len().saturating_sub(shown.len());
+    let tail = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("budget held by {}{tail}", shown.join(", "))
+}

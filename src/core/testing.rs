@@ -1,0 +1,215 @@
+//! A deployment for tests beside the code: three lines bring it to any point.
+//!
+//! Imports: state, event, model, core. May not: be part of a build that is not a test.
+
+use crate::command::{Command, Request};
+use crate::effect::Outcome;
+use crate::event::{Actor, Event, EventKind, FORMAT};
+use crate::model::{
+    Before, Count, DeploymentId, DeploymentKind, DrainPolicy, EffectId, HealthPolicy, InstanceId, Member, OnDrainTimeout,
+    OnFailure, Plan, Policy, RollbackPolicy, Rolling, Rotation, Sample, SampleResult, Seq, Span, Survey, Target, Timestamp,
+    UpdatePolicy, Version,
+};
+use crate::state::State;
+
+use super::{Input, Observed, turn, wanted};
+
+/// `web-01` …
+pub(super) fn id(number: u32) -> InstanceId {
+    InstanceId::new(&format!("web-{number:02}")).unwrap()
+}
+
+/// The contract's defaults.
+pub(super) fn policy() -> Policy {
+    Policy {
+        strategy: Rolling {
+            batch_size: vec![Count::Absolute(2)],
+            batch_pause: Span::from_secs(10),
+            max_unavailable: Count::Absolute(2),
+            min_serving: Count::Absolute(1),
+            min_healthy_time: Span::ZERO,
+            progress_timeout: Span::from_secs(600),
+            approval_timeout: Span::from_secs(1800),
+        },
+        drain: DrainPolicy { timeout: Span::from_secs(5), on_timeout: OnDrainTimeout::Force },
+        update: UpdatePolicy { timeout: Span::from_secs(120) },
+        health: HealthPolicy {
+            timeout: Span::from_secs(5),
+            interval: Span::from_secs(2),
+            rise: 2,
+            retries: 3,
+            start_timeout: Span::from_secs(20),
+            deadline: Span::from_secs(60),
+            watch_interval: Span::from_secs(5),
+            before: Before::Skip,
+            expects_version: true,
+        },
+        rollback: RollbackPolicy {
+            threshold_percent: 10,
+            max_failures: 3,
+            on_failure: OnFailure::Rollback,
+            max_unavailable: Count::Absolute(2),
+        },
+    }
+}
+
+/// A fleet of `total` on `v1`, all serving.
+pub(super) fn members(total: u32) -> Vec<Member> {
+    (1..=total)
+        .map(|n| Member {
+            target: Target {
+                id: id(n),
+                host: "127.0.0.1".to_owned(),
+                port: 8080,
+                zone: None,
+                labels: std::collections::BTreeMap::new(),
+            },
+            previous: Some(Version::new("v1").unwrap()),
+            wanted: Version::new("v2").unwrap(),
+            rotation: Rotation::Serving,
+            healthy: true,
+            health: "200 in 5ms".to_owned(),
+            at_version: false,
+        })
+        .collect()
+}
+
+/// A deployment from `v1` to `v2` and its past.
+pub(super) struct Fixture {
+    pub(super) plan: Plan,
+    pub(super) state: State,
+    pub(super) observed: Observed,
+    pub(super) now: Timestamp,
+    pub(super) events: Vec<Event>,
+}
+
+impl Fixture {
+    pub(super) fn new(total: u32) -> Self {
+        Self::of(Plan {
+            deployment: DeploymentId::new("shop", 1),
+            kind: DeploymentKind::Deploy,
+            service: "shop".to_owned(),
+            env: "default".to_owned(),
+            version: Version::new("v2").unwrap(),
+            started_by: "ana".to_owned(),
+            members: members(total),
+            policy: policy(),
+        })
+    }
+
+    fn of(plan: Plan) -> Self {
+        let now = Timestamp::from_millis(1_000_000);
+        let kind = EventKind::DeploymentPlanned { format: FORMAT, plan: Box::new(plan.clone()) };
+        let event = Event { seq: Seq(1), at: now, deployment: plan.deployment.clone(), kind };
+        let state = State::begin(&event).unwrap();
+        Self { plan, state, observed: Observed::default(), now, events: vec![event] }
+    }
+
+    pub(super) fn with<T>(mut self, change: impl FnOnce(&mut Policy) -> T) -> Self {
+        change(&mut self.plan.policy);
+        Self::of(self.plan)
+    }
+
+    pub(super) fn with_member(mut self, number: usize, change: impl FnOnce(&mut Member)) -> Self {
+        change(&mut self.plan.members[number - 1]);
+        Self::of(self.plan)
+    }
+
+    pub(super) fn started(mut self) -> Self {
+        self.command(Command::Start);
+        self
+    }
+
+    pub(super) fn input(&mut self, input: &Input) -> Vec<EventKind> {
+        let events = turn(&mut self.state, &mut self.observed, self.now, input).unwrap();
+        assert_eq!(State::replay(self.events.iter().chain(&events)).unwrap(), self.state, "replay equals the live state");
+        self.events.extend(events.iter().cloned());
+        events.into_iter().map(|e| e.kind).collect()
+    }
+
+    pub(super) fn command(&mut self, command: Command) -> Vec<EventKind> {
+        let actor = Actor::Operator { login: "ana".to_owned(), uid: 1000 };
+        self.input(&Input::Command(Request { key: "k".to_owned(), actor, revision: None, command }))
+    }
+
+    pub(super) fn wait(&mut self, span: Span) -> Vec<EventKind> {
+        self.now = self.now + span;
+        self.input(&Input::Tick)
+    }
+
+    /// The id of the act that is wanted on the instance, other than its watch.
+    pub(super) fn act(&self, number: u32) -> Option<EffectId> {
+        let acts = wanted(&self.state).into_iter().filter(|e| e.instance == Some(id(number)));
+        acts.filter(|e| e.kind.word() != "watch").map(|e| e.id).next()
+    }
+
+    pub(super) fn outcome(&mut self, number: u32, outcome: Outcome) -> Vec<EventKind> {
+        let effect = self.act(number).unwrap_or_else(|| panic!("no act is wanted on {}", id(number)));
+        self.input(&Input::Outcome { effect, outcome })
+    }
+
+    pub(super) fn sample(&mut self, number: u32, result: SampleResult) -> Vec<EventKind> {
+        self.now = self.now + Span::from_millis(10);
+        let sample = Sample { at: self.now, latency: Span::from_millis(5), result, version: None };
+        self.input(&Input::Sample { instance: id(number), sample })
+    }
+
+    pub(super) fn passes(&mut self, number: u32, times: u32) {
+        for _ in 0..times {
+            self.sample(number, SampleResult::Pass { status: 200 });
+        }
+    }
+
+    pub(super) fn misses(&mut self, number: u32, times: u32) {
+        for _ in 0..times {
+            self.sample(number, SampleResult::Miss { reason: "status 503".to_owned() });
+        }
+    }
+
+    pub(super) fn survey(&self, number: u32, version: &str) -> Survey {
+        let _ = number;
+        Survey {
+            version: Some(Version::new(version).unwrap()),
+            rotation: Rotation::Serving,
+            health: Sample {
+                at: self.now,
+                latency: Span::from_millis(5),
+                result: SampleResult::Pass { status: 200 },
+                version: None,
+            },
+        }
+    }
+
+    /// Checked, drained and updated: the gate is open.
+    pub(super) fn to_gate(&mut self, number: u32) {
+        let survey = self.survey(number, "v1");
+        self.outcome(number, Outcome::Surveyed { survey });
+        self.outcome(number, Outcome::TakenOut { sessions: Some(0) });
+        self.outcome(number, Outcome::Updated);
+    }
+
+    /// All the way to healthy.
+    pub(super) fn to_healthy(&mut self, number: u32) {
+        self.to_gate(number);
+        self.passes(number, 2);
+        self.outcome(number, Outcome::Admitted);
+    }
+
+    /// From `Restoring` back to serving.
+    pub(super) fn restore(&mut self, number: u32) {
+        self.outcome(number, Outcome::Updated);
+        self.passes(number, 2);
+        self.outcome(number, Outcome::Admitted);
+    }
+
+    /// The end check finds every instance as `versions` says.
+    pub(super) fn end_check(&mut self, version: impl Fn(u32) -> &'static str) -> Vec<EventKind> {
+        let surveys = (1..=self.state.total()).map(|n| (id(n), Ok(self.survey(n, version(n))))).collect();
+        let effect = super::wanted_for_fleet(&self.state).expect("the end check is wanted").id;
+        self.input(&Input::Outcome { effect, outcome: Outcome::FleetSurveyed { surveys, vip: None } })
+    }
+
+    pub(super) fn word(&self, number: u32) -> &'static str {
+        self.state.instance(&id(number)).unwrap().shown().word()
+    }
+}

@@ -1,0 +1,91 @@
+//! What should be under way: a function of the state alone, the same live and after a crash.
+//!
+//! Imports: state, effect, model, core's budget. May not: know what is in flight.
+
+use crate::effect::{Effect, EffectKind};
+use crate::model::{EffectId, InstanceId};
+use crate::state::{Goal, Instance, Phase, State};
+
+use super::budget;
+
+/// All acts that `state` wants.
+pub fn wanted(state: &State) -> Vec<Effect> {
+    (0..state.instances.len()).flat_map(|index| wanted_for(state, index)).chain(wanted_for_fleet(state)).collect()
+}
+
+/// The acts that `state` wants on the instance at `index`.
+pub fn wanted_for(state: &State, index: usize) -> Vec<Effect> {
+    let Some((id, instance)) = state.instances.get_index(index) else { return Vec::new() };
+    if state.end.is_some() {
+        return Vec::new();
+    }
+    let act = match &instance.phase {
+        Phase::Checking => Some(EffectKind::Survey),
+        Phase::TakingOut => Some(EffectKind::TakeOut),
+        Phase::Draining => Some(EffectKind::AwaitIdle),
+        Phase::Updating => update(state, id, instance),
+        Phase::Admitting | Phase::Returning { .. } => Some(EffectKind::Admit),
+        Phase::Failed if instance.is_evicting() && budget::may_evict(state, id) => Some(EffectKind::TakeOut),
+        Phase::Pending
+        | Phase::Drained
+        | Phase::Verifying { .. }
+        | Phase::Settling { .. }
+        | Phase::Healthy
+        | Phase::Failed
+        | Phase::Skipped
+        | Phase::Restoring
+        | Phase::RolledBack => None,
+    };
+    let effect = |kind: EffectKind| Effect {
+        id: EffectId::new(&state.plan.deployment, Some(id), kind.word(), instance.attempt),
+        instance: Some(id.clone()),
+        kind,
+    };
+    act.into_iter().chain([watch(state, id, instance)]).map(effect).collect()
+}
+
+/// The act that `state` wants on the fleet as a whole.
+pub fn wanted_for_fleet(state: &State) -> Option<Effect> {
+    let wanted = state.end_check_until.is_some() && state.end_checked.is_none() && state.end.is_none();
+    wanted.then(|| {
+        let kind = EffectKind::SurveyFleet;
+        Effect { id: EffectId::new(&state.plan.deployment, None, kind.word(), 1), instance: None, kind }
+    })
+}
+
+fn update(state: &State, id: &InstanceId, instance: &Instance) -> Option<EffectKind> {
+    let member = state.member(id)?;
+    let (version, previous) = match instance.goal {
+        Goal::Forward => (member.wanted.clone(), member.previous.clone()),
+        Goal::Back => (member.previous.clone()?, Some(member.wanted.clone())),
+    };
+    Some(EffectKind::Update { version, previous })
+}
+
+/// Every instance is watched until the end: closely while its samples decide something.
+fn watch(state: &State, id: &InstanceId, instance: &Instance) -> EffectKind {
+    let health = &state.plan.policy.health;
+    let baking = state.batch.as_ref().is_some_and(|b| b.number == instance.batch.unwrap_or(0));
+    let (attentive, updated) = match instance.phase {
+        Phase::Verifying { .. } | Phase::Admitting | Phase::Settling { .. } => (true, true),
+        Phase::Healthy => (baking, true),
+        Phase::RolledBack => (false, true),
+        Phase::Pending
+        | Phase::Checking
+        | Phase::TakingOut
+        | Phase::Draining
+        | Phase::Drained
+        | Phase::Updating
+        | Phase::Failed
+        | Phase::Skipped
+        | Phase::Returning { .. }
+        | Phase::Restoring => (false, false),
+    };
+    let member = state.member(id).filter(|_| updated && health.expects_version);
+    let expect = member.and_then(|m| match instance.goal {
+        Goal::Forward => Some(m.wanted.clone()),
+        Goal::Back => m.previous.clone(),
+    });
+    let every = if attentive { health.interval } else { health.watch_interval };
+    EffectKind::Watch { every, expect, attentive }
+}

@@ -1,0 +1,224 @@
+//! Facts in words: one short sentence each, the same on screen, in headless output and in notifications.
+//!
+//! Imports: event, model. May not: know a zone, a colour or a width.
+
+use std::borrow::Cow;
+
+use super::{AfterReturn, Ending, EventKind, Step};
+use crate::model::{Evidence, InstanceId, Version};
+
+/// True for what must never reach a terminal from data: control characters, and those that reorder or hide text.
+fn is_unsafe(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
+/// The text without anything that a terminal would obey: each such character becomes `?`.
+pub fn clean(text: &str) -> Cow<'_, str> {
+    if text.chars().any(is_unsafe) {
+        Cow::Owned(text.chars().map(|c| if is_unsafe(c) { '?' } else { c }).collect())
+    } else {
+        Cow::Borrowed(text)
+    }
+}
+
+impl Ending {
+    /// As people say it.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::RolledBack => "rolled back",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
+impl Step {
+    /// To follow "failed".
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Drain => "while draining",
+            Self::Update => "in its update",
+            Self::Health => "its health gate",
+            Self::Admit => "on its way back into rotation",
+            Self::Watch => "while being watched",
+            Self::EndCheck => "the end check",
+        }
+    }
+}
+
+impl EventKind {
+    /// The fact in one short sentence.
+    pub fn words(&self) -> String {
+        let text = if self.instance().is_some() { self.instance_words() } else { self.deployment_words() };
+        match clean(&text) {
+            Cow::Borrowed(_) => text,
+            Cow::Owned(cleaned) => cleaned,
+        }
+    }
+
+    fn deployment_words(&self) -> String {
+        match self {
+            Self::DeploymentPlanned { plan, .. } => {
+                let by = &plan.started_by;
+                format!("planned: {} {} to {} on {} instances, by {by}", plan.service, plan.env, plan.version, plan.members.len())
+            }
+            Self::DeploymentStarted { by } => format!("started by {}", by.name()),
+            Self::EngineRecovered => "a new engine took over; open deadlines run anew".to_owned(),
+            Self::DeploymentPaused { by, reason } => because(format!("paused by {}", by.name()), reason),
+            Self::DeploymentResumed { by } => format!("resumed by {}", by.name()),
+            Self::CancelRequested { by, reason } => because(format!("cancel asked for by {}", by.name()), reason),
+            Self::ThresholdCrossed { failed, finished, reason } => {
+                because(format!("failure threshold crossed: {failed} failed of {finished} finished"), reason)
+            }
+            Self::RollbackStarted { by, reason, .. } => because(format!("rollback started by {}", by.name()), reason),
+            Self::BatchStarted { batch, members } => format!("batch {batch} started: {}", names(members)),
+            Self::BatchVerified { batch, .. } => format!("batch {batch} has its verdicts; bake began"),
+            Self::BatchCompleted { batch } => format!("batch {batch} done"),
+            Self::EndCheckStarted { .. } => "end check: reading every instance's version and rotation".to_owned(),
+            Self::EndCheckFinished { mismatches: 0 } => "end check: every instance is as it must be".to_owned(),
+            Self::EndCheckFinished { mismatches } => format!("end check: {mismatches} not as they must be"),
+            Self::DeploymentEnded { ending, reason, vip } => {
+                let text = because(ending.words().to_owned(), reason);
+                match vip {
+                    Some(vip) => format!("{text}; {} of {} requests failed", thousands(vip.failed), thousands(vip.requests)),
+                    None => text,
+                }
+            }
+            _ => String::new(),
+        }
+    }
+
+    fn instance_words(&self) -> String {
+        match self {
+            Self::InstanceCheckStarted { instance, .. } => format!("{instance} last look before it is touched"),
+            Self::InstanceCheckDropped { instance } => format!("{instance} not taken after all"),
+            Self::InstanceSkipped { instance, reason } => format!("{instance} skipped: {reason}"),
+            Self::DrainStarted { instance, .. } => format!("{instance} drain ordered"),
+            Self::InstanceTakenOut { instance, sessions: Some(left), .. } => {
+                format!("{instance} out of rotation, {} left", connections(*left))
+            }
+            Self::InstanceTakenOut { instance, sessions: None, .. } => format!("{instance} out of rotation"),
+            Self::DrainExtended { instance, sessions, .. } => {
+                format!("{instance} given more time to drain, {} left", connections(*sessions))
+            }
+            Self::DrainFinished { instance, cut, forced: true } => {
+                format!("{instance} drain ran out of time, {} cut", connections(*cut))
+            }
+            Self::DrainFinished { instance, .. } => format!("{instance} drained"),
+            Self::UpdateStarted { instance, version, .. } => format!("{instance} update to {version} ordered"),
+            Self::UpdateFinished { instance, .. } => format!("{instance} updated; health gate began"),
+            Self::HealthPassed { instance, evidence } => format!("{instance} passed its health gate{}", last(evidence)),
+            Self::InstanceAdmitted { instance, .. } => format!("{instance} back in rotation"),
+            Self::InstanceHealthy { instance, evidence } => format!("{instance} healthy{}", last(evidence)),
+            Self::InstanceFailed { instance, step, reason, .. } => format!("{instance} FAILED {}: {reason}", step.words()),
+            Self::ReturnStarted { instance, reason, then, .. } => match then {
+                AfterReturn::Untouched => because(format!("{instance} going back into rotation untouched"), reason),
+                AfterReturn::Failed => because(format!("{instance} going back into rotation, listed as failed"), reason),
+            },
+            Self::InstanceReturned { instance } => format!("{instance} back in rotation as it was"),
+            Self::RestoreStarted { instance, version } => format!("{instance} goes back to {version}"),
+            Self::InstanceRestored { instance, evidence } => format!("{instance} restored{}", last(evidence)),
+            Self::EndCheckMismatch { instance, version, reason, .. } => {
+                let runs = version.as_ref().map_or("an unknown version", Version::as_str);
+                format!("{instance} is not as it must be ({runs}): {reason}")
+            }
+            _ => String::new(),
+        }
+    }
+}
+
+/// `text: reason`, or `text` alone.
+fn because(text: String, reason: &str) -> String {
+    if reason.is_empty() { text } else { format!("{text}: {reason}") }
+}
+
+fn last(evidence: &Evidence) -> String {
+    evidence.last.as_ref().map_or_else(String::new, |last| format!(" ({last})"))
+}
+
+fn connections(n: u32) -> String {
+    format!("{n} connection{}", if n == 1 { "" } else { "s" })
+}
+
+/// Names, at most six of them.
+fn names(members: &[InstanceId]) -> String {
+    let shown: Vec<&str> = members.iter().take(6).map(InstanceId::as_str).collect();
+    match members.len().saturating_sub(shown.len()) {
+        0 => shown.join(" "),
+        more => format!("{} and {more} more", shown.join(" ")),
+    }
+}
+
+/// A number in groups of three: `12,345`.
+pub fn thousands(n: u64) -> String {
+    let digits = n.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Actor;
+    use crate::model::{Timestamp, VipStats};
+
+    #[test]
+    fn facts_read_like_sentences() {
+        let web = InstanceId::new("web-03").unwrap();
+        let cases = [
+            (
+                EventKind::InstanceTakenOut { instance: web.clone(), sessions: Some(1), until: Timestamp::default() },
+                "web-03 out of rotation, 1 connection left",
+            ),
+            (
+                EventKind::DrainFinished { instance: web.clone(), cut: 4, forced: true },
+                "web-03 drain ran out of time, 4 connections cut",
+            ),
+            (
+                EventKind::InstanceFailed {
+                    instance: web.clone(),
+                    step: Step::Health,
+                    reason: "status 503".to_owned(),
+                    evidence: Evidence::default(),
+                },
+                "web-03 FAILED its health gate: status 503",
+            ),
+            (
+                EventKind::DeploymentPaused { by: Actor::Operator { login: "ana".to_owned(), uid: 1 }, reason: String::new() },
+                "paused by ana",
+            ),
+            (
+                EventKind::BatchStarted { batch: 2, members: vec![web; 8] },
+                "batch 2 started: web-03 web-03 web-03 web-03 web-03 web-03 and 2 more",
+            ),
+            (
+                EventKind::DeploymentEnded {
+                    ending: Ending::Completed,
+                    reason: String::new(),
+                    vip: Some(VipStats { requests: 12_345, ..VipStats::default() }),
+                },
+                "completed; 0 of 12,345 requests failed",
+            ),
+        ];
+        for (kind, words) in cases {
+            assert_eq!(kind.words(), words);
+        }
+    }
+
+    #[test]
+    fn nothing_that_a_terminal_obeys_gets_through() {
+        let kind = EventKind::DeploymentPaused {
+            by: Actor::Operator { login: "a\u{1b}[2Jna".to_owned(), uid: 1 },
+            reason: "\u{202e}x\r\u{9b}31m\u{200b}".to_owned(),
+        };
+        assert_eq!(kind.words(), "paused by a?[2Jna: ?x??31m?");
+    }
+}

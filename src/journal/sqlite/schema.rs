@@ -1,0 +1,184 @@
+//! The tables, how the file comes to be, how it is opened, and SQLite's errors in words.
+//!
+//! Imports: ports. May not: read or write an event.
+
+use std::fs::{self, File, Permissions};
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _};
+
+use super::super::place::{self, refused};
+use crate::ports::JournalError;
+
+/// The file's name in the service's directory.
+pub(super) const FILE: &str = "journal.sqlite3";
+
+/// The number of the tables' layout, kept as `user_version`.
+pub(super) const LAYOUT: i64 = 1;
+
+/// `chain` is a checksum over the record and all before it; a deployment's row repeats the last one.
+const TABLES: &str = "
+CREATE TABLE store (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    service TEXT NOT NULL,
+    env TEXT NOT NULL
+) STRICT;
+CREATE TABLE deployments (
+    number INTEGER PRIMARY KEY CHECK (number > 0),
+    version TEXT NOT NULL,
+    status TEXT NOT NULL,
+    started_by TEXT NOT NULL,
+    planned_at INTEGER NOT NULL,
+    ended_at INTEGER,
+    format INTEGER NOT NULL,
+    last_seq INTEGER NOT NULL,
+    chain INTEGER NOT NULL
+) STRICT;
+CREATE TABLE events (
+    deployment INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    body TEXT NOT NULL,
+    chain INTEGER NOT NULL,
+    PRIMARY KEY (deployment, seq)
+) STRICT, WITHOUT ROWID;
+";
+
+/// Makes the store under another name and then gives it its own: a file of that name is never half made, so an empty
+/// one is a damaged one. If another process was faster, its store stays.
+pub(super) fn create(home: &Path, path: &Path, service: &str, env: &str) -> Result<(), JournalError> {
+    let cannot = |e: &io::Error| refused(path, format!("cannot make the store: {e}"));
+    let draft = tempfile::Builder::new().prefix(".journal.").tempfile_in(home).map_err(|e| cannot(&e))?;
+    fill(draft.path(), service, env).map_err(|e| explain(path, &e))?;
+    draft.as_file().sync_all().map_err(|e| cannot(&e))?;
+    match draft.persist_noclobber(path) {
+        Ok(_) => {}
+        Err(e) if e.error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
+        Err(e) => return Err(cannot(&e.error)),
+    }
+    File::open(home).and_then(|dir| dir.sync_all()).map_err(|e| cannot(&e))
+}
+
+fn fill(path: &Path, service: &str, env: &str) -> rusqlite::Result<()> {
+    let mut connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    set(&connection, "journal_mode", "WAL")?;
+    let tx = connection.transaction()?;
+    tx.execute_batch(TABLES)?;
+    tx.execute("INSERT INTO store (one, service, env) VALUES (1, ?1, ?2)", [service, env])?;
+    tx.pragma_update(None, "user_version", LAYOUT)?;
+    tx.commit()?;
+    connection.close().map_err(|(_, e)| e)
+}
+
+/// Some pragmas answer with a row, some do not.
+fn set(connection: &Connection, pragma: &str, value: &str) -> rusqlite::Result<()> {
+    connection.pragma_update_and_check(None, pragma, value, |_| Ok(())).or_else(|error| match error {
+        rusqlite::Error::QueryReturnedNoRows => Ok(()),
+        other => Err(other),
+    })
+}
+
+/// Fails unless the file is private to us; takes away what others may read. SQLite gives `-wal` and `-shm` its mode.
+pub(super) fn check_file(path: &Path) -> Result<(), JournalError> {
+    let meta = place::check_file(path)?;
+    if meta.permissions().mode() & 0o777 != 0o600 {
+        let set = fs::set_permissions(path, Permissions::from_mode(0o600));
+        set.map_err(|e| refused(path, format!("cannot set mode 0600: {e}")))?;
+    }
+    Ok(())
+}
+
+/// Opens an existing store.
+pub(super) fn connect(path: &Path, busy: Duration) -> Result<Connection, JournalError> {
+    try_connect(path, busy).map_err(|e| explain(path, &e))
+}
+
+/// Opens an existing store to look at it. On a read-only filesystem SQLite cannot make the file that readers share; if
+/// there is nothing but the main file, that file alone is the whole truth.
+pub(super) fn connect_to_look(path: &Path, busy: Duration) -> Result<Connection, JournalError> {
+    let opened = try_connect(path, busy).or_else(|error| match error.sqlite_error_code() {
+        Some(ErrorCode::CannotOpen) if !has_wal(path) => {
+            let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+            Connection::open_with_flags(uri(path), flags)
+        }
+        _ => Err(error),
+    });
+    opened.map_err(|e| explain(path, &e))
+}
+
+/// Opens the file and touches it once: only then SQLite says what it cannot do.
+fn try_connect(path: &Path, busy: Duration) -> rusqlite::Result<Connection> {
+    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    connection.busy_timeout(busy)?;
+    set(&connection, "synchronous", "FULL")?;
+    layout(&connection)?;
+    Ok(connection)
+}
+
+fn has_wal(path: &Path) -> bool {
+    let mut wal = path.as_os_str().to_owned();
+    wal.push("-wal");
+    fs::metadata(wal).is_ok_and(|meta| meta.len() > 0)
+}
+
+/// `path` as SQLite's URI for a file that nobody changes.
+fn uri(path: &Path) -> String {
+    let escaped: String = path
+        .as_os_str()
+        .as_bytes()
+        .iter()
+        .map(|byte| match byte {
+            b'/' | b'.' | b'-' | b'_' | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' => char::from(*byte).to_string(),
+            other => format!("%{other:02X}"),
+        })
+        .collect();
+    format!("file:{escaped}?immutable=1")
+}
+
+fn layout(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.pragma_query_value(None, "user_version", |row| row.get(0))
+}
+
+/// Fails unless this is the journal of `service` in `env`. The layout's number if it is newer than ours.
+pub(super) fn check(connection: &Connection, path: &Path, service: &str, env: &str) -> Result<Option<i64>, JournalError> {
+    let layout = layout(connection).map_err(|e| explain(path, &e))?;
+    if layout < 1 {
+        return Err(refused(path, format!("is damaged or not a journal of rollout (layout {layout}); {REMEDY}")));
+    }
+    let owner: Option<(String, String)> = connection
+        .query_row("SELECT service, env FROM store", [], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()
+        .map_err(|e| explain(path, &e))?;
+    match owner {
+        Some((s, e)) if s == service && e == env => Ok((layout > LAYOUT).then_some(layout)),
+        Some((s, e)) => Err(refused(path, format!("is the journal of service {s:?} in {e:?}, not of {service:?} in {env:?}"))),
+        None => Err(refused(path, format!("does not say whose journal it is; {REMEDY}"))),
+    }
+}
+
+const REMEDY: &str = "restore it from a backup, or move it away to begin a new history";
+
+/// True if the stored bytes are at fault.
+pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
+}
+
+/// SQLite's error in words, with what to do.
+pub(super) fn explain(path: &Path, error: &rusqlite::Error) -> JournalError {
+    let said = error.to_string();
+    let reason = match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => "the disk is full; nothing of this was stored, free some space".to_owned(),
+        Some(ErrorCode::ReadOnly) => "is read-only here; nothing of this was stored".to_owned(),
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            format!("another process kept it locked for {}s; `fuser {}` names it", super::BUSY.as_secs(), path.display())
+        }
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => format!("is damaged ({said}); {REMEDY}"),
+        Some(ErrorCode::SystemIoFailure) => format!("the disk failed ({said}); nothing of this was stored"),
+        _ => said,
+    };
+    refused(path, reason)
+}

@@ -1,0 +1,311 @@
+//! Performs effects: starts what is wanted and not in flight, gives up what is in flight and no longer wanted.
+//!
+//! Imports: core, state, effect, event, ports, model, the bus. May not: decide; every outcome goes back as an input.
+
+use std::collections::HashMap;
+use std::hash::{Hash as _, Hasher as _};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::MissedTickBehavior;
+
+use crate::core::{Input, wanted_for, wanted_for_fleet};
+use crate::effect::{Effect, EffectKind, Outcome};
+use crate::model::{InstanceId, Sample, SampleResult, Span, Target, Version};
+use crate::ports::{FleetError, TrafficError, UpdateOrder};
+use crate::state::State;
+
+use super::survey::{patient, survey};
+use super::{Bus, Parts, targets};
+
+/// Inputs on their way to the core: outcomes and samples of all instances at work in one turn's time.
+pub(super) const INPUTS: usize = 4096;
+/// Probes under way at once: a bastion host has 1,024 descriptors by default.
+const PROBES: usize = 256;
+/// Between two tries of an act that did not succeed yet.
+const AGAIN: Duration = Duration::from_millis(500);
+/// Between two looks at what a balancer says of an instance that it was told about.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Everything in flight.
+pub(super) struct Performer {
+    hands: Hands,
+    in_flight: HashMap<Option<InstanceId>, Vec<(Effect, AbortHandle)>>,
+    tasks: JoinSet<()>,
+}
+
+/// What a task needs.
+#[derive(Clone)]
+struct Hands {
+    parts: Parts,
+    bus: Bus,
+    inputs: mpsc::Sender<Input>,
+    probes: Arc<Semaphore>,
+}
+
+impl Performer {
+    pub(super) fn new(parts: Parts, bus: Bus, inputs: mpsc::Sender<Input>) -> Self {
+        let hands = Hands { parts, bus, inputs, probes: Arc::new(Semaphore::new(PROBES)) };
+        Self { hands, in_flight: HashMap::new(), tasks: JoinSet::new() }
+    }
+
+    /// Brings what is in flight in line with what `state` wants of these instances and of the fleet.
+    pub(super) fn reconcile(&mut self, state: &State, instances: impl IntoIterator<Item = usize>) {
+        for index in instances {
+            let Some((id, _)) = state.instances.get_index(index) else { continue };
+            self.align(state, Some(id.clone()), wanted_for(state, index));
+        }
+        self.align(state, None, wanted_for_fleet(state).into_iter().collect());
+        while self.tasks.try_join_next().is_some() {}
+    }
+
+    fn align(&mut self, state: &State, whose: Option<InstanceId>, wanted: Vec<Effect>) {
+        let flying = self.in_flight.entry(whose).or_default();
+        flying.retain(|(effect, task)| {
+            let keep = wanted.contains(effect);
+            if !keep {
+                task.abort();
+            }
+            keep
+        });
+        for effect in wanted {
+            if !flying.iter().any(|(e, _)| *e == effect) {
+                tracing::debug!(target: "effect", "{} starts", effect.id);
+                let task = self.tasks.spawn(perform(self.hands.clone(), effect.clone(), Scene::of(state, &effect)));
+                flying.push((effect, task));
+            }
+        }
+    }
+
+    /// Gives everything up and waits until all of it has let go.
+    pub(super) async fn shutdown(&mut self) {
+        self.tasks.shutdown().await;
+    }
+}
+
+/// What an effect is about.
+struct Scene {
+    target: Option<Target>,
+    fleet: Vec<Target>,
+    retries: u32,
+    interval: Span,
+}
+
+impl Scene {
+    fn of(state: &State, effect: &Effect) -> Self {
+        let health = &state.plan.policy.health;
+        let target = effect.instance.as_ref().and_then(|id| state.member(id)).map(|m| m.target.clone());
+        let fleet = if target.is_none() { targets(state) } else { Vec::new() };
+        Self { target, fleet, retries: health.retries, interval: health.interval }
+    }
+}
+
+async fn perform(hands: Hands, effect: Effect, scene: Scene) {
+    let outcome = match (&effect.kind, &scene.target) {
+        (EffectKind::SurveyFleet, _) => hands.survey_fleet(&scene.fleet).await,
+        (EffectKind::Watch { every, expect, attentive }, Some(target)) => {
+            hands.watch(target, Watch { every: *every, expect: expect.clone(), attentive: *attentive }).await;
+            return;
+        }
+        (EffectKind::Survey, Some(target)) => hands.survey(target, (scene.retries, scene.interval)).await,
+        (EffectKind::TakeOut, Some(target)) => hands.take_out(target).await,
+        (EffectKind::AwaitIdle, Some(target)) => hands.await_idle(target).await,
+        (EffectKind::Admit, Some(target)) => hands.admit(target).await,
+        (EffectKind::Update { version, previous }, Some(target)) => {
+            let order = UpdateOrder {
+                effect: effect.id.clone(),
+                target: target.clone(),
+                version: version.clone(),
+                previous: previous.clone(),
+            };
+            hands.update(&order).await
+        }
+        (_, None) => {
+            tracing::error!(target: "effect", "{} is about an instance that is not in the plan", effect.id);
+            return;
+        }
+    };
+    hands.say(Input::Outcome { effect: effect.id, outcome }).await;
+}
+
+/// How an instance is watched.
+struct Watch {
+    every: Span,
+    expect: Option<Version>,
+    attentive: bool,
+}
+
+impl Hands {
+    async fn say(&self, input: Input) {
+        // The engine is gone: so is the reason for this task.
+        drop(self.inputs.send(input).await);
+    }
+
+    async fn trouble(&self, target: Option<&Target>, trouble: &str) {
+        let instance = target.map(|t| t.id.clone());
+        if let Some(id) = &instance {
+            tracing::warn!(target: "effect", "{id}: {trouble}");
+            self.bus.reading(id, |r| r.trouble = Some(trouble.to_owned()));
+        } else {
+            tracing::warn!(target: "effect", "{trouble}");
+        }
+        self.say(Input::Trouble { instance, trouble: trouble.to_owned() }).await;
+    }
+
+    fn well(&self, target: &Target) {
+        self.bus.reading(&target.id, |r| r.trouble = None);
+    }
+
+    async fn survey(&self, target: &Target, patience: (u32, Span)) -> Outcome {
+        loop {
+            match patient(&self.parts, target, patience).await {
+                Ok(survey) => return Outcome::Surveyed { survey },
+                Err(why) => self.trouble(Some(target), &why).await,
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
+    }
+
+    async fn survey_fleet(&self, fleet: &[Target]) -> Outcome {
+        let surveys = loop {
+            match survey(&self.parts, fleet).await {
+                Ok(surveys) => break surveys,
+                Err(error) => self.trouble(None, &error.to_string()).await,
+            }
+            tokio::time::sleep(AGAIN).await;
+        };
+        let vip = match &self.parts.vip {
+            Some(vip) => vip.stop().await,
+            None => None,
+        };
+        Outcome::FleetSurveyed { surveys: surveys.into_iter().collect(), vip }
+    }
+
+    async fn take_out(&self, target: &Target) -> Outcome {
+        loop {
+            match self.parts.traffic.take_out(target).await {
+                Ok(sessions) => {
+                    self.bus.reading(&target.id, |r| (r.sessions, r.trouble) = (sessions, None));
+                    return Outcome::TakenOut { sessions };
+                }
+                Err(error) => self.trouble(Some(target), &error.to_string()).await,
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
+    }
+
+    async fn await_idle(&self, target: &Target) -> Outcome {
+        loop {
+            match self.parts.traffic.sessions(target).await {
+                Ok(Some(0)) => {
+                    self.bus.reading(&target.id, |r| (r.sessions, r.trouble) = (Some(0), None));
+                    return Outcome::Idle;
+                }
+                Ok(sessions) => {
+                    self.bus.reading(&target.id, |r| (r.sessions, r.trouble) = (sessions, None));
+                    if let Some(sessions) = sessions {
+                        self.say(Input::Sessions { instance: target.id.clone(), sessions }).await;
+                    }
+                    tokio::time::sleep(LOOK).await;
+                }
+                Err(error) => {
+                    self.trouble(Some(target), &error.to_string()).await;
+                    tokio::time::sleep(AGAIN).await;
+                }
+            }
+        }
+    }
+
+    async fn admit(&self, target: &Target) -> Outcome {
+        loop {
+            match self.parts.traffic.admit(target).await {
+                Ok(()) => {
+                    self.bus.reading(&target.id, |r| (r.sessions, r.trouble) = (None, None));
+                    return Outcome::Admitted;
+                }
+                Err(TrafficError::NotConfirmed(why)) => {
+                    // The balancer's own check takes its time: no trouble, but the reason if the deadline comes.
+                    self.say(Input::Trouble { instance: Some(target.id.clone()), trouble: why }).await;
+                    tokio::time::sleep(LOOK).await;
+                }
+                Err(error) => {
+                    self.trouble(Some(target), &error.to_string()).await;
+                    tokio::time::sleep(AGAIN).await;
+                }
+            }
+        }
+    }
+
+    /// Started, outcome unknown: observe before anything else.
+    async fn update(&self, order: &UpdateOrder) -> Outcome {
+        let reason = match self.parts.fleet.update(order).await {
+            Ok(()) => {
+                self.well(&order.target);
+                return Outcome::Updated;
+            }
+            Err(FleetError::Failed(reason)) => return Outcome::UpdateFailed { reason },
+            Err(FleetError::Unknown(reason) | FleetError::Unreachable(reason)) => reason,
+        };
+        self.trouble(Some(&order.target), &format!("outcome of the update unknown: {reason}")).await;
+        loop {
+            match self.parts.fleet.observe(&order.target).await {
+                Ok(seen) if seen.version.as_ref() == Some(&order.version) && seen.running != Some(false) => {
+                    return Outcome::Updated;
+                }
+                Ok(seen) => {
+                    let runs = seen.version.map_or("an unknown version".to_owned(), |v| v.to_string());
+                    return Outcome::UpdateFailed { reason: format!("{reason}; it runs {runs}") };
+                }
+                Err(error) => self.trouble(Some(&order.target), &error.to_string()).await,
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
+    }
+
+    async fn watch(&self, target: &Target, watch: Watch) {
+        if !watch.attentive {
+            tokio::time::sleep(spread(&target.id, watch.every)).await;
+        }
+        let mut ticks = tokio::time::interval(watch.every.to_std().max(Duration::from_millis(10)));
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut passes, mut misses) = (0_u32, 0_u32);
+        loop {
+            ticks.tick().await;
+            let sample = {
+                let Ok(_permit) = self.probes.acquire().await else { return };
+                self.look(target, &watch).await
+            };
+            let news = if sample.passed() { passes == 0 } else { true };
+            (passes, misses) = if sample.passed() { (passes + 1, 0) } else { (0, misses + 1) };
+            self.bus.reading(&target.id, |r| {
+                (r.passes, r.misses, r.sample) = (passes, misses, Some(sample.clone()));
+            });
+            if watch.attentive || news {
+                self.say(Input::Sample { instance: target.id.clone(), sample }).await;
+            }
+        }
+    }
+
+    /// A probe; where nobody listens, the driver is asked whether the process is gone.
+    async fn look(&self, target: &Target, watch: &Watch) -> Sample {
+        let mut sample = self.parts.prober.probe(target, watch.expect.as_ref()).await;
+        if watch.attentive
+            && sample.result == SampleResult::NotListening
+            && let Ok(seen) = self.parts.fleet.observe(target).await
+            && seen.running == Some(false)
+        {
+            let how = seen.ended.unwrap_or_else(|| "gone".to_owned());
+            sample.result = SampleResult::Exited { how };
+        }
+        sample
+    }
+}
+
+/// Spreads the probes of a large fleet over the interval, each instance always at the same place in it.
+fn spread(id: &InstanceId, every: Span) -> Duration {
+    let mut hasher = std::hash::DefaultHasher::new();
+    id.hash(&mut hasher);
+    Duration::from_millis(hasher.finish() % every.as_millis().max(1))
+}

@@ -1,0 +1,298 @@
+//! The loop: an input, one turn of the core, one append, one publication, then the effects. The order never changes.
+//!
+//! Imports: core, state, event, command, ports, model, the bus and the performer. May not: decide.
+
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::MissedTickBehavior;
+
+use crate::command::{Command, Request};
+use crate::core::{Input, Observed, check, next_deadline, turn};
+use crate::event::{Actor, Event, EventKind, FORMAT};
+use crate::model::{Plan, Seq, Timestamp};
+use crate::os::logring::LogRing;
+use crate::ports::{DeploymentRow, JournalError};
+use crate::state::{Illegal, State, Status};
+
+use super::Parts;
+use super::bus::{Asked, Bus, COMMANDS};
+use super::perform::{INPUTS, Performer};
+
+/// How often the latest readings go out to readers.
+const PROGRESS: Duration = Duration::from_millis(200);
+/// Between two tries of an append that failed.
+const APPEND_AGAIN: Duration = Duration::from_secs(1);
+
+/// A running engine.
+#[derive(Debug)]
+pub struct Handle {
+    /// Where readers and commands meet it.
+    pub bus: Bus,
+    /// Signals to the process, as names: the first stops it at a safe point, the second at once.
+    pub signals: mpsc::Sender<&'static str>,
+    task: JoinHandle<Stopped>,
+}
+
+/// Why an engine stopped.
+#[derive(Debug)]
+pub enum Stopped {
+    /// The deployment ended.
+    Ended(Box<State>),
+    /// A signal stopped it; the journal holds where it was.
+    Signalled(Box<State>),
+    /// This program contradicted itself; the journal holds where it was.
+    Fault(String),
+}
+
+impl Handle {
+    /// Waits for the end.
+    pub async fn stopped(self) -> Stopped {
+        match self.task.await {
+            Ok(stopped) => stopped,
+            Err(error) => Stopped::Fault(format!("the engine's task ended: {error}")),
+        }
+    }
+}
+
+/// Stores the plan and starts an engine on it. Nothing is touched until `Command::Start`.
+///
+/// # Errors
+/// Fails if the plan cannot be stored.
+pub fn start(parts: Parts, plan: Plan, logs: LogRing) -> Result<Handle, JournalError> {
+    let at = (parts.clock)();
+    let deployment = plan.deployment.clone();
+    let kind = EventKind::DeploymentPlanned { format: FORMAT, plan: Box::new(plan) };
+    let event = Event { seq: Seq(1), at, deployment: deployment.clone(), kind };
+    let state = State::begin(&event).map_err(|illegal| damaged(&deployment, &illegal))?;
+    parts.journal.append(std::slice::from_ref(&event), &row(&state))?;
+    Ok(launch(parts, state, vec![event], None, logs))
+}
+
+/// Starts an engine on a journal whose engine has died. It takes over paused, so that a person can choose.
+///
+/// # Errors
+/// Fails if the journal cannot be read or contradicts itself.
+pub fn continued(parts: Parts, deployment: &crate::model::DeploymentId, logs: LogRing) -> Result<Handle, JournalError> {
+    let events = parts.journal.read(deployment)?;
+    let state = State::replay(&events).map_err(|illegal| damaged(deployment, &illegal))?;
+    Ok(launch(parts, state, events, Some(Input::Recovered), logs))
+}
+
+fn damaged(deployment: &crate::model::DeploymentId, illegal: &Illegal) -> JournalError {
+    JournalError::Damaged { deployment: deployment.clone(), seq: illegal.seq.0, reason: illegal.reason.clone() }
+}
+
+fn launch(parts: Parts, state: State, events: Vec<Event>, first: Option<Input>, logs: LogRing) -> Handle {
+    let (bus, asked) = Bus::new(state.clone(), events, logs);
+    let (inputs, arriving) = mpsc::channel(INPUTS);
+    let (signals, signalled) = mpsc::channel(COMMANDS);
+    let performer = Performer::new(parts.clone(), bus.clone(), inputs);
+    let run = Run { parts, state, observed: Observed::default(), bus: bus.clone(), performer, stopping: 0 };
+    let sources = Sources { asked, arriving, signalled };
+    #[expect(clippy::disallowed_methods, reason = "the one task of the engine: its owner is the handle, its end is `stopped`")]
+    let task = tokio::spawn(run.run(sources, first));
+    Handle { bus, signals, task }
+}
+
+struct Sources {
+    asked: mpsc::Receiver<Asked>,
+    arriving: mpsc::Receiver<Input>,
+    signalled: mpsc::Receiver<&'static str>,
+}
+
+struct Run {
+    parts: Parts,
+    state: State,
+    observed: Observed,
+    bus: Bus,
+    performer: Performer,
+    stopping: u8,
+}
+
+/// Every source turned into one thing.
+enum Arrival {
+    Input(Input),
+    Asked(Asked),
+    Signal(&'static str),
+    Flush,
+}
+
+impl Run {
+    async fn run(mut self, mut sources: Sources, first: Option<Input>) -> Stopped {
+        let outcome = self.turns(&mut sources, first).await;
+        self.performer.shutdown().await;
+        self.bus.flush((self.parts.clock)());
+        self.bus.close();
+        match outcome {
+            Ok(()) if self.state.end.is_some() => Stopped::Ended(Box::new(self.state)),
+            Ok(()) => Stopped::Signalled(Box::new(self.state)),
+            Err(illegal) => Stopped::Fault(illegal.to_string()),
+        }
+    }
+
+    async fn turns(&mut self, sources: &mut Sources, first: Option<Input>) -> Result<(), Illegal> {
+        self.performer.reconcile(&self.state, 0..0);
+        if let Some(input) = first {
+            if let (Some(_), Some(vip)) = (self.state.started_at, &self.parts.vip) {
+                vip.start();
+            }
+            self.turn(&input).await?;
+            let reason = "its engine had died; resume, cancel or roll back".to_owned();
+            self.order(Command::Pause { reason }, Actor::Engine).await?;
+        }
+        self.performer.reconcile(&self.state, 0..self.state.instances.len());
+        let mut flush = tokio::time::interval(PROGRESS);
+        flush.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        while self.state.end.is_none() {
+            let wait = self.until_deadline();
+            let arrival = tokio::select! {
+                biased;
+                Some(name) = sources.signalled.recv() => Arrival::Signal(name),
+                Some(asked) = sources.asked.recv() => Arrival::Asked(asked),
+                Some(input) = sources.arriving.recv() => Arrival::Input(input),
+                _ = flush.tick() => Arrival::Flush,
+                () = tokio::time::sleep(wait) => Arrival::Input(Input::Tick),
+            };
+            match arrival {
+                Arrival::Input(input) => self.turn(&input).await?,
+                Arrival::Asked(asked) => self.answer(asked).await?,
+                Arrival::Signal(name) => self.signal(name).await?,
+                Arrival::Flush => self.progress(),
+            }
+            if self.stopping > 1 || self.stopping == 1 && self.state.active.is_empty() {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    fn until_deadline(&self) -> Duration {
+        // With nothing due, a look once a second costs nothing and forgives a missed wake-up.
+        let now = (self.parts.clock)();
+        next_deadline(&self.state, now).map_or(Duration::from_secs(1), |at| at.since(now).to_std())
+    }
+
+    async fn turn(&mut self, input: &Input) -> Result<(), Illegal> {
+        let now = (self.parts.clock)();
+        let events = turn(&mut self.state, &mut self.observed, now, input)?;
+        if !events.is_empty() {
+            self.store(&events).await;
+            self.follow(events);
+        }
+        Ok(())
+    }
+
+    /// Nothing is shown or done before it is on disk. Without a journal the engine holds: what is in flight goes on,
+    /// nothing new begins.
+    async fn store(&self, events: &[Event]) {
+        let row = row(&self.state);
+        loop {
+            let (journal, batch, row) = (self.parts.journal.clone(), events.to_vec(), row.clone());
+            let stored = tokio::task::spawn_blocking(move || journal.append(&batch, &row)).await;
+            let why = match stored {
+                Ok(Ok(())) => return self.bus.general(self.vip(), &[]),
+                Ok(Err(error)) => error.to_string(),
+                Err(error) => error.to_string(),
+            };
+            tracing::error!(target: "journal", "{why}; nothing new begins until this is mended");
+            self.bus.general(self.vip(), &[format!("cannot journal, nothing new begins: {why}")]);
+            self.bus.flush((self.parts.clock)());
+            tokio::time::sleep(APPEND_AGAIN).await;
+        }
+    }
+
+    fn vip(&self) -> Option<crate::model::VipStats> {
+        self.parts.vip.as_ref().and_then(|vip| vip.stats())
+    }
+
+    fn follow(&mut self, events: Vec<Event>) {
+        let mut touched: Vec<usize> = Vec::new();
+        let mut all = false;
+        for event in &events {
+            tracing::info!(target: "engine", "{}", event.kind.words());
+            match event.kind.instance() {
+                Some(id) => touched.extend(self.state.instances.get_index_of(id)),
+                None => {
+                    // A batch's beginning and end change how closely its members are watched.
+                    all |= !matches!(event.kind, EventKind::BatchVerified { .. } | EventKind::ThresholdCrossed { .. });
+                }
+            }
+            if let (EventKind::DeploymentStarted { .. }, Some(vip)) = (&event.kind, &self.parts.vip) {
+                vip.start();
+            }
+        }
+        self.bus.publish(events);
+        if all {
+            self.performer.reconcile(&self.state, 0..self.state.instances.len());
+        } else {
+            touched.sort_unstable();
+            touched.dedup();
+            self.performer.reconcile(&self.state, touched);
+        }
+    }
+
+    fn progress(&mut self) {
+        if let Some(vip) = &self.parts.vip {
+            for failure in vip.failures() {
+                tracing::warn!(target: "vip", "request through the balancer failed: {failure}");
+            }
+            self.bus.general(vip.stats(), &[]);
+        }
+        self.bus.flush((self.parts.clock)());
+    }
+
+    async fn answer(&mut self, (request, answer): Asked) -> Result<(), Illegal> {
+        let checked = check(&self.state, &request.command);
+        if let Ok(receipt) = checked {
+            tracing::info!(target: "operator", "{}: {} ({})", request.actor.name(), request.command.verb(), receipt.message);
+            self.turn(&Input::Command(request)).await?;
+            // Who asked may have gone; the command stands.
+            drop(answer.send(Ok(crate::command::Receipt { seq: self.state.seq, ..receipt })));
+        } else if let Err(refusal) = checked {
+            tracing::info!(target: "operator", "{}: {} refused: {refusal}", request.actor.name(), request.command.verb());
+            drop(answer.send(Err(refusal)));
+        }
+        Ok(())
+    }
+
+    async fn order(&mut self, command: Command, actor: Actor) -> Result<(), Illegal> {
+        if check(&self.state, &command).is_ok() {
+            self.turn(&Input::Command(Request { key: String::new(), actor, revision: None, command })).await?;
+        }
+        Ok(())
+    }
+
+    /// The first signal takes nothing new and waits for a safe point; the second stops at once.
+    async fn signal(&mut self, name: &'static str) -> Result<(), Illegal> {
+        self.stopping = self.stopping.saturating_add(1);
+        let actor = Actor::Signal { name: name.to_owned() };
+        let command = match self.state.status() {
+            Status::Pending => Command::Cancel { reason: format!("stopped by {name}") },
+            Status::InProgress
+            | Status::Paused
+            | Status::Completed
+            | Status::RollingBack
+            | Status::RolledBack
+            | Status::Failed
+            | Status::Cancelled
+            | Status::Interrupted => Command::Pause { reason: format!("stopped by {name}") },
+        };
+        tracing::warn!(target: "engine", "{name}: stopping at the next safe point; once more stops at once");
+        self.order(command, actor).await
+    }
+}
+
+/// The deployment's line in the history.
+fn row(state: &State) -> DeploymentRow {
+    let ended_at: Option<Timestamp> = state.end.as_ref().map(|end| end.at);
+    DeploymentRow {
+        id: state.plan.deployment.clone(),
+        version: state.plan.version.to_string(),
+        status: state.status().word().to_owned(),
+        started_by: state.plan.started_by.clone(),
+        planned_at: state.planned_at,
+        ended_at,
+    }
+}

@@ -1,0 +1,86 @@
+//! What is asked before a command is sent: the command, what it would do, and whether the answer counts yet.
+//!
+//! Imports: command, core. May not: send; draw.
+
+use crate::command::Command;
+use crate::core::Consequence;
+
+/// A question that is open. It captures the command; moving the selection does not change it.
+#[derive(Debug, Clone)]
+pub struct Ask {
+    /// Its number: answers and timers of an earlier one mean nothing to it.
+    pub id: u64,
+    /// What would be sent.
+    pub command: Command,
+    /// What that would do.
+    pub consequence: Consequence,
+    /// The text that must be typed, and what was typed so far, if a `y` is not enough.
+    pub typed: Option<Typed>,
+    /// It has been on the screen for long enough to be read: answers count.
+    pub armed: bool,
+    /// What it would do has changed since it was opened.
+    pub changed: bool,
+}
+
+/// A word to be typed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Typed {
+    /// What is wanted.
+    pub wanted: String,
+    /// What was typed.
+    pub so_far: String,
+}
+
+impl Ask {
+    /// A box with everything in it for what is heavy, a bar for the rest.
+    pub fn is_heavy(&self) -> bool {
+        matches!(self.command, Command::Cancel { .. } | Command::Rollback { .. })
+    }
+
+    /// The heading.
+    pub fn title(&self) -> &'static str {
+        match self.command {
+            Command::Start => "START",
+            Command::Resume => "RESUME",
+            Command::Cancel { .. } => "CANCEL",
+            Command::Rollback { .. } => "FORCE ROLLBACK",
+            Command::Pause { .. } => "PAUSE",
+        }
+    }
+
+    /// The words on the button that does it.
+    pub fn yes(&self) -> &'static str {
+        match self.command {
+            Command::Start => "start",
+            Command::Resume => "resume",
+            Command::Cancel { .. } => "cancel the deployment",
+            Command::Rollback { .. } => "roll back",
+            Command::Pause { .. } => "pause",
+        }
+    }
+
+    /// The words on the button that does not.
+    pub fn no(&self) -> &'static str {
+        match self.command {
+            Command::Start => "not yet",
+            Command::Resume => "stay paused",
+            Command::Cancel { .. } | Command::Rollback { .. } | Command::Pause { .. } => "keep running",
+        }
+    }
+
+    /// True if `now` differs from what was shown in a way that matters.
+    pub fn differs(&self, now: &Consequence) -> bool {
+        self.consequence.changes != now.changes || self.consequence.then != now.then
+    }
+}
+
+/// What lies over the screen.
+#[derive(Debug, Clone)]
+pub enum Overlay {
+    /// The keys.
+    Help,
+    /// A question before a command.
+    Ask(Box<Ask>),
+    /// Whether to leave.
+    Leave,
+}

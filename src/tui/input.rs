@@ -1,0 +1,262 @@
+//! Keys from the terminal: bytes become keys, and a hang-up is noticed at once.
+//!
+//! crossterm 0.29's reader never returns once its terminal is gone, so the bytes are read here: `poll`, then `read`.
+//!
+//! Imports: tui::keys. May not: know what a key does.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use tokio::sync::mpsc;
+
+use super::keys::Key;
+
+/// How many keys may wait: more than a person types while a frame is drawn.
+const WAITING: usize = 256;
+/// How long an escape character may stay alone before it is the key.
+const ESCAPE_ALONE: Duration = Duration::from_millis(50);
+
+/// What the terminal gave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Input {
+    /// A key.
+    Key(Key),
+    /// The terminal is gone.
+    HungUp,
+}
+
+/// The thread that reads. It ends when this is dropped.
+#[derive(Debug)]
+pub(super) struct Reader {
+    inputs: mpsc::Receiver<Input>,
+    /// Closing it wakes the thread.
+    stop: Option<io::PipeWriter>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Reader {
+    /// Reads keys from `tty`.
+    pub(super) fn start(tty: OwnedFd) -> io::Result<Self> {
+        let (stopped, stop) = io::pipe()?;
+        let (sender, inputs) = mpsc::channel(WAITING);
+        let thread = std::thread::Builder::new().name("console-input".to_owned()).spawn(move || {
+            let ended = read_keys(&tty, &stopped, &sender);
+            if matches!(ended, Ok(Ended::HungUp) | Err(_)) {
+                // Nobody may listen any more; that is fine.
+                sender.try_send(Input::HungUp).unwrap_or_default();
+            }
+        })?;
+        Ok(Self { inputs, stop: Some(stop), thread: Some(thread) })
+    }
+
+    /// The next input. Cancelling loses nothing.
+    pub(super) async fn next(&mut self) -> Input {
+        self.inputs.recv().await.unwrap_or(Input::HungUp)
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.stop = None;
+        self.inputs.close();
+        if let Some(thread) = self.thread.take() {
+            // It never blocks but in `poll`, which the closed pipe ends.
+            thread.join().unwrap_or_default();
+        }
+    }
+}
+
+enum Ended {
+    Stopped,
+    HungUp,
+}
+
+fn read_keys(tty: &OwnedFd, stopped: &io::PipeReader, keys: &mpsc::Sender<Input>) -> io::Result<Ended> {
+    let mut parser = Parser::default();
+    let mut bytes = [0_u8; 1024];
+    loop {
+        let timeout = parser.is_waiting().then(|| Timespec::try_from(ESCAPE_ALONE).unwrap_or_default());
+        let mut fds = [PollFd::new(tty, PollFlags::IN), PollFd::from_borrowed_fd(stopped.as_fd(), PollFlags::IN)];
+        match poll(&mut fds, timeout.as_ref()) {
+            Err(rustix::io::Errno::INTR) => continue,
+            other => other?,
+        };
+        let [of_tty, of_stop] = fds.each_ref().map(PollFd::revents);
+        if !of_stop.is_empty() {
+            return Ok(Ended::Stopped);
+        }
+        if of_tty.intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL) {
+            return Ok(Ended::HungUp);
+        }
+        let read = if of_tty.contains(PollFlags::IN) {
+            match rustix::io::read(tty, &mut bytes) {
+                Ok(0) => return Ok(Ended::HungUp),
+                Ok(n) => n,
+                Err(rustix::io::Errno::INTR | rustix::io::Errno::AGAIN) => continue,
+                Err(error) => return Err(error.into()),
+            }
+        } else {
+            0
+        };
+        let found =
+            if read == 0 { parser.alone().into_iter().collect() } else { parser.feed(bytes.get(..read).unwrap_or_default()) };
+        for key in found {
+            // Full means that someone leans on a key: what is too much is dropped, it must not wait here.
+            if let Err(mpsc::error::TrySendError::Closed(_)) = keys.try_send(Input::Key(key)) {
+                return Ok(Ended::Stopped);
+            }
+        }
+    }
+}
+
+/// Bytes to keys. Sequences that mean nothing to us are swallowed whole: escape and a letter are never the letter.
+#[derive(Debug, Default)]
+struct Parser {
+    pending: Vec<u8>,
+}
+
+/// A sequence longer than this is noise.
+const LONGEST: usize = 64;
+
+enum Step {
+    /// So many bytes were this.
+    Took(usize, Option<Key>),
+    /// It goes on.
+    More,
+}
+
+impl Parser {
+    fn is_waiting(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
+    fn feed(&mut self, bytes: &[u8]) -> Vec<Key> {
+        self.pending.extend_from_slice(bytes);
+        let mut keys = Vec::new();
+        let mut at = 0;
+        while let Some(rest) = self.pending.get(at..).filter(|rest| !rest.is_empty()) {
+            match step(rest) {
+                Step::Took(n, key) => {
+                    at += n.max(1);
+                    keys.extend(key);
+                }
+                Step::More => break,
+            }
+        }
+        self.pending.drain(..at.min(self.pending.len()));
+        keys
+    }
+
+    /// Nothing followed: a lone escape is the key, the rest of a broken sequence is nothing.
+    fn alone(&mut self) -> Option<Key> {
+        let pending = std::mem::take(&mut self.pending);
+        (pending == [0x1b]).then_some(Key::Esc)
+    }
+}
+
+fn step(bytes: &[u8]) -> Step {
+    match bytes {
+        [0x1b] => Step::More,
+        [0x1b, 0x1b, ..] => Step::Took(1, Some(Key::Esc)),
+        [0x1b, b'[', rest @ ..] => sequence(rest, 2),
+        [0x1b, b'O'] => Step::More,
+        [0x1b, b'O', end, ..] => Step::Took(3, final_key(*end)),
+        // Alt and a key: on a slow link it cannot be told from escape and that key, so it is neither.
+        [0x1b, _, ..] => Step::Took(2, None),
+        [b'\r' | b'\n', ..] => Step::Took(1, Some(Key::Enter)),
+        [b'\t', ..] => Step::Took(1, Some(Key::Tab)),
+        [0x7f | 0x08, ..] => Step::Took(1, Some(Key::Backspace)),
+        [control @ 0x01..=0x1a, ..] => Step::Took(1, Some(Key::Ctrl(char::from(control | 0x60)))),
+        [printable @ 0x20..=0x7e, ..] => Step::Took(1, Some(Key::Char(char::from(*printable)))),
+        [first, ..] => utf8(bytes, *first),
+        [] => Step::More,
+    }
+}
+
+/// The rest of `ESC [`, of which `before` bytes are taken already.
+fn sequence(rest: &[u8], before: usize) -> Step {
+    let Some(end) = rest.iter().position(|b| (0x40..=0x7e).contains(b)) else {
+        return if rest.len() > LONGEST { Step::Took(before + rest.len(), None) } else { Step::More };
+    };
+    let key = match (rest.get(..end), rest.get(end)) {
+        (Some([]), Some(&last)) => final_key(last),
+        (Some(b"1" | b"7"), Some(b'~')) => Some(Key::Home),
+        (Some(b"4" | b"8"), Some(b'~')) => Some(Key::End),
+        (Some(b"5"), Some(b'~')) => Some(Key::PageUp),
+        (Some(b"6"), Some(b'~')) => Some(Key::PageDown),
+        _ => None,
+    };
+    Step::Took(before + end + 1, key)
+}
+
+fn final_key(last: u8) -> Option<Key> {
+    match last {
+        b'A' => Some(Key::Up),
+        b'B' => Some(Key::Down),
+        b'C' => Some(Key::Right),
+        b'D' => Some(Key::Left),
+        b'H' => Some(Key::Home),
+        b'F' => Some(Key::End),
+        b'Z' => Some(Key::BackTab),
+        b'M' => Some(Key::Enter),
+        _ => None,
+    }
+}
+
+fn utf8(bytes: &[u8], first: u8) -> Step {
+    let len = match first {
+        0xc2..=0xdf => 2,
+        0xe0..=0xef => 3,
+        0xf0..=0xf4 => 4,
+        _ => return Step::Took(1, None),
+    };
+    match bytes.get(..len).map(std::str::from_utf8) {
+        None => Step::More,
+        Some(Ok(text)) => Step::Took(len, text.chars().next().map(Key::Char)),
+        Some(Err(_)) => Step::Took(1, None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn keys(chunks: &[&[u8]]) -> Vec<Key> {
+        let mut parser = Parser::default();
+        chunks.iter().flat_map(|chunk| parser.feed(chunk)).collect()
+    }
+
+    #[test]
+    fn keys_are_read_also_in_pieces() {
+        assert_eq!(keys(&[b"pR"]), [Key::Char('p'), Key::Char('R')]);
+        assert_eq!(keys(&[b"\x1b[A\x1bOB\x1b[5~\x1b[Z"]), [Key::Up, Key::Down, Key::PageUp, Key::BackTab]);
+        assert_eq!(keys(&[b"\x1b", b"[", b"D"]), [Key::Left]);
+        assert_eq!(keys(&["ä".as_bytes()]), [Key::Char('ä')]);
+        assert_eq!(keys(&[&[0xc3], &[0xa4]]), [Key::Char('ä')]);
+        assert_eq!(
+            keys(&[b"\x03\x0c\x1a\r\t\x7f"]),
+            [Key::Ctrl('c'), Key::Ctrl('l'), Key::Ctrl('z'), Key::Enter, Key::Tab, Key::Backspace]
+        );
+    }
+
+    #[test]
+    fn escape_with_a_letter_is_never_the_letter() {
+        assert_eq!(keys(&[b"\x1bR"]), []);
+        assert_eq!(keys(&[b"\x1b[1;5Ay"]), [Key::Char('y')]);
+        let mut parser = Parser::default();
+        assert_eq!(parser.feed(b"\x1b"), []);
+        assert_eq!(parser.alone(), Some(Key::Esc));
+        assert_eq!(parser.feed(b"\x1b[12"), []);
+        assert_eq!(parser.alone(), None);
+    }
+
+    #[test]
+    fn noise_is_swallowed() {
+        assert_eq!(keys(&[&[0xff, 0xfe, b'q']]), [Key::Char('q')]);
+        let mut noise = vec![0x1b, b'['];
+        noise.extend([b'0'; 200]);
+        assert_eq!(keys(&[&noise, b"q"]), [Key::Char('q')]);
+    }
+}

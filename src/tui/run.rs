@@ -1,0 +1,469 @@
+//! The loop: inputs, news, answers and time become messages; what is to be done is done; the screen is drawn once a batch.
+//!
+//! Imports: session, tui parts. May not: decide what a key does; draw by itself.
+
+use std::convert::Infallible;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use ratatui::Terminal;
+use ratatui::layout::Size;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::app::{App, Dirt, Fixed, Link, Oracle, Tone};
+use super::encoder::Encoder;
+use super::input::{Input, Reader};
+use super::keys::Key;
+use super::terminal::{Tty, Writer, give_back, is_ours, take_over};
+use super::theme::{Depth, Theme};
+use super::update::{Cmd, Msg, update};
+use super::{Exit, Settings, TuiError, text, view};
+use crate::command::{Command, Receipt};
+use crate::event::clean;
+use crate::model::{Seq, Timestamp};
+use crate::ports::{LogLine, Session, Update};
+
+/// How long a question must have been on the screen before an answer counts.
+const READ_FIRST: Duration = Duration::from_millis(500);
+/// How long an answer of the engine is waited for.
+const ANSWER: Duration = Duration::from_secs(10);
+/// Updates and keys that are taken in before the screen is drawn.
+const BATCH: usize = 512;
+/// A terminal that took nothing for this long is painted anew.
+const STALL: Duration = Duration::from_secs(5);
+
+pub(super) async fn run(session: Box<dyn Session>, settings: Settings) -> Result<Exit, TuiError> {
+    let tty = Tty::open().map_err(TuiError::NoTerminal)?;
+    let snapshot = session.snapshot().await?;
+    let depth = settings.color.depth();
+    let ascii = settings.ascii.unwrap_or_else(|| needs_ascii(|name| std::env::var(name).ok()));
+    let (theme, complaint) = theme(&settings.theme, depth, ascii)?;
+    let fixed = Fixed {
+        theme,
+        read_only: settings.read_only,
+        protected: settings.protected,
+        stripe: settings.stripe,
+        next: settings.next,
+        zone: settings.zone,
+        oracle: Oracle::default(),
+    };
+    let size = tty.size();
+    let now = settings.now;
+    let mut app = App::new(snapshot, fixed, now(), size);
+    app.message = complaint.map(|text| (text, Tone::Refused));
+    let mut console = Console {
+        replies: JoinSet::new(),
+        signals: Signals::catch().map_err(TuiError::Terminal)?,
+        screen: Screen::enter(tty, size, (depth, ascii)).map_err(TuiError::Terminal)?,
+        session,
+        app,
+        now,
+        arm: None,
+        tick: Instant::now(),
+        last_log: 0,
+    };
+    tui_logger::set_default_level(log::LevelFilter::Trace);
+    let outcome = console.serve().await;
+    console.screen.leave().await;
+    outcome
+}
+
+/// A theme that cannot be read does not keep anyone from the screen: the default, and a message.
+fn theme(name: &str, depth: Depth, ascii: bool) -> Result<(Theme, Option<String>), TuiError> {
+    match Theme::named(name, depth, ascii) {
+        Ok(theme) => Ok((theme, None)),
+        Err(error) => {
+            let default = Theme::named("default", depth, ascii)
+                .map_err(|broken| TuiError::Terminal(io::Error::other(broken.to_string())))?;
+            Ok((default, Some(error.to_string())))
+        }
+    }
+}
+
+/// True where the locale is not UTF-8 or the terminal is known to lack the glyphs.
+fn needs_ascii(env: impl Fn(&str) -> Option<String>) -> bool {
+    let term = env("TERM").unwrap_or_default();
+    if term == "linux" || term == "dumb" || term.is_empty() || term.starts_with("vt") {
+        return true;
+    }
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(|name| env(name).filter(|value| !value.is_empty()));
+    let locale = locale.unwrap_or_default().to_ascii_uppercase();
+    !(locale.contains("UTF-8") || locale.contains("UTF8"))
+}
+
+struct Console {
+    session: Box<dyn Session>,
+    app: App,
+    screen: Screen,
+    signals: Signals,
+    now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    replies: JoinSet<(&'static str, Result<Receipt, String>)>,
+    /// When what is unseen has been seen for long enough.
+    arm: Option<(Instant, u64)>,
+    /// The next second.
+    tick: Instant,
+    /// Number of the last log line.
+    last_log: u64,
+}
+
+/// Why the loop woke.
+enum Wake {
+    Stop,
+    HungUp,
+    Key(Key),
+    Update(Update),
+    Reply(&'static str, Result<Receipt, String>),
+    Written(io::Result<()>),
+    Resized,
+    Continued,
+    Time,
+}
+
+impl Console {
+    async fn serve(&mut self) -> Result<Exit, TuiError> {
+        loop {
+            if !is_ours() {
+                return Err(TuiError::Panicked);
+            }
+            self.draw_if_due()?;
+            let mut wake = Some(self.wait().await);
+            let mut left = BATCH;
+            while let Some(this) = wake {
+                if let Some(exit) = self.handle(this).await? {
+                    return Ok(exit);
+                }
+                left -= 1;
+                wake = if left == 0 { None } else { self.at_once() };
+            }
+        }
+    }
+
+    async fn wait(&mut self) -> Wake {
+        let until = self.next_time();
+        let listening = self.app.link != Link::Closed;
+        tokio::select! {
+            biased;
+            wake = self.signals.next() => wake,
+            input = self.screen.reader.next() => wake_of(input),
+            result = self.screen.writer.written() => Wake::Written(result),
+            Some(reply) = self.replies.join_next() => reply_of(reply),
+            update = self.session.next(), if listening => Wake::Update(update),
+            () = sleep_until(until) => Wake::Time,
+        }
+    }
+
+    /// What is there already; keys first, then news.
+    fn at_once(&mut self) -> Option<Wake> {
+        if let Some(input) = self.screen.reader.next().now_or_never() {
+            return Some(wake_of(input));
+        }
+        if self.app.link == Link::Closed {
+            return None;
+        }
+        self.session.next().now_or_never().map(Wake::Update)
+    }
+
+    /// When something is to be done if nothing happens.
+    fn next_time(&self) -> Instant {
+        let mut until = Instant::now() + Duration::from_secs(3600);
+        if self.ticks() {
+            until = until.min(self.tick);
+        }
+        if let Some((at, _)) = self.arm {
+            until = until.min(at);
+        }
+        if self.app.dirt != Dirt::Clean && !self.screen.writer.is_busy() {
+            until = until.min(self.screen.due(self.app.dirt));
+        }
+        until
+    }
+
+    /// The clock in the header runs; afterwards an idle screen costs nothing.
+    fn ticks(&self) -> bool {
+        self.app.state.end.is_none()
+    }
+
+    async fn handle(&mut self, wake: Wake) -> Result<Option<Exit>, TuiError> {
+        let msg = match wake {
+            Wake::Stop => {
+                let exit = self.app.state.exit_code().map_or(Exit::Left, |code| Exit::Ended { code });
+                return Ok(Some(exit));
+            }
+            Wake::HungUp => return Ok(Some(Exit::Left)),
+            Wake::Key(key) => Msg::Key(key),
+            Wake::Update(news) => Msg::Update(news),
+            Wake::Reply(verb, result) => Msg::Reply { verb, result },
+            Wake::Written(Ok(())) => {
+                if self.screen.underway() > STALL {
+                    let text = format!("the terminal took nothing for {}s", self.screen.underway().as_secs());
+                    self.app.message = Some((text, Tone::Refused));
+                    // Whatever lies between may have lost something.
+                    self.repaint();
+                }
+                match self.screen.unseen.take() {
+                    Some(seen) => Msg::Seen(seen),
+                    None => return Ok(None),
+                }
+            }
+            Wake::Written(Err(_gone)) => return Ok(Some(Exit::Left)),
+            Wake::Resized => {
+                let (width, height) = self.screen.tty.size();
+                Msg::Resize(width, height)
+            }
+            Wake::Continued => {
+                self.repaint();
+                return Ok(None);
+            }
+            Wake::Time => match self.due() {
+                Some(msg) => msg,
+                None => return Ok(None),
+            },
+        };
+        for cmd in update(&mut self.app, msg) {
+            if let Some(exit) = self.perform(cmd).await? {
+                return Ok(Some(exit));
+            }
+        }
+        Ok(None)
+    }
+
+    fn due(&mut self) -> Option<Msg> {
+        let now = Instant::now();
+        if let Some((at, id)) = self.arm
+            && at <= now
+        {
+            self.arm = None;
+            return Some(Msg::Armed(id));
+        }
+        if self.ticks() && self.tick <= now {
+            let at = (self.now)();
+            // On the second, so that countdowns and clock change together.
+            self.tick = now + Duration::from_millis(1000 - at.as_millis() % 1000);
+            return Some(Msg::Tick(at));
+        }
+        None
+    }
+
+    async fn perform(&mut self, cmd: Cmd) -> Result<Option<Exit>, TuiError> {
+        match cmd {
+            Cmd::Send { command, revision } => self.send(command, revision),
+            Cmd::Log(line) => self.log(&line),
+            Cmd::Refresh => match timeout(ANSWER, self.session.snapshot()).await {
+                Ok(Ok(snapshot)) => {
+                    update(&mut self.app, Msg::Fresh(Box::new(snapshot)));
+                }
+                Ok(Err(error)) => return Err(error.into()),
+                Err(_late) => {
+                    let reason = "the engine did not say how it stands".to_owned();
+                    update(&mut self.app, Msg::Update(Update::Disconnected { reason }));
+                }
+            },
+            Cmd::Arm(id) => self.arm = Some((Instant::now() + READ_FIRST, id)),
+            Cmd::Repaint => self.repaint(),
+            Cmd::Suspend => self.suspend().await?,
+            Cmd::Exit(exit) => return Ok(Some(exit)),
+        }
+        Ok(None)
+    }
+
+    fn send(&mut self, command: Command, revision: Option<Seq>) {
+        let verb = command.verb();
+        let sent = self.session.send(command, revision);
+        self.replies.spawn(async move {
+            let result = match timeout(ANSWER, sent).await {
+                Ok(answer) => answer.map_err(|error| error.to_string()),
+                Err(_late) => Err(format!("no answer in {}s; it may have been taken, the events will show it", ANSWER.as_secs())),
+            };
+            (verb, result)
+        });
+    }
+
+    fn log(&mut self, line: &LogLine) {
+        let lost = line.number.saturating_sub(self.last_log + 1);
+        if self.last_log > 0 && lost > 0 {
+            record(log::Level::Warn, "console", &format!("{lost} log lines were dropped"));
+        }
+        self.last_log = line.number;
+        let level = line.level.parse().unwrap_or(log::Level::Info);
+        let time = text::time_of_day(line.at, &self.app.fixed.zone);
+        record(level, &clean(&line.target), &format!("{time} {}", clean(&line.message)));
+    }
+
+    fn draw_if_due(&mut self) -> Result<(), TuiError> {
+        if self.app.dirt == Dirt::Clean || self.screen.writer.is_busy() || self.screen.due(self.app.dirt) > Instant::now() {
+            return Ok(());
+        }
+        // A fact may be newer than the last second; the clock must not run behind it.
+        self.app.now = self.app.now.max((self.now)());
+        tui_logger::move_events();
+        self.app.dirt = Dirt::Clean;
+        self.screen.draw(&self.app).map_err(TuiError::Terminal)
+    }
+
+    fn repaint(&mut self) {
+        self.screen.forget();
+        self.app.dirt = Dirt::Now;
+    }
+
+    /// Stops the console as the shell expects it. The engine is in a session of its own and goes on.
+    async fn suspend(&mut self) -> Result<(), TuiError> {
+        self.screen.writer.settle().await;
+        give_back();
+        if rustix::process::kill_current_process_group(rustix::process::Signal::TSTP).is_ok() {
+            // Another thread may take the signal: wait until we are back. Where nobody could continue us, it has no effect.
+            timeout(Duration::from_millis(300), self.signals.continued.recv()).await.map(|_| ()).unwrap_or_default();
+        }
+        take_over(&self.screen.tty).map_err(TuiError::Terminal)?;
+        let (width, height) = self.screen.tty.size();
+        update(&mut self.app, Msg::Resize(width, height));
+        self.repaint();
+        Ok(())
+    }
+}
+
+fn wake_of(input: Input) -> Wake {
+    match input {
+        Input::Key(key) => Wake::Key(key),
+        Input::HungUp => Wake::HungUp,
+    }
+}
+
+fn reply_of(reply: Result<(&'static str, Result<Receipt, String>), tokio::task::JoinError>) -> Wake {
+    match reply {
+        Ok((verb, result)) => Wake::Reply(verb, result),
+        Err(error) => Wake::Reply("command", Err(error.to_string())),
+    }
+}
+
+fn record(level: log::Level, target: &str, text: &str) {
+    tui_logger::Drain::new().log(&log::Record::builder().level(level).target(target).args(format_args!("{text}")).build());
+}
+
+/// What is drawn on, and what is read from.
+struct Screen {
+    terminal: Terminal<Encoder>,
+    writer: Writer,
+    reader: Reader,
+    tty: Tty,
+    last_draw: Option<Instant>,
+    /// What is in the frame on its way and has to be seen.
+    unseen: Option<u64>,
+    /// Everything is to be painted.
+    forgotten: bool,
+}
+
+impl Screen {
+    fn enter(tty: Tty, size: (u16, u16), (depth, ascii): (Depth, bool)) -> io::Result<Self> {
+        let encoder = Encoder::new(Size::new(size.0, size.1), depth, ascii);
+        let terminal = Terminal::new(encoder).map_err(impossible)?;
+        let writer = Writer::start(tty.output()?)?;
+        let reader = Reader::start(tty.input()?)?;
+        take_over(&tty)?;
+        Ok(Self { terminal, writer, reader, tty, last_draw: None, unseen: None, forgotten: false })
+    }
+
+    /// When it may be drawn next.
+    fn due(&self, dirt: Dirt) -> Instant {
+        let gap = Duration::from_millis(match dirt {
+            Dirt::Now => 20,
+            Dirt::Soon => 250,
+            Dirt::Calm | Dirt::Clean => 1000,
+        });
+        self.last_draw.map_or_else(Instant::now, |last| last + gap)
+    }
+
+    fn draw(&mut self, app: &App) -> io::Result<()> {
+        self.last_draw = Some(Instant::now());
+        if app.size.0 == 0 || app.size.1 == 0 {
+            return Ok(());
+        }
+        self.terminal.backend_mut().resize(Size::new(app.size.0, app.size.1));
+        if std::mem::take(&mut self.forgotten) {
+            self.terminal.clear().map_err(impossible)?;
+        }
+        self.terminal.draw(|frame| view(app, frame)).map_err(impossible)?;
+        self.unseen = app.unseen();
+        let frame = self.terminal.backend_mut().take();
+        // An empty frame is written at once; so what it shows is seen by the same path.
+        self.writer.send(frame);
+        Ok(())
+    }
+
+    /// How long the last frame has been on its way.
+    fn underway(&self) -> Duration {
+        self.last_draw.map_or(Duration::ZERO, |drawn| drawn.elapsed())
+    }
+
+    fn forget(&mut self) {
+        self.forgotten = true;
+    }
+
+    async fn leave(&mut self) {
+        self.writer.settle().await;
+        give_back();
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        give_back();
+    }
+}
+
+fn impossible(never: Infallible) -> io::Error {
+    match never {}
+}
+
+/// Signals that concern a console.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+    window: Signal,
+    continued: Signal,
+}
+
+impl Signals {
+    fn catch() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+            window: signal(SignalKind::window_change())?,
+            continued: signal(SignalKind::from_raw(rustix::process::Signal::CONT.as_raw()))?,
+        })
+    }
+
+    /// Cancelling loses nothing.
+    async fn next(&mut self) -> Wake {
+        tokio::select! {
+            _ = self.terminate.recv() => Wake::Stop,
+            _ = self.interrupt.recv() => Wake::Stop,
+            _ = self.hang_up.recv() => Wake::Stop,
+            _ = self.window.recv() => Wake::Resized,
+            _ = self.continued.recv() => Wake::Continued,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::needs_ascii;
+
+    #[test]
+    fn ascii_where_the_glyphs_are_not_known() {
+        let with = |pairs: &'static [(&str, &str)]| {
+            needs_ascii(|name| pairs.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned()))
+        };
+        assert!(!with(&[("TERM", "xterm-256color"), ("LANG", "en_US.UTF-8")]));
+        assert!(!with(&[("TERM", "tmux"), ("LC_ALL", "C.utf8"), ("LANG", "C")]));
+        assert!(with(&[("TERM", "xterm"), ("LANG", "C")]));
+        assert!(with(&[("TERM", "xterm"), ("LC_ALL", "POSIX"), ("LANG", "en_US.UTF-8")]));
+        assert!(with(&[("TERM", "linux"), ("LANG", "en_US.UTF-8")]));
+        assert!(with(&[("TERM", "vt220"), ("LANG", "en_US.UTF-8")]));
+    }
+}

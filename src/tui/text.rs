@@ -1,0 +1,159 @@
+//! Texts that fit: widths, cuts, lines, times, sparklines.
+//!
+//! Imports: event, model. May not: know a style.
+
+use jiff::tz::TimeZone;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+use crate::event::clean;
+use crate::model::{Span, Timestamp};
+
+/// Columns that the text takes.
+pub(super) fn width(text: &str) -> usize {
+    text.width()
+}
+
+/// The text in at most `columns`; a cut ends in `~`.
+pub(super) fn clip(text: &str, columns: usize) -> String {
+    let text = clean(text);
+    if text.width() <= columns {
+        return text.into_owned();
+    }
+    let mut cut = String::new();
+    let mut used = 0;
+    for c in text.chars() {
+        used += c.width().unwrap_or(0);
+        if used + 1 > columns {
+            break;
+        }
+        cut.push(c);
+    }
+    if columns > 0 {
+        cut.push('~');
+    }
+    cut
+}
+
+/// The text in exactly `columns`, filled on the right.
+pub(super) fn fit(text: &str, columns: usize) -> String {
+    let mut text = clip(text, columns);
+    let missing = columns.saturating_sub(text.width());
+    text.extend(std::iter::repeat_n(' ', missing));
+    text
+}
+
+/// The text in exactly `columns`, filled on the left.
+pub(super) fn fit_right(text: &str, columns: usize) -> String {
+    let text = clip(text, columns);
+    format!("{}{text}", " ".repeat(columns.saturating_sub(text.width())))
+}
+
+/// The text in lines of at most `columns`, broken between words where that is possible.
+pub(super) fn wrap(text: &str, columns: usize) -> Vec<String> {
+    let columns = columns.max(1);
+    let mut lines: Vec<String> = Vec::new();
+    let mut line = String::new();
+    for word in clean(text).split_whitespace() {
+        let mut word = word.to_owned();
+        if !line.is_empty() && line.width() + 1 + word.width() > columns {
+            lines.push(std::mem::take(&mut line));
+        }
+        while word.width() > columns {
+            let cut = word.char_indices().scan(0, |used, (at, c)| {
+                *used += c.width().unwrap_or(0);
+                Some((at, *used))
+            });
+            let at = cut.take_while(|(_, used)| *used <= columns).count().max(1);
+            let at = word.char_indices().nth(at).map_or(word.len(), |(at, _)| at);
+            lines.push(word.drain(..at).collect());
+        }
+        if !line.is_empty() && !word.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(&word);
+    }
+    if !line.is_empty() || lines.is_empty() {
+        lines.push(line);
+    }
+    lines
+}
+
+/// `04:12`, `1:04:12`.
+pub(super) fn clock(span: Span) -> String {
+    let secs = span.as_millis() / 1000;
+    match secs / 3600 {
+        0 => format!("{:02}:{:02}", secs / 60, secs % 60),
+        hours => format!("{hours}:{:02}:{:02}", secs / 60 % 60, secs % 60),
+    }
+}
+
+/// A span in whole seconds, for what counts down.
+pub(super) fn seconds(span: Span) -> Span {
+    Span::from_millis(span.as_millis().div_ceil(1000) * 1000)
+}
+
+/// The time of day in this zone.
+pub(super) fn time_of_day(at: Timestamp, zone: &TimeZone) -> String {
+    zoned(at, zone).map_or_else(|| "--:--:--".to_owned(), |at| at.strftime("%H:%M:%S").to_string())
+}
+
+/// The zone's name at this time.
+pub(super) fn zone_name(at: Timestamp, zone: &TimeZone) -> String {
+    zoned(at, zone).map_or_else(String::new, |at| at.strftime("%Z").to_string())
+}
+
+fn zoned(at: Timestamp, zone: &TimeZone) -> Option<jiff::Zoned> {
+    let ms = i64::try_from(at.as_millis()).ok()?;
+    Some(jiff::Timestamp::from_millisecond(ms).ok()?.to_zoned(zone.clone()))
+}
+
+/// The last `columns` samples as bars. The scale ends at the largest one, but not below 50 ms, so that nothing looks
+/// dramatic that is not; a miss is an `x`.
+pub(super) fn spark(samples: impl DoubleEndedIterator<Item = Option<u64>> + Clone, columns: usize, ascii: bool) -> String {
+    let steps =
+        if ascii { [' ', '.', ':', '-', '=', '+', '*', '#'] } else { ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'] };
+    let top = samples.clone().flatten().max().unwrap_or(0).max(50);
+    let mut bars: Vec<char> = samples
+        .rev()
+        .take(columns)
+        .map(|sample| match sample {
+            None => 'x',
+            Some(ms) => {
+                let step = usize::try_from(ms * 8 / (top + 1)).unwrap_or(7);
+                steps.get(step).copied().unwrap_or('x')
+            }
+        })
+        .collect();
+    bars.reverse();
+    bars.into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_cut_and_filled_by_columns() {
+        assert_eq!(clip("health", 6), "health");
+        assert_eq!(clip("health", 5), "heal~");
+        assert_eq!(clip("漢字漢", 4), "漢~");
+        assert_eq!(clip("abc", 0), "");
+        assert_eq!(fit("ab", 4), "ab  ");
+        assert_eq!(fit_right("ab", 4), "  ab");
+        assert_eq!(clip("a\u{1b}[2J", 9), "a?[2J");
+    }
+
+    #[test]
+    fn lines_break_between_words() {
+        assert_eq!(wrap("8/20 updated, 0 failed", 12), ["8/20", "updated, 0", "failed"]);
+        assert_eq!(wrap("abcdefgh ij", 3), ["abc", "def", "gh", "ij"]);
+        assert_eq!(wrap("", 3), [""]);
+    }
+
+    #[test]
+    fn sparklines_have_a_floor_and_show_misses() {
+        let samples = [Some(1), Some(2), None, Some(400)];
+        assert_eq!(spark(samples.into_iter(), 4, false), "▁▁x█");
+        assert_eq!(spark([Some(2), Some(3)].into_iter(), 4, false), "▁▁");
+    }
+}

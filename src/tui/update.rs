@@ -1,0 +1,367 @@
+//! The reducer: a message in, a changed `App` and what is to be done out.
+//!
+//! Imports: session, command, tui parts. May not: do I/O, read a clock, wait, draw.
+
+use super::app::{App, Dirt, Link, Pane, Tone};
+use super::confirm::{Ask, Overlay, Typed};
+use super::keys::{Action, Key, action};
+use super::{Exit, view};
+use crate::command::{Command, Receipt};
+use crate::core::Consequence;
+use crate::model::{Seq, Timestamp};
+use crate::ports::{LogLine, Snapshot, Update};
+
+/// What happened.
+#[derive(Debug, Clone)]
+pub enum Msg {
+    /// A key.
+    Key(Key),
+    /// News of the engine.
+    Update(Update),
+    /// All was read again.
+    Fresh(Box<Snapshot>),
+    /// The engine answered a command.
+    Reply {
+        /// Which verb.
+        verb: &'static str,
+        /// Its receipt, or why not, in words.
+        result: Result<Receipt, String>,
+    },
+    /// It is this late.
+    Tick(Timestamp),
+    /// The terminal has so many columns and rows.
+    Resize(u16, u16),
+    /// The frame that showed this was written out.
+    Seen(u64),
+    /// That frame has been there for long enough.
+    Armed(u64),
+}
+
+/// What is to be done.
+#[derive(Debug, Clone)]
+pub enum Cmd {
+    /// Send it to the engine.
+    Send {
+        /// What.
+        command: Command,
+        /// The position on which it was decided, if that matters.
+        revision: Option<Seq>,
+    },
+    /// Hand it to the log pane.
+    Log(LogLine),
+    /// Read everything again.
+    Refresh,
+    /// Say `Armed` when this has been seen for long enough.
+    Arm(u64),
+    /// Paint everything again.
+    Repaint,
+    /// Give the terminal back and stop until continued.
+    Suspend,
+    /// Leave.
+    Exit(Exit),
+}
+
+/// Takes one message.
+pub fn update(app: &mut App, msg: Msg) -> Vec<Cmd> {
+    match msg {
+        Msg::Key(key) => {
+            app.dirt = Dirt::Now;
+            on_key(app, key)
+        }
+        Msg::Update(news) => on_update(app, news),
+        Msg::Fresh(snapshot) => {
+            app.resync(*snapshot);
+            reconsider(app);
+            Vec::new()
+        }
+        Msg::Reply { verb, result } => {
+            app.dirt = Dirt::Now;
+            app.message = Some(match result {
+                Ok(receipt) => (format!("{verb}: {}", receipt.message), Tone::Plain),
+                Err(why) => {
+                    app.leaving = false;
+                    (format!("{verb}: {why}"), Tone::Refused)
+                }
+            });
+            Vec::new()
+        }
+        Msg::Tick(now) => {
+            app.tick(now);
+            Vec::new()
+        }
+        Msg::Resize(width, height) => {
+            app.size = (width, height);
+            app.dirt = Dirt::Now;
+            // It must be read in full before it may be answered.
+            disarm(app);
+            Vec::new()
+        }
+        Msg::Seen(id) if app.unseen() == Some(id) => vec![Cmd::Arm(id)],
+        Msg::Seen(_) => Vec::new(),
+        Msg::Armed(id) => {
+            arm(app, id);
+            Vec::new()
+        }
+    }
+}
+
+fn on_update(app: &mut App, news: Update) -> Vec<Cmd> {
+    match news {
+        Update::Event(event) => {
+            if !app.take_event(&event) {
+                return vec![Cmd::Refresh];
+            }
+            reconsider(app);
+            if app.leaving && app.state.end.is_some() { leave(app) } else { Vec::new() }
+        }
+        Update::Progress(progress) => {
+            app.heard();
+            app.take_progress(progress);
+            Vec::new()
+        }
+        Update::Log(line) => {
+            app.heard();
+            app.dirt = app.dirt.max(Dirt::Soon);
+            vec![Cmd::Log(line)]
+        }
+        Update::Resync(snapshot) => {
+            app.resync(*snapshot);
+            reconsider(app);
+            Vec::new()
+        }
+        Update::Disconnected { reason } => {
+            if !matches!(app.link, Link::Down { .. }) {
+                app.link = Link::Down { reason, since: app.now };
+            }
+            app.dirt = Dirt::Now;
+            close_ask(app, "the link to the engine is down; nothing was sent");
+            Vec::new()
+        }
+        Update::Closed => {
+            app.link = Link::Closed;
+            app.dirt = Dirt::Now;
+            if app.state.end.is_none() {
+                close_ask(app, "the engine is gone; nothing was sent");
+            }
+            Vec::new()
+        }
+    }
+}
+
+fn on_key(app: &mut App, key: Key) -> Vec<Cmd> {
+    match &app.overlay {
+        Some(Overlay::Help) => {
+            match action(key) {
+                Some(Action::Suspend) => return vec![Cmd::Suspend],
+                Some(Action::Repaint) => return vec![Cmd::Repaint],
+                _ => app.overlay = None,
+            }
+            Vec::new()
+        }
+        Some(Overlay::Leave) => on_leave_key(app, key),
+        Some(Overlay::Ask(_)) => on_ask_key(app, key),
+        None => match action(key) {
+            Some(action) => {
+                app.message = None;
+                on_action(app, action)
+            }
+            None => {
+                app.message = Some((format!("{} does nothing here; ? shows the keys", shown(key)), Tone::Refused));
+                Vec::new()
+            }
+        },
+    }
+}
+
+fn on_action(app: &mut App, action: Action) -> Vec<Cmd> {
+    if let Err(why) = app.allowed(action) {
+        app.message = Some((format!("not possible: {why}"), Tone::Refused));
+        return Vec::new();
+    }
+    match action {
+        // The safe direction: at once.
+        Action::Pause => return vec![Cmd::Send { command: Command::Pause { reason: String::new() }, revision: None }],
+        Action::Start => open_ask(app, Command::Start),
+        Action::Resume => open_ask(app, Command::Resume),
+        Action::Cancel => open_ask(app, Command::Cancel { reason: String::new() }),
+        Action::Rollback => open_ask(app, Command::Rollback { reason: String::new() }),
+        Action::Enter => return on_enter(app),
+        Action::Quit => return quit(app),
+        Action::Help => app.overlay = Some(Overlay::Help),
+        Action::Back => {}
+        Action::Up | Action::Down | Action::Left | Action::Right | Action::First | Action::Last => view::walk(app, action),
+        Action::Pane => {
+            app.pane = match app.pane {
+                Pane::Both if view::shows_both(app.size) => Pane::Events,
+                Pane::Both | Pane::Events => Pane::Log,
+                Pane::Log => Pane::Both,
+            };
+        }
+        Action::Repaint => return vec![Cmd::Repaint],
+        Action::Suspend => return vec![Cmd::Suspend],
+    }
+    Vec::new()
+}
+
+fn on_enter(app: &mut App) -> Vec<Cmd> {
+    match (app.state.end.is_some(), app.next) {
+        (true, Some(next)) if next.armed => return vec![Cmd::Exit(Exit::Next)],
+        (true, _) => {}
+        (false, _) if app.allowed(Action::Start).is_ok() => open_ask(app, Command::Start),
+        (false, _) => {}
+    }
+    Vec::new()
+}
+
+/// Leaves if there is nothing to say about it, else asks.
+fn quit(app: &mut App) -> Vec<Cmd> {
+    if app.state.end.is_some() || app.link == Link::Closed {
+        return leave(app);
+    }
+    app.overlay = Some(Overlay::Leave);
+    Vec::new()
+}
+
+fn leave(app: &App) -> Vec<Cmd> {
+    vec![Cmd::Exit(app.state.exit_code().map_or(Exit::Left, |code| Exit::Ended { code }))]
+}
+
+fn on_leave_key(app: &mut App, key: Key) -> Vec<Cmd> {
+    match key {
+        Key::Char('d') => leave(app),
+        // Asked for by its own key, on the screen that says that nothing is touched.
+        Key::Char('x') if app.state.started_at.is_none() && app.allowed(Action::Cancel).is_ok() => {
+            app.overlay = None;
+            app.leaving = true;
+            vec![Cmd::Send { command: Command::Cancel { reason: String::new() }, revision: None }]
+        }
+        Key::Esc => {
+            app.overlay = None;
+            Vec::new()
+        }
+        Key::Ctrl('z') => vec![Cmd::Suspend],
+        Key::Ctrl('l') => vec![Cmd::Repaint],
+        _ => Vec::new(),
+    }
+}
+
+fn open_ask(app: &mut App, command: Command) {
+    if !view::fits_question(app.size) {
+        let verb = command.verb();
+        let (width, height) = view::QUESTION;
+        app.message = Some((format!("{verb}: the terminal must have {width}x{height} to show what it does"), Tone::Refused));
+        return;
+    }
+    match (app.fixed.oracle.consequence)(&app.state, &command, app.now) {
+        Ok(consequence) => {
+            let id = app.number();
+            let typed = (app.fixed.protected && matches!(command, Command::Rollback { .. }))
+                .then(|| Typed { wanted: app.state.plan.service.clone(), so_far: String::new() });
+            let ask = Ask { id, command, consequence, typed, armed: false, changed: false };
+            app.overlay = Some(Overlay::Ask(Box::new(ask)));
+        }
+        Err(refusal) => app.message = Some((format!("{}: {refusal}", command.verb()), Tone::Refused)),
+    }
+}
+
+fn on_ask_key(app: &mut App, key: Key) -> Vec<Cmd> {
+    if matches!(key, Key::Esc | Key::Ctrl('c')) {
+        app.overlay = None;
+        return Vec::new();
+    }
+    if key == Key::Ctrl('z') {
+        return vec![Cmd::Suspend];
+    }
+    if key == Key::Ctrl('l') {
+        return vec![Cmd::Repaint];
+    }
+    let Some(ask) = app.ask() else { return Vec::new() };
+    if !ask.armed {
+        return Vec::new();
+    }
+    let yes = match &mut ask.typed {
+        None => key == Key::Char('y'),
+        Some(typed) => match key {
+            Key::Enter => typed.so_far == typed.wanted,
+            Key::Backspace => {
+                typed.so_far.pop();
+                false
+            }
+            Key::Char(c) if typed.so_far.chars().count() < 64 => {
+                typed.so_far.push(c);
+                false
+            }
+            _ => false,
+        },
+    };
+    if !yes {
+        return Vec::new();
+    }
+    let command = ask.command.clone();
+    app.overlay = None;
+    app.message = Some((format!("{}: sent", command.verb()), Tone::Plain));
+    // What it would do is compared with each fact that arrives; the engine refuses what has changed in between.
+    vec![Cmd::Send { command, revision: None }]
+}
+
+/// A fact arrived while a question was open: what it would do may be another thing now.
+fn reconsider(app: &mut App) {
+    let (state, now, consequence) = (&app.state, app.now, app.fixed.oracle.consequence);
+    let verdict: Result<Consequence, String> = match &app.overlay {
+        Some(Overlay::Ask(ask)) => consequence(state, &ask.command, now).map_err(|r| format!("{}: {r}", ask.command.verb())),
+        Some(Overlay::Help | Overlay::Leave) | None => return,
+    };
+    match verdict {
+        Err(why) => close_ask(app, &why),
+        Ok(fresh) => {
+            let id = app.number();
+            if let Some(ask) = app.ask() {
+                if ask.differs(&fresh) {
+                    ask.id = id;
+                    ask.armed = false;
+                    ask.changed = true;
+                    if let Some(typed) = &mut ask.typed {
+                        typed.so_far.clear();
+                    }
+                }
+                ask.consequence = fresh;
+            }
+        }
+    }
+}
+
+fn close_ask(app: &mut App, why: &str) {
+    if app.ask().is_some() {
+        app.overlay = None;
+        app.message = Some((why.to_owned(), Tone::Refused));
+    }
+}
+
+fn disarm(app: &mut App) {
+    let id = app.number();
+    if let Some(ask) = app.ask() {
+        ask.id = id;
+        ask.armed = false;
+    }
+}
+
+fn arm(app: &mut App, id: u64) {
+    if app.unseen() != Some(id) {
+        return;
+    }
+    app.dirt = Dirt::Now;
+    if let Some(ask) = app.ask() {
+        ask.armed = true;
+    } else if let Some(next) = &mut app.next {
+        next.armed = true;
+    }
+}
+
+fn shown(key: Key) -> String {
+    match key {
+        Key::Char(' ') => "Space".to_owned(),
+        Key::Char(c) => c.to_string(),
+        Key::Ctrl(c) => format!("Ctrl-{}", c.to_ascii_uppercase()),
+        other => format!("{other:?}"),
+    }
+}

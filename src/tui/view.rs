@@ -1,0 +1,121 @@
+//! The screen as a function of what is known: which parts there are, and where.
+//!
+//! Imports: tui parts, state, model. May not: change anything that is not the view's own place; do I/O; read a clock.
+
+mod dialog;
+mod grid;
+mod header;
+mod help;
+mod panes;
+mod place;
+
+use ratatui::Frame;
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span};
+use ratatui::widgets::{Clear, Widget};
+
+use super::app::App;
+use super::confirm::Overlay;
+use super::text::{clip, width, wrap};
+use super::theme::Ui;
+
+pub(super) use place::walk;
+
+/// A question is only asked where all of it can be read.
+pub(super) const QUESTION: (u16, u16) = (40, 14);
+
+/// True if a question can be read in full on a terminal of this size.
+pub(super) fn fits_question(size: (u16, u16)) -> bool {
+    size.0 >= QUESTION.0 && size.1 >= QUESTION.1
+}
+
+/// True if events and log stand beside each other.
+pub(super) fn shows_both(size: (u16, u16)) -> bool {
+    size.0 >= 120
+}
+
+/// Draws everything.
+pub fn view(app: &App, frame: &mut Frame<'_>) {
+    let area = frame.area();
+    if area.is_empty() {
+        return;
+    }
+    let places = place::places(app, (area.width, area.height));
+    let mut canvas = Canvas { app, frame };
+    if places.tiny {
+        tiny(&mut canvas, area);
+        return;
+    }
+    header::draw(&mut canvas, &places);
+    grid::draw(&mut canvas, &places);
+    panes::draw(&mut canvas, &places);
+    match &app.overlay {
+        Some(Overlay::Help) => help::draw(&mut canvas, area),
+        Some(Overlay::Ask(ask)) => dialog::ask(&mut canvas, area, ask),
+        Some(Overlay::Leave) => dialog::leave(&mut canvas, area),
+        None => {}
+    }
+}
+
+/// Too small for a screen: how it stands, and what to do about it.
+fn tiny(canvas: &mut Canvas<'_, '_>, area: Rect) {
+    let app = canvas.app;
+    let mut lines: Vec<Line<'static>> = wrap(&app.state.headline(), usize::from(area.width))
+        .into_iter()
+        .map(|l| Line::styled(l, canvas.ui(Ui::Headline)))
+        .collect();
+    lines.push(header::badge_line(app));
+    lines.extend(wrap("enlarge to 40x10", usize::from(area.width)).into_iter().map(Line::from));
+    canvas.lines(area, lines);
+}
+
+/// What the parts draw on.
+struct Canvas<'a, 'f> {
+    app: &'a App,
+    frame: &'a mut Frame<'f>,
+}
+
+impl Canvas<'_, '_> {
+    fn ui(&self, part: Ui) -> ratatui::style::Style {
+        self.app.fixed.theme.ui(part)
+    }
+
+    fn ascii(&self) -> bool {
+        self.app.fixed.theme.ascii()
+    }
+
+    /// As many of the lines as fit.
+    fn lines(&mut self, area: Rect, lines: Vec<Line<'static>>) {
+        for (row, line) in area.rows().zip(lines) {
+            line.render(row, self.frame.buffer_mut());
+        }
+    }
+
+    /// A line across with a title in it.
+    fn rule(&mut self, area: Rect, title: Vec<Span<'static>>) {
+        let dash = if self.ascii() { "-" } else { "─" };
+        let border = self.ui(Ui::Border);
+        let mut spans = vec![Span::styled(dash, border)];
+        let mut used = 1;
+        if !title.is_empty() {
+            spans.push(Span::raw(" "));
+            used += 2 + title.iter().map(|s| width(&s.content)).sum::<usize>();
+            spans.extend(title);
+            spans.push(Span::raw(" "));
+        }
+        let rest = usize::from(area.width).saturating_sub(used);
+        spans.push(Span::styled(dash.repeat(rest), border));
+        self.lines(area, vec![Line::from(spans)]);
+    }
+
+    /// One text in one style, cut to fit.
+    fn text(&mut self, area: Rect, text: &str, part: Ui) {
+        let line = Line::styled(clip(text, usize::from(area.width)), self.ui(part));
+        self.lines(area, vec![line]);
+    }
+
+    /// Makes room.
+    fn clear(&mut self, area: Rect) {
+        Clear.render(area, self.frame.buffer_mut());
+    }
+}

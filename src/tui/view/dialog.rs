@@ -1,0 +1,203 @@
+//! Questions: what would happen, and the two ways to answer.
+//!
+//! Imports: tui parts, command. May not: decide.
+
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span};
+
+use super::Canvas;
+use crate::model::Version;
+use crate::tui::app::App;
+use crate::tui::confirm::Ask;
+use crate::tui::text::{clip, fit, seconds, width, wrap};
+use crate::tui::theme::Ui;
+
+/// Draws a question over the screen: heavy ones as a box, the rest as a bar at the bottom.
+pub(super) fn ask(canvas: &mut Canvas<'_, '_>, area: Rect, ask: &Ask) {
+    if !super::fits_question((area.width, area.height)) {
+        canvas.clear(area);
+        canvas.text(area, "enlarge to read the question; Esc closes it", Ui::Warning);
+        return;
+    }
+    if ask.is_heavy() { boxed(canvas, area, ask) } else { bar(canvas, area, ask) }
+}
+
+/// Whether to leave.
+pub(super) fn leave(canvas: &mut Canvas<'_, '_>, area: Rect) {
+    let planned = canvas.app.state.started_at.is_none();
+    let text = if planned {
+        "Leave? The deployment is planned and nothing is touched."
+    } else {
+        "Leave? The engine keeps running; `rollout attach` comes back."
+    };
+    let answers: Vec<(&str, &str)> = if planned && !canvas.app.fixed.read_only {
+        vec![("d", "leave it planned"), ("x", "cancel it"), ("Esc", "stay")]
+    } else {
+        vec![("d", "detach"), ("Esc", "stay")]
+    };
+    strip(canvas, area, "LEAVE", &[text.to_owned()], answers_line(canvas, &answers));
+}
+
+fn bar(canvas: &mut Canvas<'_, '_>, area: Rect, ask: &Ask) {
+    let c = &ask.consequence;
+    let mut text = format!("{}: {}", ask.yes(), c.will_change);
+    if !c.order.is_empty() {
+        text.push_str(&format!("; {}", c.order));
+    }
+    text.push_str(&format!("; serving {} of {} now, never below {}", c.serving, canvas.app.state.total(), c.lowest_serving));
+    if let Some(takes) = c.takes {
+        text.push_str(&format!("; about {takes}"));
+    }
+    if !c.then.is_empty() {
+        text.push_str(&format!("; then {}", c.then));
+    }
+    if ask.changed {
+        text = format!("This has changed since you asked. {text}");
+    }
+    let lines = wrap(&text, usize::from(area.width).saturating_sub(2));
+    let answers = buttons(canvas, ask);
+    strip(canvas, area, ask.title(), &lines, answers);
+}
+
+/// Lines at the bottom of the screen, under a rule.
+fn strip(canvas: &mut Canvas<'_, '_>, area: Rect, title: &str, lines: &[String], answers: Line<'static>) {
+    let rows = u16::try_from(lines.len() + 2).unwrap_or(u16::MAX).min(area.height);
+    let place = Rect { y: area.bottom() - rows, height: rows, ..area };
+    canvas.clear(place);
+    canvas.rule(Rect { height: 1, ..place }, vec![Span::styled(title.to_owned(), canvas.ui(Ui::Dialog))]);
+    let body = Rect { y: place.y + 1, height: rows.saturating_sub(2), ..place };
+    canvas.lines(body, lines.iter().map(|line| Line::raw(format!(" {line}"))).collect());
+    canvas.lines(Rect { y: place.bottom() - 1, height: 1, ..place }, vec![answers]);
+}
+
+fn answers_line(canvas: &Canvas<'_, '_>, answers: &[(&str, &str)]) -> Line<'static> {
+    let spans = answers
+        .iter()
+        .flat_map(|(key, words)| [Span::styled(format!(" {key} "), canvas.ui(Ui::Key)), Span::raw(format!("{words}  "))]);
+    Line::from(spans.collect::<Vec<_>>())
+}
+
+/// The two ways to answer; the one that acts is dim until it counts.
+fn buttons(canvas: &Canvas<'_, '_>, ask: &Ask) -> Line<'static> {
+    let (key, ready) = match &ask.typed {
+        None => ("y", ask.armed),
+        Some(typed) => ("Enter", ask.armed && typed.so_far == typed.wanted),
+    };
+    let (key_part, words_part) = if ready { (Ui::Key, Ui::Sentence) } else { (Ui::KeyOff, Ui::KeyOff) };
+    Line::from(vec![
+        Span::styled(" Esc ", canvas.ui(Ui::Key)),
+        Span::raw(format!("{}   ", ask.no())),
+        Span::styled(format!(" {key} "), canvas.ui(key_part)),
+        Span::styled(ask.yes(), canvas.ui(words_part)),
+        Span::styled(if ready { "" } else { " (off)" }, canvas.ui(Ui::KeyOff)),
+    ])
+}
+
+fn boxed(canvas: &mut Canvas<'_, '_>, area: Rect, ask: &Ask) {
+    let outer_width = area.width.min(76);
+    let inner = usize::from(outer_width).saturating_sub(4);
+    let lines = content(canvas, ask, inner);
+    let rows = u16::try_from(lines.len() + 2).unwrap_or(u16::MAX).min(area.height);
+    let place = Rect {
+        x: area.x + (area.width - outer_width) / 2,
+        y: area.y + (area.height - rows) / 2,
+        width: outer_width,
+        height: rows,
+    };
+    canvas.clear(place);
+    frame(canvas, place, ask.title());
+    let body = Rect { x: place.x + 2, y: place.y + 1, width: place.width.saturating_sub(4), height: rows.saturating_sub(2) };
+    canvas.lines(body, keep(lines, usize::from(body.height)));
+}
+
+/// If all lines do not fit, the blank ones go first, then what is above the buttons.
+fn keep(mut lines: Vec<Line<'static>>, rows: usize) -> Vec<Line<'static>> {
+    while lines.len() > rows {
+        let blank = lines.iter().position(|line| line.width() == 0);
+        let victim = blank.unwrap_or_else(|| lines.len().saturating_sub(2));
+        lines.remove(victim);
+    }
+    lines
+}
+
+fn frame(canvas: &mut Canvas<'_, '_>, place: Rect, title: &str) {
+    let [tl, tr, bl, br, h, v] =
+        if canvas.ascii() { ["+", "+", "+", "+", "-", "|"] } else { ["┌", "┐", "└", "┘", "─", "│"] };
+    let style = canvas.ui(Ui::Dialog);
+    let inner = usize::from(place.width).saturating_sub(2);
+    let title = clip(&format!("{h} {title} "), inner);
+    let top = format!("{tl}{title}{}{tr}", h.repeat(inner.saturating_sub(width(&title))));
+    let middle = format!("{v}{}{v}", " ".repeat(inner));
+    let bottom = format!("{bl}{}{br}", h.repeat(inner));
+    let rows = usize::from(place.height);
+    let lines = (0..rows)
+        .map(|row| match row {
+            0 => top.clone(),
+            row if row + 1 == rows => bottom.clone(),
+            _ => middle.clone(),
+        })
+        .map(|line| Line::styled(line, style))
+        .collect();
+    canvas.lines(place, lines);
+}
+
+fn content(canvas: &Canvas<'_, '_>, ask: &Ask, columns: usize) -> Vec<Line<'static>> {
+    let app = canvas.app;
+    let c = &ask.consequence;
+    let plan = &app.state.plan;
+    let arrow = if canvas.ascii() { "->" } else { "→" };
+    let mut previous: Vec<&str> = plan.members.iter().map(|m| m.previous.as_ref().map_or("unknown", Version::as_str)).collect();
+    previous.sort_unstable();
+    previous.dedup();
+    let way = match ask.command {
+        crate::command::Command::Rollback { .. } => format!("{} {arrow} {}", plan.version, previous.join(", ")),
+        _ => plan.version.to_string(),
+    };
+    let mut lines = vec![Line::styled(clip(&format!("{}   {}   {way}", plan.service, plan.env), columns), canvas.ui(Ui::Header))];
+    lines.push(Line::default());
+    if ask.changed {
+        lines.push(Line::styled("This has changed since you asked:", canvas.ui(Ui::Warning)));
+    }
+    let serving = format!("{} of {} now, never below {}", c.serving, app.state.total(), c.lowest_serving);
+    let takes = c.takes.map_or_else(|| "not known yet".to_owned(), |takes| format!("about {takes}"));
+    let mut row = |label: &str, text: &str| {
+        for (i, line) in wrap(text, columns.saturating_sub(14)).into_iter().enumerate() {
+            lines.push(Line::from(vec![
+                Span::styled(fit(if i == 0 { label } else { "" }, 14), canvas.ui(Ui::Quiet)),
+                Span::raw(line),
+            ]));
+        }
+    };
+    row("will change", &or_none(&c.will_change));
+    row("will not", &or_none(&c.will_not));
+    row("order", &or_none(&c.order));
+    row("serving", &serving);
+    row("takes", &takes);
+    row("then", &or_none(&c.then));
+    lines.push(Line::default());
+    lines.push(Line::styled(age(app), canvas.ui(Ui::Quiet)));
+    lines.push(Line::default());
+    if let Some(typed) = &ask.typed {
+        lines.push(Line::from(vec![
+            Span::raw(format!("type  {}  to {}: ", typed.wanted, ask.yes())),
+            Span::styled(format!("{} ", clip(&typed.so_far, 30)), canvas.ui(Ui::Selected)),
+        ]));
+        lines.push(Line::default());
+    }
+    lines.push(buttons(canvas, ask));
+    lines
+}
+
+fn or_none(text: &str) -> String {
+    if text.is_empty() { "nothing".to_owned() } else { text.to_owned() }
+}
+
+/// How old what is shown is.
+fn age(app: &App) -> String {
+    let age = app.now.since(app.heard_at);
+    if age.as_millis() < 2000 {
+        "the engine was heard just now".to_owned()
+    } else {
+        format!("the engine was last heard {} ago", seconds(age))
+    }
+}

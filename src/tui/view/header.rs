@@ -1,0 +1,225 @@
+//! The head: what is deployed where, how it stands, why it waits.
+//!
+//! Imports: tui parts, state. May not: decide.
+
+use ratatui::layout::Rect;
+use ratatui::text::{Line, Span};
+
+use super::Canvas;
+use super::place::Places;
+use crate::event::Actor;
+use crate::model::{InstanceState, Timestamp, Version};
+use crate::state::{State, Status};
+use crate::tui::app::{App, Link};
+use crate::tui::text::{clip, clock, seconds, time_of_day, width, wrap};
+use crate::tui::theme::{Badge, Ui};
+
+pub(super) fn draw(canvas: &mut Canvas<'_, '_>, places: &Places) {
+    title(canvas, places.title);
+    headline(canvas, places.headline);
+    sentence(canvas, places.sentence);
+}
+
+fn title(canvas: &mut Canvas<'_, '_>, area: Rect) {
+    let app = canvas.app;
+    let theme = &app.fixed.theme;
+    let plan = &app.state.plan;
+    let columns = usize::from(area.width);
+    let mut right = badge_line(app).spans;
+    right.push(Span::raw(times(app, area.width >= 100)));
+    if let Some((text, part)) = link(app) {
+        right.push(Span::raw("  "));
+        right.push(Span::styled(text, theme.ui(part)));
+    }
+    let right_width: usize = right.iter().map(|s| width(&s.content)).sum();
+    let env = format!(" {} ", plan.env);
+    let env_width = width(&env);
+    let room = columns.saturating_sub(right_width + env_width + 2);
+    let arrow = if theme.ascii() { "->" } else { "→" };
+    let name = format!("{} {}{arrow}{}", plan.service, before(&app.state), plan.version);
+    let left = clip(&name, room);
+    let stripe = app.fixed.stripe.as_ref().map_or_else(|| theme.ui(Ui::Quiet), |color| theme.stripe(color));
+    let mut spans = vec![Span::styled(left.clone(), theme.ui(Ui::Header)), Span::raw(" "), Span::styled(env, stripe)];
+    let used = width(&left) + 1 + env_width;
+    spans.push(Span::raw(" ".repeat(columns.saturating_sub(used + right_width).max(1))));
+    spans.extend(right);
+    canvas.lines(area, vec![Line::from(spans)]);
+}
+
+/// The version that the fleet had, or how many there were.
+fn before(state: &State) -> String {
+    let mut versions: Vec<&str> = state.plan.members.iter().map(|m| m.previous.as_ref().map_or("?", Version::as_str)).collect();
+    versions.sort_unstable();
+    versions.dedup();
+    match versions.as_slice() {
+        [one] => (*one).to_owned(),
+        many => format!("{} versions", many.len()),
+    }
+}
+
+/// `[RUN]` and the like.
+pub(super) fn badge_line(app: &App) -> Line<'static> {
+    let state = &app.state;
+    let (text, badge) = match state.status() {
+        _ if state.end.is_none() && app.link == Link::Closed => ("[ENGINE GONE]".to_owned(), Badge::Failed),
+        Status::Completed if state.exceptions().is_empty() => ("[DONE]".to_owned(), Badge::Done),
+        Status::Completed => ("[DONE, NOT ALL]".to_owned(), Badge::Failed),
+        Status::RolledBack if state.exceptions().is_empty() => ("[ROLLED BACK]".to_owned(), Badge::Rollback),
+        Status::RolledBack => ("[ROLLED BACK, NOT ALL]".to_owned(), Badge::Failed),
+        Status::Failed | Status::Interrupted => ("[FAILED]".to_owned(), Badge::Failed),
+        Status::Cancelled => ("[CANCELLED]".to_owned(), Badge::Cancelling),
+        Status::RollingBack => ("[ROLLBACK]".to_owned(), Badge::Rollback),
+        Status::Paused => {
+            let by = state.pause.as_ref().map_or("?", |halt| match &halt.by {
+                Actor::Engine => "engine",
+                Actor::Operator { .. } | Actor::Signal { .. } => halt.by.name(),
+            });
+            (format!("[PAUSED by {}]", clip(by, 16)), Badge::Paused)
+        }
+        Status::InProgress | Status::Pending if state.cancel.is_some() => ("[CANCELLING]".to_owned(), Badge::Cancelling),
+        Status::InProgress => ("[RUN]".to_owned(), Badge::Run),
+        Status::Pending => ("[PLANNED]".to_owned(), Badge::Planned),
+    };
+    let theme = &app.fixed.theme;
+    let mut spans = vec![Span::styled(text, theme.badge(badge))];
+    if app.fixed.read_only {
+        spans.push(Span::styled(" [RO]", theme.badge(Badge::ReadOnly)));
+    }
+    Line::from(spans)
+}
+
+/// Elapsed and what is left.
+fn times(app: &App, spread: bool) -> String {
+    let state = &app.state;
+    let Some(started) = state.started_at else { return String::new() };
+    let until = state.end.as_ref().map_or(app.now, |end| end.at);
+    let mut text = format!(" {}", clock(until.since(started)));
+    if let (None, Some((_, Some(left)))) = (&state.end, app.forecast) {
+        text.push_str(&format!(" eta ~{}", clock(left.likely)));
+        if spread {
+            text.push_str(&format!(" ({}-{})", clock(left.low), clock(left.high)));
+        }
+    }
+    text
+}
+
+/// What is wrong with the link, if anything is.
+fn link(app: &App) -> Option<(String, Ui)> {
+    if app.state.end.is_some() {
+        return None;
+    }
+    match &app.link {
+        Link::Up => app.silent_for().map(|silent| (format!("engine silent {}", seconds(silent)), Ui::Warning)),
+        Link::Down { since, .. } => Some((format!("link down {}", seconds(app.now.since(*since))), Ui::Error)),
+        Link::Closed => None,
+    }
+}
+
+fn headline(canvas: &mut Canvas<'_, '_>, area: Rect) {
+    let app = canvas.app;
+    let text = app.state.headline();
+    let columns = usize::from(area.width);
+    let style = canvas.ui(Ui::Headline);
+    if area.height > 1 {
+        let lines = wrap(&text, columns).into_iter().map(|line| Line::styled(line, style)).collect();
+        canvas.lines(area, lines);
+        return;
+    }
+    let mut spans = vec![Span::styled(text.clone(), style)];
+    // The bar goes first where it is narrow; the headline is never cut.
+    let room = columns.saturating_sub(width(&text) + 8);
+    if room >= 6 {
+        let (done, of) = settled(&app.state);
+        let bar = room.min(90);
+        let filled = if of == 0 { 0 } else { bar * done / of };
+        let (full, empty) = if canvas.ascii() { ("#", ".") } else { ("█", "░") };
+        spans.push(Span::raw(" ".repeat(columns.saturating_sub(width(&text) + bar + 5))));
+        spans.push(Span::styled(full.repeat(filled), canvas.ui(Ui::Bar)));
+        spans.push(Span::styled(empty.repeat(bar - filled), canvas.ui(Ui::Quiet)));
+        spans.push(Span::raw(format!(" {:>3}%", if of == 0 { 0 } else { 100 * done / of })));
+    }
+    canvas.lines(area, vec![Line::from(spans)]);
+}
+
+/// Instances with nothing more to come, of how many: of the fleet on the way forward, of the touched on the way back.
+fn settled(state: &State) -> (usize, usize) {
+    let number = |n: u32| usize::try_from(n).unwrap_or(usize::MAX);
+    let tally = state.tally();
+    if state.rollback.is_some() {
+        let touched = state.instances.values().filter(|i| i.exposed).count();
+        return (number(tally.of(InstanceState::RolledBack)), touched);
+    }
+    let done = [InstanceState::Healthy, InstanceState::Failed, InstanceState::Skipped, InstanceState::RolledBack];
+    (done.iter().map(|s| number(tally.of(*s))).sum(), state.instances.len())
+}
+
+/// Why it waits and until when; after the end, how it ended.
+fn sentence(canvas: &mut Canvas<'_, '_>, area: Rect) {
+    let app = canvas.app;
+    let columns = usize::from(area.width);
+    let (text, until, part) = said(app);
+    let rows = usize::from(area.height);
+    let tail = until.map_or_else(String::new, |until| until_words(app, until));
+    let mut lines = wrap(&text, columns);
+    if lines.len() > rows || lines.last().is_some_and(|last| width(last) + width(&tail) > columns) {
+        // The time is kept whole, the reason is cut.
+        lines.truncate(rows);
+        let room = columns.saturating_sub(width(&tail));
+        let last = lines.len().saturating_sub(1);
+        let rest: String = if lines.len() == rows {
+            wrap(&text, columns).split_off(last).join(" ")
+        } else {
+            lines.push(String::new());
+            String::new()
+        };
+        if let Some(line) = lines.last_mut() {
+            *line = format!("{}{tail}", clip(&rest, room));
+        }
+    } else if let Some(last) = lines.last_mut() {
+        last.push_str(&tail);
+    }
+    let style = canvas.ui(part);
+    canvas.lines(area, lines.into_iter().map(|line| Line::styled(line, style)).collect());
+}
+
+fn until_words(app: &App, until: Timestamp) -> String {
+    let left = until.since(app.now);
+    if left.is_zero() {
+        return " (due now)".to_owned();
+    }
+    format!(" (until {}, {} left)", time_of_day(until, &app.fixed.zone), seconds(left))
+}
+
+fn said(app: &App) -> (String, Option<Timestamp>, Ui) {
+    let state = &app.state;
+    if let Some(end) = &state.end {
+        let exceptions = state.exceptions().len();
+        let mut text = if end.reason.is_empty() { end.ending.words().to_owned() } else { end.reason.clone() };
+        if exceptions > 0 {
+            text = format!("{text}; {exceptions} instance{} a person", if exceptions == 1 { " needs" } else { "s need" });
+        }
+        return match &app.fixed.next {
+            Some(next) => (format!("{next}. {text}"), None, Ui::Message),
+            None => (text, None, if exceptions > 0 { Ui::Error } else { Ui::Sentence }),
+        };
+    }
+    match &app.link {
+        Link::Closed => {
+            let text = "the engine is gone and the deployment has not ended; what is shown is its last word. `rollout status` looks again";
+            return (text.to_owned(), None, Ui::Error);
+        }
+        Link::Down { reason, .. } => {
+            return (
+                format!("no link to the engine ({reason}); what is shown is its last word, it goes on by itself"),
+                None,
+                Ui::Error,
+            );
+        }
+        Link::Up => {}
+    }
+    if let Some(trouble) = app.progress.troubles.first() {
+        return (format!("trouble: {trouble}"), None, Ui::Warning);
+    }
+    let waiting = (app.fixed.oracle.waiting)(state);
+    waiting.map_or_else(|| (String::new(), None, Ui::Sentence), |w| (w.to_string(), w.until, Ui::Sentence))
+}

@@ -1,0 +1,66 @@
+//! What tests share: servers that may be missing, ports, bounded waits.
+//!
+//! Imports: nothing of the crate. May not: sleep without a condition.
+#![allow(clippy::allow_attributes, reason = "every test file uses another part of this one, so `expect` cannot hold")]
+#![allow(dead_code, reason = "every test file uses another part of this one")]
+
+use std::env;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::time::Instant;
+
+/// The longest that a test waits for anything; only a failing test ever waits that long.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+/// Between two looks at a condition.
+const POLL: Duration = Duration::from_millis(5);
+
+/// The path of a server's binary. If it is not installed, prints how to install it and returns `None`: the test returns.
+///
+/// # Panics
+/// Where `ROLLOUT_REQUIRE_SERVERS=1`, a missing server is a failure.
+#[expect(clippy::print_stdout, reason = "whoever runs the tests must see what was skipped")]
+pub(crate) fn server(name: &str) -> Option<PathBuf> {
+    let package = match name {
+        "nginx" => "nginx-light",
+        "sshd" => "openssh-server",
+        other => other,
+    };
+    let dirs = env::var_os("PATH").unwrap_or_default();
+    let dirs = env::split_paths(&dirs).chain(["/usr/sbin", "/usr/local/sbin", "/sbin"].map(PathBuf::from));
+    let found = dirs.map(|dir| dir.join(name)).find(|path| path.is_file());
+    if found.is_none() {
+        let missing = format!("{name} (apt install {package})");
+        assert!(env::var_os("ROLLOUT_REQUIRE_SERVERS").is_none_or(|v| v != "1"), "required, but not installed: {missing}");
+        println!("skipped: {missing}");
+    }
+    found
+}
+
+/// A port of the loopback interface that nobody uses now. For servers that cannot take port 0 themselves.
+pub(crate) fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    listener.local_addr().expect("its address").port()
+}
+
+/// A directory that vanishes with its value. Its path is short enough for Unix sockets in it.
+pub(crate) fn temp_dir() -> TempDir {
+    tempfile::Builder::new().prefix("rollout-").tempdir().expect("a temporary directory")
+}
+
+/// Looks again and again until `look` finds something, and returns that.
+///
+/// # Panics
+/// If it finds nothing within [`PATIENCE`].
+pub(crate) async fn wait_for<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "waited {PATIENCE:?} in vain: {what}");
+        tokio::time::sleep(POLL).await;
+    }
+}

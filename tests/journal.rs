@@ -1,0 +1,600 @@
+//! The journal on a real disk: order, all or none, privacy, damage, and the frozen stored form.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "a test ends at the first surprise, and names what it skips"
+)]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Barrier;
+
+use rollout::event::{Actor, AfterReturn, Ending, Event, EventKind, FORMAT, Step};
+use rollout::journal::{Memory, Sqlite, decode, encode, service_dir};
+use rollout::model::{
+    Before, Count, DeploymentId, DeploymentKind, DrainPolicy, Evidence, HealthPolicy, InstanceId, Member, OnDrainTimeout,
+    OnFailure, Plan, Policy, RollbackPolicy, Rolling, Rotation, Seq, Span, Target, Timestamp, UpdatePolicy, Version, VipStats,
+};
+use rollout::ports::{DeploymentRow, Journal, JournalError};
+
+const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/journal/v1.jsonl");
+
+fn at(second: u64) -> Timestamp {
+    Timestamp::from_millis(1_790_000_000_000 + second * 1000 + 123)
+}
+
+fn id(number: u32) -> DeploymentId {
+    DeploymentId::new("shop", number)
+}
+
+fn web(number: u32) -> InstanceId {
+    InstanceId::new(&format!("web-{number:02}")).unwrap()
+}
+
+fn version(text: &str) -> Version {
+    Version::new(text).unwrap()
+}
+
+fn operator() -> Actor {
+    Actor::Operator { login: "ann".to_owned(), uid: 1000 }
+}
+
+fn evidence() -> Evidence {
+    Evidence {
+        passes: 0,
+        misses: 3,
+        first_miss_at: Some(at(40)),
+        last: Some("status 503".to_owned()),
+        p50_ms: Some(12),
+        p99_ms: Some(80),
+        latencies_ms: vec![Some(12), None, Some(80)],
+    }
+}
+
+fn member(number: u32) -> Member {
+    Member {
+        target: Target {
+            id: web(number),
+            host: "10.0.0.7".to_owned(),
+            port: 8080,
+            zone: (number == 1).then(|| "a".to_owned()),
+            labels: [("rack".to_owned(), "r1".to_owned())].into(),
+        },
+        previous: (number == 1).then(|| version("v1")),
+        wanted: version("v2"),
+        rotation: if number == 1 { Rotation::Serving } else { Rotation::Missing },
+        healthy: number == 1,
+        health: "status \"503\"".to_owned(),
+        at_version: false,
+    }
+}
+
+fn plan(number: u32, kind: DeploymentKind) -> Plan {
+    Plan {
+        deployment: id(number),
+        kind,
+        service: "shop".to_owned(),
+        env: "default".to_owned(),
+        version: version("v2"),
+        started_by: "ann".to_owned(),
+        members: vec![member(1), member(2)],
+        policy: Policy {
+            strategy: Rolling {
+                batch_size: vec![Count::Absolute(1), Count::Percent(30)],
+                batch_pause: Span::from_secs(10),
+                max_unavailable: Count::Absolute(2),
+                min_serving: Count::Percent(50),
+                min_healthy_time: Span::ZERO,
+                progress_timeout: Span::from_secs(600),
+                approval_timeout: Span::from_secs(1800),
+            },
+            drain: DrainPolicy { timeout: Span::from_secs(5), on_timeout: OnDrainTimeout::Extend },
+            update: UpdatePolicy { timeout: Span::from_secs(120) },
+            health: HealthPolicy {
+                timeout: Span::from_secs(5),
+                interval: Span::from_secs(2),
+                rise: 2,
+                retries: 3,
+                start_timeout: Span::from_secs(20),
+                deadline: Span::from_secs(60),
+                watch_interval: Span::from_secs(5),
+                before: Before::Skip,
+                expects_version: true,
+            },
+            rollback: RollbackPolicy {
+                threshold_percent: 10,
+                max_failures: 3,
+                on_failure: OnFailure::Rollback,
+                max_unavailable: Count::Percent(10),
+            },
+        },
+    }
+}
+
+/// Every kind at least once, with every form that its fields can take where forms differ.
+fn kinds() -> Vec<EventKind> {
+    let (i, reason) = (web(1), "not \u{2028} well: \"503\"\n".to_owned());
+    let vip = VipStats { requests: 12_000, failed: 1, p50_ms: 3, p99_ms: 210 };
+    vec![
+        EventKind::DeploymentPlanned { format: 1, plan: Box::new(plan(1, DeploymentKind::Deploy)) },
+        EventKind::DeploymentPlanned { format: 1, plan: Box::new(plan(1, DeploymentKind::Rollback { undoes: id(7) })) },
+        EventKind::DeploymentStarted { by: operator() },
+        EventKind::EngineRecovered,
+        EventKind::DeploymentPaused { by: Actor::Engine, reason: reason.clone() },
+        EventKind::DeploymentResumed { by: operator() },
+        EventKind::CancelRequested { by: Actor::Signal { name: "SIGTERM".to_owned() }, reason: String::new() },
+        EventKind::ThresholdCrossed { failed: 1, finished: 2, reason: reason.clone() },
+        EventKind::RollbackStarted {
+            by: Actor::Engine,
+            reason: reason.clone(),
+            since: at(1),
+            detect: Some(Span::from_millis(4321)),
+        },
+        EventKind::RollbackStarted { by: operator(), reason: reason.clone(), since: at(1), detect: None },
+        EventKind::BatchStarted { batch: 1, members: vec![web(1), web(2)] },
+        EventKind::BatchVerified { batch: 1, bake_until: at(20) },
+        EventKind::BatchCompleted { batch: 1 },
+        EventKind::InstanceCheckStarted { instance: i.clone(), until: at(3) },
+        EventKind::InstanceSkipped { instance: i.clone(), reason: reason.clone() },
+        EventKind::DrainStarted { instance: i.clone(), attempt: 1, until: at(4) },
+        EventKind::InstanceTakenOut { instance: i.clone(), sessions: Some(9), until: at(5) },
+        EventKind::InstanceTakenOut { instance: i.clone(), sessions: None, until: at(5) },
+        EventKind::DrainExtended { instance: i.clone(), sessions: 4, until: at(6) },
+        EventKind::DrainFinished { instance: i.clone(), cut: 2, forced: true },
+        EventKind::UpdateStarted { instance: i.clone(), version: version("v2"), attempt: 2, until: at(7) },
+        EventKind::UpdateFinished { instance: i.clone(), start_until: at(8), until: at(9) },
+        EventKind::HealthPassed { instance: i.clone(), evidence: Evidence::default() },
+        EventKind::InstanceAdmitted { instance: i.clone(), settle_until: at(10) },
+        EventKind::InstanceHealthy { instance: i.clone(), evidence: evidence() },
+        EventKind::InstanceFailed { instance: i.clone(), step: Step::EndCheck, reason: reason.clone(), evidence: evidence() },
+        EventKind::ReturnStarted {
+            instance: i.clone(),
+            reason: reason.clone(),
+            attempt: 3,
+            then: AfterReturn::Untouched,
+            until: at(11),
+        },
+        EventKind::ReturnStarted {
+            instance: i.clone(),
+            reason: reason.clone(),
+            attempt: 3,
+            then: AfterReturn::Failed,
+            until: at(11),
+        },
+        EventKind::InstanceReturned { instance: i.clone() },
+        EventKind::RestoreStarted { instance: i.clone(), version: version("v1") },
+        EventKind::InstanceRestored { instance: i.clone(), evidence: evidence() },
+        EventKind::EndCheckStarted { until: at(12) },
+        EventKind::EndCheckMismatch { instance: i.clone(), version: Some(version("v1")), serving: true, reason: reason.clone() },
+        EventKind::EndCheckMismatch { instance: i.clone(), version: None, serving: false, reason: reason.clone() },
+        EventKind::DeploymentEnded { ending: Ending::RolledBack, reason: reason.clone(), vip: Some(vip) },
+        EventKind::DeploymentEnded { ending: Ending::Completed, reason, vip: None },
+        EventKind::InstanceCheckDropped { instance: i },
+        EventKind::EndCheckFinished { mismatches: 1 },
+    ]
+}
+
+/// A new kind does not compile here until it has a number, and then fails the golden test until `kinds` has it.
+fn number_of(kind: &EventKind) -> usize {
+    match kind {
+        EventKind::DeploymentPlanned { .. } => 0,
+        EventKind::DeploymentStarted { .. } => 1,
+        EventKind::EngineRecovered => 2,
+        EventKind::DeploymentPaused { .. } => 3,
+        EventKind::DeploymentResumed { .. } => 4,
+        EventKind::CancelRequested { .. } => 5,
+        EventKind::ThresholdCrossed { .. } => 6,
+        EventKind::RollbackStarted { .. } => 7,
+        EventKind::BatchStarted { .. } => 8,
+        EventKind::BatchVerified { .. } => 9,
+        EventKind::BatchCompleted { .. } => 10,
+        EventKind::InstanceCheckStarted { .. } => 11,
+        EventKind::InstanceSkipped { .. } => 12,
+        EventKind::DrainStarted { .. } => 13,
+        EventKind::InstanceTakenOut { .. } => 14,
+        EventKind::DrainExtended { .. } => 15,
+        EventKind::DrainFinished { .. } => 16,
+        EventKind::UpdateStarted { .. } => 17,
+        EventKind::UpdateFinished { .. } => 18,
+        EventKind::HealthPassed { .. } => 19,
+        EventKind::InstanceAdmitted { .. } => 20,
+        EventKind::InstanceHealthy { .. } => 21,
+        EventKind::InstanceFailed { .. } => 22,
+        EventKind::ReturnStarted { .. } => 23,
+        EventKind::InstanceReturned { .. } => 24,
+        EventKind::RestoreStarted { .. } => 25,
+        EventKind::InstanceRestored { .. } => 26,
+        EventKind::EndCheckStarted { .. } => 27,
+        EventKind::EndCheckMismatch { .. } => 28,
+        EventKind::DeploymentEnded { .. } => 29,
+        EventKind::InstanceCheckDropped { .. } => 30,
+        EventKind::EndCheckFinished { .. } => 31,
+    }
+}
+const KINDS: usize = 32;
+
+/// All kinds as the events of deployment `number`.
+fn events(number: u32) -> Vec<Event> {
+    let event = |(n, mut kind): (usize, EventKind)| {
+        if let EventKind::DeploymentPlanned { plan, .. } = &mut kind {
+            plan.deployment = id(number);
+        }
+        Event { seq: Seq(n as u64 + 1), at: at(n as u64), deployment: id(number), kind }
+    };
+    kinds().into_iter().enumerate().map(event).collect()
+}
+
+fn row(number: u32, status: &str) -> DeploymentRow {
+    DeploymentRow {
+        id: id(number),
+        version: "v2".to_owned(),
+        status: status.to_owned(),
+        started_by: "ann".to_owned(),
+        planned_at: at(0),
+        ended_at: (status == "completed").then(|| at(99)),
+    }
+}
+
+fn open(base: &Path) -> Sqlite {
+    Sqlite::open(base, "shop", "default").unwrap()
+}
+
+fn file(base: &Path) -> PathBuf {
+    service_dir(base, "shop", "default").join("journal.sqlite3")
+}
+
+/// The store after a deployment of all kinds was written and closed.
+fn written(base: &Path) -> PathBuf {
+    open(base).append(&events(1), &row(1, "completed")).unwrap();
+    file(base)
+}
+
+#[test]
+fn golden_file_of_format_1_reads_back_and_holds_every_kind() {
+    let expected = events(1);
+    if std::env::var_os("ROLLOUT_WRITE_GOLDEN").is_some() {
+        assert!(!Path::new(GOLDEN).exists(), "format 1 is frozen: a change of the stored form needs a new number and a new file");
+        let lines: String = expected.iter().map(|e| encode(e).unwrap() + "\n").collect();
+        fs::write(GOLDEN, lines).unwrap();
+    }
+    let golden = fs::read_to_string(GOLDEN).unwrap();
+    let stored: Vec<Event> = golden.lines().map(|line| decode(line).unwrap()).collect();
+    assert_eq!(stored, expected, "an event of format 1 reads back differently");
+    for (line, event) in golden.lines().zip(&expected) {
+        assert_eq!(encode(event).unwrap(), line, "an event is written differently under the same format number");
+    }
+    assert_eq!(FORMAT, 1, "a new format needs its own golden file beside this one");
+    for number in 0..KINDS {
+        assert!(stored.iter().any(|e| number_of(&e.kind) == number), "kind {number} is not in the golden file");
+    }
+}
+
+#[test]
+fn what_is_written_reads_back_after_a_reopen() {
+    let base = tempfile::tempdir().unwrap();
+    let (all, id) = (events(1), id(1));
+    {
+        let journal = open(base.path());
+        assert_eq!(journal.next_id().unwrap(), id);
+        assert_eq!(journal.read(&id).unwrap(), []);
+        assert_eq!(journal.list().unwrap(), []);
+        for (n, event) in all.iter().enumerate() {
+            let status = if n + 1 == all.len() { "completed" } else { "in_progress" };
+            journal.append(std::slice::from_ref(event), &row(1, status)).unwrap();
+        }
+        journal.append(&events(2)[..1], &row(2, "pending")).unwrap();
+    }
+    let journal = open(base.path());
+    assert_eq!(journal.read(&id).unwrap(), all);
+    assert_eq!(journal.list().unwrap(), [row(2, "pending"), row(1, "completed")]);
+    assert_eq!(journal.next_id().unwrap().to_string(), "shop-3");
+}
+
+/// The rules that both journals keep.
+fn keeps_order_all_or_none(journal: &dyn Journal) {
+    let all = events(1);
+    let gap = |events: &[Event], status: &str| match journal.append(events, &row(1, status)) {
+        Err(JournalError::Gap { last, got, .. }) => (last, got),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(gap(&all[1..3], "failed"), (0, 2), "the first must be number 1");
+    assert_eq!(journal.list().unwrap(), [], "a refused append leaves no row");
+    journal.append(&all[..3], &row(1, "pending")).unwrap();
+    assert_eq!(gap(&all[..3], "failed"), (3, 1), "a repetition");
+    assert_eq!(gap(&all[4..6], "failed"), (3, 5), "a hole before");
+    assert_eq!(gap(&[all[3].clone(), all[5].clone()], "failed"), (4, 6), "a hole within: nothing of the turn is stored");
+    assert_eq!(gap(&[all[3].clone(), events(2)[4].clone()], "failed"), (4, 5), "another deployment's event");
+    assert_eq!(journal.read(&id(1)).unwrap(), all[..3]);
+    assert_eq!(journal.list().unwrap(), [row(1, "pending")], "a refused append leaves the row as it was");
+    journal.append(&[], &row(1, "failed")).unwrap();
+    assert_eq!(journal.list().unwrap(), [row(1, "pending")], "no events, no change");
+    journal.append(&all[3..], &row(1, "completed")).unwrap();
+    assert_eq!(journal.read(&id(1)).unwrap(), all);
+    assert_eq!(journal.list().unwrap(), [row(1, "completed")]);
+}
+
+#[test]
+fn sqlite_keeps_order_all_or_none() {
+    let base = tempfile::tempdir().unwrap();
+    keeps_order_all_or_none(&open(base.path()));
+}
+
+#[test]
+fn memory_keeps_order_all_or_none() {
+    let journal = Memory::new("shop");
+    keeps_order_all_or_none(&journal);
+    journal.refuse(Some("the disk is full"));
+    let (next, row) = (events(2), row(2, "pending"));
+    assert!(journal.append(&next[..1], &row).unwrap_err().to_string().contains("the disk is full"));
+    journal.refuse(None);
+    journal.append(&next[..1], &row).unwrap();
+}
+
+#[test]
+fn of_two_that_take_the_same_number_one_is_refused() {
+    let base = tempfile::tempdir().unwrap();
+    let barrier = Barrier::new(2);
+    let contend = || {
+        let journal = open(base.path());
+        barrier.wait();
+        let id = journal.next_id().unwrap();
+        barrier.wait();
+        let n = id.number();
+        (n, journal.append(&events(n)[..1], &row(n, "pending")))
+    };
+    let ends = std::thread::scope(|scope| {
+        let other = scope.spawn(contend);
+        [contend(), other.join().unwrap()]
+    });
+    assert_eq!(ends.iter().map(|(n, _)| *n).collect::<Vec<_>>(), [1, 1]);
+    assert_eq!(ends.iter().filter(|(_, end)| end.is_ok()).count(), 1);
+    assert!(ends.iter().any(|(_, end)| matches!(end, Err(JournalError::Gap { last: 1, got: 1, .. }))), "{ends:?}");
+}
+
+#[test]
+fn a_second_handle_sees_and_continues_what_the_first_wrote() {
+    let base = tempfile::tempdir().unwrap();
+    let (one, two, all) = (open(base.path()), open(base.path()), events(1));
+    one.append(&all[..2], &row(1, "pending")).unwrap();
+    assert_eq!(two.read(&id(1)).unwrap(), all[..2]);
+    two.append(&all[2..4], &row(1, "paused")).unwrap();
+    assert!(matches!(one.append(&all[2..4], &row(1, "paused")), Err(JournalError::Gap { last: 4, got: 3, .. })));
+    one.append(&all[4..], &row(1, "completed")).unwrap();
+    assert_eq!(two.read(&id(1)).unwrap(), all);
+}
+
+#[test]
+fn a_journal_is_found_only_where_there_is_one() {
+    let base = tempfile::tempdir().unwrap();
+    assert!(Sqlite::view(base.path(), "shop", "default").unwrap().is_none());
+    assert_eq!(fs::read_dir(base.path()).unwrap().count(), 0, "looking makes nothing");
+    written(base.path());
+    let seen = Sqlite::view(base.path(), "shop", "default").unwrap().unwrap();
+    assert_eq!(seen.read(&id(1)).unwrap(), events(1));
+    let stranger = seen.read(&DeploymentId::new("web", 1)).unwrap_err().to_string();
+    assert!(stranger.contains("holds the deployments of shop"), "{stranger}");
+}
+
+#[test]
+fn services_whose_directories_have_one_name_are_told_apart() {
+    let base = tempfile::tempdir().unwrap();
+    Sqlite::open(base.path(), "a.b", "c").unwrap();
+    let error = Sqlite::open(base.path(), "a", "b.c").unwrap_err().to_string();
+    assert!(error.contains("is the journal of service \"a.b\" in \"c\""), "{error}");
+}
+
+#[test]
+fn a_newer_layout_or_format_is_shown_but_not_continued() {
+    for sql in ["PRAGMA user_version = 7", "UPDATE deployments SET format = 7"] {
+        let base = tempfile::tempdir().unwrap();
+        open(base.path()).append(&events(1)[..3], &row(1, "pending")).unwrap();
+        rusqlite::Connection::open(file(base.path())).unwrap().execute_batch(sql).unwrap();
+        let journal = open(base.path());
+        let error = journal.append(&events(1)[3..4], &row(1, "pending")).unwrap_err().to_string();
+        assert!(error.contains("newer rollout") && error.contains(" 7, this one knows 1"), "{error}");
+        assert_eq!(journal.read(&id(1)).unwrap(), events(1)[..3]);
+        assert_eq!(journal.list().unwrap(), [row(1, "pending")]);
+    }
+}
+
+#[test]
+fn a_damaged_record_is_named() {
+    let cases = [
+        ("UPDATE events SET body = replace(body, 'web-01', 'web-02') WHERE seq = 20", 20, "checksum"),
+        ("DELETE FROM events WHERE seq = 5", 5, "missing, record 6 follows"),
+        ("DELETE FROM events WHERE seq > 30", 31, "missing, the history counts 38"),
+        ("UPDATE events SET body = (SELECT body FROM events WHERE seq = 8) WHERE seq = 9", 9, "checksum"),
+        ("UPDATE events SET body = '' WHERE seq = 1", 1, "checksum"),
+        ("UPDATE deployments SET last_seq = 20", 39, "counts 20 records"),
+        ("DELETE FROM deployments", 39, "counts 0 records"),
+    ];
+    for (sql, record, why) in cases {
+        let base = tempfile::tempdir().unwrap();
+        let path = written(base.path());
+        assert_eq!(events(1).len(), 38);
+        rusqlite::Connection::open(path).unwrap().execute_batch(sql).unwrap();
+        match open(base.path()).read(&id(1)) {
+            Err(JournalError::Damaged { seq, reason, .. }) => {
+                assert_eq!(seq, record, "{sql}: {reason}");
+                assert!(reason.contains(why), "{sql}: {reason}");
+            }
+            other => panic!("{sql}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn an_emptied_or_foreign_file_is_never_begun_anew() {
+    for content in [&b""[..], b"not a database, but long enough to look like one if nobody reads it", &[0; 4096]] {
+        let base = tempfile::tempdir().unwrap();
+        let path = written(base.path());
+        fs::write(&path, content).unwrap();
+        let error = Sqlite::open(base.path(), "shop", "default").unwrap_err().to_string();
+        assert!(error.contains("damaged") && error.contains("restore it from a backup"), "{error}");
+        assert_eq!(fs::read(&path).unwrap(), content, "it is left as found");
+    }
+}
+
+/// Whatever bit of the file is flipped: an error, or exactly the events that were written. Never other events.
+#[test]
+fn a_flipped_bit_is_an_error_or_harmless() {
+    let base = tempfile::tempdir().unwrap();
+    let path = written(base.path());
+    let (good, all) = (fs::read(&path).unwrap(), events(1));
+    let (mut found, mut harmless) = (0, 0);
+    for at in (0..good.len()).step_by(61) {
+        let mut bytes = good.clone();
+        bytes[at] ^= 1 << (at % 8);
+        fs::write(&path, &bytes).unwrap();
+        match Sqlite::open(base.path(), "shop", "default").and_then(|journal| journal.read(&id(1))) {
+            Ok(read) if read == all => harmless += 1,
+            Ok(read) => panic!("byte {at}: {} other events were read", read.len()),
+            Err(_) => found += 1,
+        }
+    }
+    assert!(found > 50 && harmless > 50, "{found} found, {harmless} harmless of {} bytes", good.len());
+}
+
+#[test]
+fn a_file_that_others_can_write_is_refused() {
+    let base = tempfile::tempdir().unwrap();
+    let path = written(base.path());
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o660)).unwrap();
+    let error = Sqlite::open(base.path(), "shop", "default").unwrap_err().to_string();
+    assert!(error.contains("written by others") && error.contains("chmod go-w"), "{error}");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+    open(base.path());
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn a_directory_of_another_user_is_refused() {
+    let base = tempfile::tempdir().unwrap();
+    let dir = service_dir(base.path(), "shop", "default");
+    written(base.path());
+    if let Err(error) = std::os::unix::fs::chown(&dir, Some(65_534), None) {
+        println!("skipped: a directory of another user (needs root: {error})");
+        return;
+    }
+    let error = Sqlite::open(base.path(), "shop", "default").unwrap_err().to_string();
+    assert!(error.contains("belongs to uid 65534") && error.contains("choose another [journal] dir"), "{error}");
+}
+
+/// Runs the ignored test `name` of this program in a shell that first does `before`, with `directory` in its environment.
+fn run_after(before: &str, name: &str, directory: &Path) -> std::process::Output {
+    let script = format!("{before} && exec \"$0\" --exact {name} --ignored --nocapture");
+    let mut command = Command::new("unshare");
+    command.args(["-m", "sh", "-c", &script]).arg(std::env::current_exe().unwrap());
+    command.env("ROLLOUT_TEST_DIR", directory).output().unwrap()
+}
+
+fn given_directory() -> PathBuf {
+    std::env::var_os("ROLLOUT_TEST_DIR").unwrap().into()
+}
+
+fn can_mount() -> bool {
+    let can = Command::new("unshare").args(["-m", "mount", "-t", "tmpfs", "none", "/mnt"]).output();
+    let can = can.is_ok_and(|o| o.status.success());
+    if !can {
+        println!("skipped: a filesystem of its own (needs root and unshare, apt install util-linux)");
+    }
+    can
+}
+
+fn assert_passed(output: &std::process::Output) {
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains("1 passed"), "{text}{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn modes_do_not_depend_on_the_umask() {
+    let base = tempfile::tempdir().unwrap();
+    for umask in ["0000", "0077", "0777"] {
+        let dir = base.path().join(umask);
+        let mut command = Command::new("sh");
+        let script = format!("umask {umask} && exec \"$0\" --exact child_writes_and_looks_at_modes --ignored --nocapture");
+        command.args(["-c", &script]).arg(std::env::current_exe().unwrap()).env("ROLLOUT_TEST_DIR", &dir);
+        fs::create_dir(&dir).unwrap();
+        fs::set_permissions(&dir, fs::Permissions::from_mode(0o700)).unwrap();
+        assert_passed(&command.output().unwrap());
+    }
+}
+
+#[test]
+#[ignore = "run by modes_do_not_depend_on_the_umask"]
+fn child_writes_and_looks_at_modes() {
+    let base = given_directory();
+    let journal = open(&base);
+    journal.append(&events(1), &row(1, "completed")).unwrap();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o7777;
+    assert_eq!(mode(&service_dir(&base, "shop", "default")), 0o700);
+    for name in ["journal.sqlite3", "journal.sqlite3-wal", "journal.sqlite3-shm"] {
+        assert_eq!(mode(&service_dir(&base, "shop", "default").join(name)), 0o600, "{name}");
+    }
+    let names = fs::read_dir(service_dir(&base, "shop", "default")).unwrap().count();
+    assert_eq!(names, 3, "nothing else is left there");
+}
+
+#[test]
+fn a_full_disk_takes_whole_turns_or_nothing() {
+    let base = tempfile::tempdir().unwrap();
+    if can_mount() {
+        let mount = "mount -t tmpfs -o size=256k,mode=0700 none \"$ROLLOUT_TEST_DIR\"";
+        assert_passed(&run_after(mount, "child_fills_the_disk", base.path()));
+    }
+}
+
+#[test]
+#[ignore = "run by a_full_disk_takes_whole_turns_or_nothing"]
+fn child_fills_the_disk() {
+    let base = given_directory();
+    let journal = open(&base);
+    let filler = EventKind::DeploymentPaused { by: Actor::Engine, reason: "x".repeat(700) };
+    let turn = |turn: u64| -> Vec<Event> {
+        let seqs = (turn * 5 + 1)..=(turn * 5 + 5);
+        seqs.map(|s| Event { seq: Seq(s), at: at(s), deployment: id(1), kind: filler.clone() }).collect()
+    };
+    let mut turns = 0;
+    let error = loop {
+        match journal.append(&turn(turns), &row(1, "paused")) {
+            Ok(()) => turns += 1,
+            Err(error) => break error.to_string(),
+        }
+        assert!(turns < 1000, "256 KiB cannot hold that");
+    };
+    assert!(turns > 0 && error.contains("nothing of this was stored"), "{error}");
+    assert_eq!(journal.read(&id(1)).unwrap().len() as u64, turns * 5);
+    drop(journal);
+    assert_eq!(open(&base).read(&id(1)).unwrap().len() as u64, turns * 5);
+}
+
+#[test]
+fn a_read_only_disk_is_shown_but_not_written() {
+    if !can_mount() {
+        return;
+    }
+    let base = tempfile::tempdir().unwrap();
+    written(base.path());
+    let mount = "mount --bind \"$ROLLOUT_TEST_DIR\" \"$ROLLOUT_TEST_DIR\" && mount -o remount,bind,ro \"$ROLLOUT_TEST_DIR\"";
+    assert_passed(&run_after(mount, "child_reads_what_it_cannot_write", base.path()));
+}
+
+#[test]
+#[ignore = "run by a_read_only_disk_is_shown_but_not_written"]
+fn child_reads_what_it_cannot_write() {
+    let base = given_directory();
+    let seen = Sqlite::view(&base, "shop", "default").unwrap().unwrap();
+    assert_eq!(seen.read(&id(1)).unwrap(), events(1));
+    assert_eq!(seen.list().unwrap(), [row(1, "completed")]);
+    let error = seen.append(&events(2)[..1], &row(2, "pending")).unwrap_err().to_string();
+    assert!(error.contains("is read-only here"), "{error}");
+    match Sqlite::open(&base, "shop", "default").and_then(|journal| journal.append(&events(2)[..1], &row(2, "pending"))) {
+        Ok(()) => panic!("written on a read-only disk"),
+        Err(error) => println!("{error}"),
+    }
+}

@@ -1,0 +1,413 @@
+//! The screens as text: the same facts always give the same picture.
+//!
+//! Imports: the library, the console's fixture. May not: start anything.
+
+#[path = "fixtures/console.rs"]
+mod fixture;
+
+use fixture::{World, console, fixed};
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+use rollout::command::Command;
+use rollout::model::{InstanceState, Span, Timestamp};
+use rollout::ports::{LogLine, Update};
+use rollout::state::{Phase, State};
+use rollout::tui::{App, Cmd, Depth, Encoder, Exit, Key, Link, Msg, Overlay, update, view};
+
+const SMALL: (u16, u16) = (80, 24);
+const LARGE: (u16, u16) = (160, 48);
+
+fn picture(app: &App) -> String {
+    let mut terminal = Terminal::new(TestBackend::new(app.size.0, app.size.1)).unwrap();
+    terminal.draw(|frame| view(app, frame)).unwrap();
+    terminal.backend().to_string()
+}
+
+fn press(app: &mut App, key: char) -> Vec<Cmd> {
+    update(app, Msg::Key(Key::Char(key)))
+}
+
+/// The frame was seen, and half a second has passed.
+fn read(app: &mut App) {
+    let id = app.unseen().expect("something waits to be read");
+    let cmds = update(app, Msg::Seen(id));
+    assert!(matches!(cmds.as_slice(), [Cmd::Arm(armed)] if *armed == id));
+    update(app, Msg::Armed(id));
+}
+
+fn shown(state: &State, wanted: InstanceState) -> u32 {
+    state.tally().of(wanted)
+}
+
+/// In the middle: some done, one draining, one in its health gate.
+fn running(total: usize) -> World {
+    World::new(total).started().until(|s| {
+        s.batches == 3.min(u32::try_from(total).unwrap().div_ceil(2))
+            && s.instances.values().any(|i| matches!(i.phase, Phase::Verifying { .. }))
+    })
+}
+
+fn paused(total: usize) -> World {
+    let mut world = running(total);
+    world.command(Command::Pause { reason: String::new() });
+    world
+}
+
+fn going_back(total: usize) -> World {
+    World::new(total).bad().started().until(|s| {
+        s.rollback.is_some() && s.instances.values().any(|i| i.phase == Phase::Restoring || i.phase == Phase::Updating)
+    })
+}
+
+fn done(total: usize) -> World {
+    World::new(total).started().until(|s| s.end.is_some())
+}
+
+fn rolled_back(total: usize) -> World {
+    World::new(total).bad().started().until(|s| s.end.is_some())
+}
+
+macro_rules! pictures {
+    ($($name:ident: $world:expr, $size:expr, $ascii:literal;)*) => {
+        $(#[test]
+        fn $name() {
+            let app = console(&$world, $size, fixed(Depth::Rgb, $ascii));
+            insta::assert_snapshot!(picture(&app));
+        })*
+    };
+}
+
+pictures! {
+    planned_20_small: World::new(20), SMALL, false;
+    planned_20_large: World::new(20), LARGE, false;
+    running_20_small: running(20), SMALL, false;
+    running_20_large: running(20), LARGE, false;
+    running_20_small_ascii: running(20), SMALL, true;
+    running_20_large_ascii: running(20), LARGE, true;
+    paused_20_small: paused(20), SMALL, false;
+    paused_20_large: paused(20), LARGE, false;
+    going_back_20_small: going_back(20), SMALL, false;
+    going_back_20_large: going_back(20), LARGE, false;
+    rolled_back_20_small: rolled_back(20), SMALL, false;
+    done_20_small: done(20), SMALL, false;
+    done_20_large: done(20), LARGE, false;
+    running_3_small: running(3), SMALL, false;
+    running_3_large: running(3), LARGE, false;
+    running_200_small: running(200), SMALL, false;
+    running_200_large: running(200), LARGE, false;
+    running_200_small_ascii: running(200), SMALL, true;
+    running_10000_large: running(10_000), LARGE, false;
+    running_20_narrow: running(20), (60, 16), false;
+    running_20_narrower: running(20), (44, 12), false;
+    running_20_tiny: running(20), (30, 6), false;
+}
+
+#[test]
+fn the_rollback_question() {
+    for (name, size) in [("small", SMALL), ("large", LARGE)] {
+        let mut app = console(&running(20), size, fixed(Depth::Rgb, false));
+        assert!(press(&mut app, 'R').is_empty());
+        insta::assert_snapshot!(format!("rollback_question_{name}"), picture(&app));
+    }
+}
+
+#[test]
+fn the_cancel_question_in_ascii() {
+    let mut app = console(&running(20), SMALL, fixed(Depth::Mono, true));
+    press(&mut app, 'C');
+    insta::assert_snapshot!(picture(&app));
+}
+
+#[test]
+fn the_start_bar_and_the_leave_bar() {
+    let mut app = console(&World::new(20), SMALL, fixed(Depth::Rgb, false));
+    press(&mut app, 's');
+    insta::assert_snapshot!("start_bar", picture(&app));
+    update(&mut app, Msg::Key(Key::Esc));
+    press(&mut app, 'q');
+    insta::assert_snapshot!("leave_bar_planned", picture(&app));
+}
+
+#[test]
+fn help_names_every_key_of_the_keymap() {
+    for (name, size, ascii) in [("small", SMALL, false), ("large", LARGE, false), ("small_ascii", SMALL, true)] {
+        let mut app = console(&running(20), size, fixed(Depth::Rgb, ascii));
+        press(&mut app, '?');
+        let text = picture(&app);
+        for binding in rollout::tui::KEYMAP {
+            let words: String = binding.words.chars().take(30).collect();
+            assert!(text.contains(&words), "{words}");
+        }
+        insta::assert_snapshot!(format!("help_{name}"), text);
+    }
+}
+
+#[test]
+fn states_have_their_colours_and_mono_has_none() {
+    let world = rolled_back(20);
+    let draw = |depth| {
+        let app = console(&world, SMALL, fixed(depth, false));
+        let mut terminal = Terminal::new(Encoder::new(SMALL.into(), depth, false)).unwrap();
+        terminal.draw(|frame| view(&app, frame)).unwrap();
+        String::from_utf8(terminal.backend_mut().take()).unwrap()
+    };
+    let codes = |bytes: &str| -> Vec<String> {
+        let sequences = bytes.split("\x1b[").skip(1).filter_map(|s| s.split_once('m').map(|(codes, _)| codes.to_owned()));
+        sequences.filter(|c| c.chars().all(|c| c.is_ascii_digit() || c == ';')).collect()
+    };
+    let mono = codes(&draw(Depth::Mono));
+    assert!(mono.iter().flat_map(|c| c.split(';')).all(|c| ["", "0", "1", "2", "4", "7"].contains(&c)), "{mono:?}");
+    assert!(mono.iter().any(|c| c.split(';').any(|c| c == "7")), "the selected one is reversed: {mono:?}");
+    let sixteen = codes(&draw(Depth::Ansi16));
+    let allowed =
+        |c: &str| c.is_empty() || c.parse().is_ok_and(|n: u8| matches!(n, 0 | 1 | 2 | 4 | 7 | 30..=37 | 39 | 49 | 90..=97));
+    assert!(sixteen.iter().flat_map(|c| c.split(';')).all(allowed), "{sixteen:?}");
+    assert!(sixteen.iter().any(|c| c.contains("93")), "{sixteen:?}");
+    assert!(codes(&draw(Depth::Rgb)).iter().any(|c| c.contains("38;2;240;228;66")), "rolled back in its colour");
+    assert!(draw(Depth::Rgb).len() < 8_000, "bytes of a first paint");
+}
+
+#[test]
+fn an_unchanged_screen_costs_no_byte_and_a_change_few() {
+    let mut app = console(&running(20), LARGE, fixed(Depth::Indexed, false));
+    let mut terminal = Terminal::new(Encoder::new(LARGE.into(), Depth::Indexed, false)).unwrap();
+    terminal.draw(|frame| view(&app, frame)).unwrap();
+    let first = terminal.backend_mut().take().len();
+    assert!(first < 30_000, "{first}");
+    terminal.draw(|frame| view(&app, frame)).unwrap();
+    assert_eq!(terminal.backend_mut().take().len(), 0);
+    let later = app.now + Span::from_secs(1);
+    update(&mut app, Msg::Tick(later));
+    terminal.draw(|frame| view(&app, frame)).unwrap();
+    let second = terminal.backend_mut().take().len();
+    assert!((1..300).contains(&second), "one second: {second} bytes");
+}
+
+#[test]
+fn no_size_panics_and_the_headline_is_never_cut() {
+    for total in [2, 20, 200] {
+        let worlds = [World::new(total), running(total), rolled_back(total)];
+        for (world, overlay) in worlds.iter().zip([None, Some('R'), Some('?')]) {
+            let mut app = console(world, LARGE, fixed(Depth::Rgb, total == 20));
+            if let Some(key) = overlay {
+                press(&mut app, key);
+            }
+            for width in (0..=200).step_by(7) {
+                for height in (0..=60).step_by(3) {
+                    update(&mut app, Msg::Resize(width, height));
+                    for key in [Key::Right, Key::Down] {
+                        update(&mut app, Msg::Key(key));
+                    }
+                    let text = picture(&app);
+                    if app.overlay.is_none() && width >= 40 && height >= 10 {
+                        let flat: String = text.split(['"', '\n']).collect::<Vec<_>>().join(" ");
+                        let squeezed = flat.split_whitespace().collect::<Vec<_>>().join(" ");
+                        assert!(squeezed.contains(&app.state.headline()), "{width}x{height}: {text}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn failed_instances_are_named_at_every_size() {
+    let mut world = running(200).bad();
+    world.state.plan.policy.rollback.on_failure = rollout::model::OnFailure::Continue;
+    let world = world.until(|s| shown(s, InstanceState::Failed) >= 2);
+    let name = world.state.instances.iter().find(|(_, i)| i.shown() == InstanceState::Failed).unwrap().0.to_string();
+    for size in [(40, 10), (60, 16), SMALL, (100, 30), LARGE, (200, 60)] {
+        let snapshot = world.snapshot();
+        let app = App::new(snapshot, fixed(Depth::Rgb, false), world.now, size);
+        assert!(picture(&app).contains(&name), "{size:?}: {}", picture(&app));
+    }
+}
+
+#[test]
+fn positions_do_not_move_while_it_runs() {
+    let rows = |world: &World| -> Vec<Option<usize>> {
+        let text = picture(&console(world, SMALL, fixed(Depth::Rgb, false)));
+        let lines: Vec<&str> = text.lines().take(14).collect();
+        (1..=20).map(|n| lines.iter().skip(4).position(|line| line.contains(&format!(" web-{n:02} ")))).collect()
+    };
+    let before = rows(&World::new(20));
+    assert!(before.iter().all(Option::is_some), "{before:?}");
+    for world in [running(20), paused(20), going_back(20), done(20)] {
+        assert_eq!(rows(&world), before);
+    }
+}
+
+#[test]
+fn keys_typed_before_a_question_was_read_do_nothing() {
+    let mut app = console(&running(20), SMALL, fixed(Depth::Rgb, false));
+    for key in "yyyyRyyyy".chars() {
+        assert!(press(&mut app, key).is_empty(), "{key}");
+    }
+    assert!(update(&mut app, Msg::Key(Key::Enter)).is_empty());
+    let id = app.unseen().unwrap();
+    // Written, but not there for long enough yet.
+    update(&mut app, Msg::Seen(id));
+    assert!(press(&mut app, 'y').is_empty());
+    // A timer of something else arms nothing.
+    update(&mut app, Msg::Armed(id + 1));
+    assert!(press(&mut app, 'y').is_empty());
+    update(&mut app, Msg::Armed(id));
+    assert!(update(&mut app, Msg::Key(Key::Enter)).is_empty(), "Enter is never yes");
+    let cmds = press(&mut app, 'y');
+    assert!(matches!(cmds.as_slice(), [Cmd::Send { command: Command::Rollback { .. }, .. }]), "{cmds:?}");
+    assert!(app.overlay.is_none());
+}
+
+#[test]
+fn a_question_that_no_longer_holds_has_to_be_read_again() {
+    let world = running(20);
+    let mut app = console(&world, SMALL, fixed(Depth::Rgb, false));
+    press(&mut app, 'R');
+    read(&mut app);
+    let known = world.events.len();
+    let later = world.until(|s| s.batches == 4 && s.instances.values().any(|i| matches!(i.phase, Phase::Verifying { .. })));
+    for event in &later.events[known..] {
+        update(&mut app, Msg::Update(Update::Event(event.clone())));
+    }
+    assert!(press(&mut app, 'y').is_empty(), "what it would do has changed");
+    assert!(picture(&app).contains("has changed"), "{}", picture(&app));
+    read(&mut app);
+    assert!(!press(&mut app, 'y').is_empty());
+}
+
+#[test]
+fn a_protected_environment_takes_the_service_name() {
+    let mut fixed = fixed(Depth::Rgb, false);
+    fixed.protected = true;
+    let mut app = console(&running(20), SMALL, fixed);
+    press(&mut app, 'R');
+    read(&mut app);
+    assert!(press(&mut app, 'y').is_empty());
+    update(&mut app, Msg::Key(Key::Backspace));
+    for key in "sho".chars() {
+        press(&mut app, key);
+    }
+    assert!(update(&mut app, Msg::Key(Key::Enter)).is_empty(), "only part of the name");
+    insta::assert_snapshot!(picture(&app));
+    press(&mut app, 'p');
+    assert!(matches!(update(&mut app, Msg::Key(Key::Enter)).as_slice(), [Cmd::Send { .. }]));
+}
+
+#[test]
+fn refused_keys_say_why_and_send_nothing() {
+    let mut read_only = fixed(Depth::Rgb, false);
+    read_only.read_only = true;
+    let cases: [(World, bool, &str); 5] = [
+        (running(20), true, "sprCR"),
+        (done(20), false, "sprCR"),
+        (World::new(20), false, "prR"),
+        (running(20), false, "sr"),
+        (going_back(20), false, "spR"),
+    ];
+    for (world, is_read_only, keys) in cases {
+        for key in keys.chars() {
+            let settings = if is_read_only { read_only.clone() } else { fixed(Depth::Rgb, false) };
+            let mut app = console(&world, SMALL, settings);
+            assert!(press(&mut app, key).is_empty(), "{key}");
+            assert!(app.overlay.is_none(), "{key}");
+            let (text, _) = app.message.clone().expect("a reason");
+            assert!(text.starts_with("not possible: "), "{key}: {text}");
+        }
+    }
+}
+
+#[test]
+fn pause_acts_at_once_and_leaving_never_touches_the_engine() {
+    let mut app = console(&running(20), SMALL, fixed(Depth::Rgb, false));
+    assert!(matches!(press(&mut app, 'p').as_slice(), [Cmd::Send { command: Command::Pause { .. }, .. }]));
+    assert!(press(&mut app, 'q').is_empty());
+    assert!(matches!(app.overlay, Some(Overlay::Leave)));
+    assert!(press(&mut app, 'q').is_empty() && press(&mut app, 'x').is_empty());
+    assert!(matches!(press(&mut app, 'd').as_slice(), [Cmd::Exit(Exit::Left)]));
+    let mut app = console(&done(20), SMALL, fixed(Depth::Rgb, false));
+    assert!(matches!(press(&mut app, 'q').as_slice(), [Cmd::Exit(Exit::Ended { code: 0 })]));
+    let mut app = console(&rolled_back(20), SMALL, fixed(Depth::Rgb, false));
+    assert!(matches!(update(&mut app, Msg::Key(Key::Ctrl('c'))).as_slice(), [Cmd::Exit(Exit::Ended { code: 3 })]));
+}
+
+#[test]
+fn what_comes_next_waits_until_the_end_was_seen() {
+    let mut settings = fixed(Depth::Rgb, false);
+    settings.next = Some("Enter deploys v3-bad next".to_owned());
+    let mut app = console(&done(20), SMALL, settings);
+    assert!(picture(&app).contains("Enter deploys v3-bad next"));
+    assert!(update(&mut app, Msg::Key(Key::Enter)).is_empty());
+    read(&mut app);
+    assert!(matches!(update(&mut app, Msg::Key(Key::Enter)).as_slice(), [Cmd::Exit(Exit::Next)]));
+}
+
+#[test]
+fn a_planned_deployment_can_be_cancelled_while_leaving() {
+    let world = World::new(20);
+    let mut app = console(&world, SMALL, fixed(Depth::Rgb, false));
+    press(&mut app, 'q');
+    assert!(matches!(press(&mut app, 'x').as_slice(), [Cmd::Send { command: Command::Cancel { .. }, .. }]));
+    let mut cancelled = world;
+    cancelled.command(Command::Cancel { reason: String::new() });
+    let cancelled = cancelled.until(|s| s.end.is_some());
+    let cmds: Vec<Cmd> =
+        cancelled.events[1..].iter().flat_map(|e| update(&mut app, Msg::Update(Update::Event(e.clone())))).collect();
+    assert!(matches!(cmds.as_slice(), [Cmd::Exit(Exit::Ended { code: 5 })]), "{cmds:?}");
+}
+
+#[test]
+fn a_link_that_is_not_fresh_is_said_and_nothing_is_sent() {
+    let mut app = console(&running(20), SMALL, fixed(Depth::Rgb, false));
+    let later = |app: &App, secs| Msg::Tick(app.now + Span::from_secs(secs));
+    let msg = later(&app, 12);
+    update(&mut app, msg);
+    assert!(picture(&app).contains("engine silent 12s"), "{}", picture(&app));
+    press(&mut app, 'R');
+    assert!(picture(&app).contains("last heard 12s ago"), "{}", picture(&app));
+    let down = Update::Disconnected { reason: "connection refused".to_owned() };
+    update(&mut app, Msg::Update(down));
+    assert!(app.overlay.is_none(), "the question closed");
+    let msg = later(&app, 3);
+    update(&mut app, msg);
+    let text = picture(&app);
+    assert!(text.contains("link down 3s") && text.contains("connection refused"), "{text}");
+    assert!(press(&mut app, 'p').is_empty());
+    let state = app.state.clone();
+    let snapshot = rollout::ports::Snapshot { format: 1, seq: state.seq, state, progress: app.progress.clone() };
+    update(&mut app, Msg::Update(Update::Resync(Box::new(snapshot))));
+    assert_eq!(app.link, Link::Up);
+    assert_eq!(press(&mut app, 'p').len(), 1);
+    update(&mut app, Msg::Update(Update::Closed));
+    assert!(picture(&app).contains("[ENGINE GONE]"));
+    assert!(matches!(press(&mut app, 'q').as_slice(), [Cmd::Exit(Exit::Left)]));
+}
+
+#[test]
+fn a_fact_that_cannot_follow_is_read_again() {
+    let world = running(20);
+    let mut app = console(&World::new(20), SMALL, fixed(Depth::Rgb, false));
+    let cmds = update(&mut app, Msg::Update(Update::Event(world.events[5].clone())));
+    assert!(matches!(cmds.as_slice(), [Cmd::Refresh]));
+    update(&mut app, Msg::Fresh(Box::new(world.snapshot())));
+    assert_eq!(app.state, world.state);
+}
+
+#[test]
+fn log_lines_go_to_the_log_pane() {
+    let mut app = console(&running(20), LARGE, fixed(Depth::Rgb, false));
+    let line = LogLine {
+        number: 1,
+        at: Timestamp::default(),
+        level: "warn".to_owned(),
+        target: "engine".to_owned(),
+        message: "m".to_owned(),
+    };
+    assert!(matches!(update(&mut app, Msg::Update(Update::Log(line))).as_slice(), [Cmd::Log(_)]));
+    assert!(picture(&app).contains("engine log"));
+    let mut small = console(&running(20), SMALL, fixed(Depth::Rgb, false));
+    assert!(!picture(&small).contains("engine log"));
+    update(&mut small, Msg::Key(Key::Tab));
+    assert!(picture(&small).contains("engine log"));
+    update(&mut small, Msg::Key(Key::Tab));
+    assert!(picture(&small).contains("events"));
+}
