@@ -1,5 +1,13 @@
 //! The configuration from outside: the files that ship with the product, overrides, the environment, damaged input.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::cognitive_complexity,
+    reason = "test helpers may panic, and tables of assertions are long"
+)]
+
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -249,11 +257,15 @@ fn relative_paths_begin_at_the_file() {
 fn ten_thousand_instances_are_read_quickly() {
     let mut text = SMALLEST.replace("instances = [\"web-[1:4]\"]\n", "");
     for n in 0..10_000 {
-        text.push_str(&format!("[[fleet.instance]]\nid = \"web-{n:05}\"\nhost = \"10.0.{}.{}\"\n", n / 250, n % 250));
+        writeln!(text, "[[fleet.instance]]\nid = \"web-{n:05}\"\nhost = \"10.0.{}.{}\"", n / 250, n % 250).unwrap();
     }
     let started = tokio::time::Instant::now();
     assert_eq!(read(&text).unwrap().targets.len(), 10_000);
     assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+}
+
+fn numbered(many: u32, before: &str, after: &str) -> String {
+    (0..many).fold(String::new(), |text, n| text + before + &n.to_string() + after)
 }
 
 #[test]
@@ -266,8 +278,8 @@ fn hostile_shapes_are_refused_quickly() {
         wide("[a]\n"),
         format!("a = {}", wide("[")),
         format!("{}1", wide("{a=")),
-        (0..60_000).map(|n| format!("k{n} = 1\n")).collect(),
-        (0..60_000).map(|n| format!("[t{n}]\n")).collect(),
+        numbered(60_000, "k", " = 1\n"),
+        numbered(60_000, "[t", "]\n"),
         wide("\u{0}"),
         wide("x = \"${A\"\n"),
         wide("é"),
@@ -367,4 +379,52 @@ fn damage(bytes: &mut Vec<u8>, dice: &mut Dice) {
             }
         }
     }
+}
+
+#[test]
+fn the_long_form_shows_the_line_and_the_caret() {
+    let text = "[service]\nname = \"shop\"\n[fleet]\ndriver = \"process\"\ninstances = [\"web-[1:2]\"]\nport = 0\n[update]\nstart = []\n";
+    let errors = config::read(Path::new("shop.toml"), text, &["drain.timeout=5".to_owned()], &env).unwrap_err();
+    let wanted = r#"shop.toml: 6 faults; nothing was touched
+
+shop.toml:1:1 traffic.driver → is missing; add driver = "haproxy"
+
+shop.toml:1:1 traffic.sockets → is missing; add where the runtime API listens: sockets = ["unix:/run/haproxy/admin.sock"]
+
+shop.toml:1:1 traffic.backend → is missing; add the name of the backend: backend = "shop"
+
+shop.toml:6:8 fleet.port → is no port; write a number from 1 to 65535 for all, or "[8001:8020]" for one each in turn
+  |
+6 | port = 0
+  |        ^
+
+shop.toml:8:9 update.start → is empty; write the program and its arguments
+  |
+8 | start = []
+  |         ^^
+
+--set drain.timeout → has no unit; write "5s" for seconds or "5ms" for milliseconds"#;
+    assert_eq!(errors.to_string(), wanted);
+}
+
+#[test]
+fn what_is_legal_and_doubtful_is_a_warning() {
+    let text = format!(
+        "{SMALLEST}[drain]\ntimeout = \"0s\"\n[health]\nretries = 50\n[strategy]\nbatch_size = 4\nprogress_timeout = \"2m\"\n[env.prod]\n"
+    )
+    .replace("[\"shop\"]", "[\"shop\"]\nstop_timeout = \"0s\"");
+    let warnings = read(&text).unwrap().warnings;
+    let wanted = [
+        "10:16 update.stop_timeout → is no time: processes are killed without a chance to finish their requests",
+        "16:11 drain.timeout → is no time: connections are cut as soon as an instance is out",
+        "18:11 health.retries → is 50 misses, one every 2s: health.deadline = 1m always comes first",
+        "20:14 strategy.batch_size → makes batches of 4, of which max_unavailable lets 2 be out at a time",
+        "21:20 strategy.progress_timeout → is 2m, but an instance alone may take 3m10s (drain, update, health, pause)",
+        "22:2 env → has prod but not \"default\", which service.env names",
+    ];
+    assert_eq!(warnings, wanted.map(|line| format!("/etc/shop/rollout.toml:{line}")));
+
+    let alone = read(&SMALLEST.replace("web-[1:4]", "web-1")).unwrap().warnings;
+    assert_eq!(alone.len(), 1, "{alone:?}");
+    assert!(alone[0].contains("strategy.min_serving → is as many as there are"), "{alone:?}");
 }
