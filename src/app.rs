@@ -55,14 +55,17 @@ struct Failure {
 }
 
 impl Failure {
+    #[expect(clippy::needless_pass_by_value, reason = "taken by value to be handed to `map_err`")]
     fn usage(message: impl ToString) -> Self {
         Self { code: USAGE, message: message.to_string() }
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "taken by value to be handed to `map_err`")]
     fn refused(message: impl ToString) -> Self {
         Self { code: REFUSED, message: message.to_string() }
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "taken by value to be handed to `map_err`")]
     fn person(message: impl ToString) -> Self {
         Self { code: PERSON, message: message.to_string() }
     }

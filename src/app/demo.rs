@@ -28,7 +28,7 @@ const BAD: &str = "v3-bad";
 /// Instances started at once: two cores start a process in a few milliseconds, the balancer must see all of them.
 const AT_ONCE: usize = 16;
 /// How long the fleet may take to serve.
-const SERVING: Duration = Duration::from_secs(60);
+const SERVING: Duration = Duration::from_mins(1);
 
 /// `rollout demo`.
 pub(super) async fn demo(common: &Common, args: &DemoArgs) -> Done {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::io::AsyncReadExt as _;
 use tokio::process::{Child, Command as Process};
 
-use super::engine::Ready;
+use super::engine::Report;
 use super::verbs::front_door;
 use super::{Common, Done, Failure, PERSON, Place, load, say};
 use crate::cli::{DeployArgs, Output};
@@ -22,7 +22,7 @@ use crate::os;
 use crate::ports::Session as _;
 
 /// How long an engine may take to read the world and report.
-const BOOT: Duration = Duration::from_secs(120);
+const BOOT: Duration = Duration::from_mins(2);
 /// More than any report has.
 const REPORT_MAX: u64 = 1 << 20;
 
@@ -38,7 +38,7 @@ pub(super) struct Started {
 /// What came of starting an engine.
 #[derive(Debug)]
 pub(super) enum Boot {
-    Started(Started),
+    Started(Box<Started>),
     AlreadyThere(Box<crate::state::Summary>),
 }
 
@@ -114,13 +114,13 @@ pub(super) async fn start(path: &Path, common: &Common, config: &Config, engine:
     let mut pipe = child.stdout.take().ok_or_else(|| Failure::person("the engine's process has no pipe"))?.take(REPORT_MAX);
     let read = tokio::time::timeout(BOOT, pipe.read_to_string(&mut report)).await;
     let ready = match read {
-        Ok(Ok(_)) => serde_json::from_str::<Ready>(report.trim()).ok(),
+        Ok(Ok(_)) => serde_json::from_str::<Report>(report.trim()).ok(),
         Ok(Err(_)) | Err(_) => None,
     };
     match ready {
-        Some(Ready::Ready { deployment, pid }) => Ok(Boot::Started(Started { deployment, pid, child })),
-        Some(Ready::AlreadyThere { summary }) => Ok(Boot::AlreadyThere(summary)),
-        Some(Ready::Failed { code, message }) => Err(Failure { code, message }),
+        Some(Report::Runs { deployment, pid }) => Ok(Boot::Started(Box::new(Started { deployment, pid, child }))),
+        Some(Report::AlreadyThere { summary }) => Ok(Boot::AlreadyThere(summary)),
+        Some(Report::Failed { code, message }) => Err(Failure { code, message }),
         None => {
             let log = stderr_path(config);
             Err(Failure::person(format!("the engine's process did not come up; its last words are in {}", log.display())))

@@ -28,9 +28,9 @@ const LINGER: Duration = Duration::from_secs(5);
 /// The one line that the engine's process writes to its starter.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "engine", rename_all = "snake_case")]
-pub(super) enum Ready {
+pub(super) enum Report {
     /// It runs; nothing is touched yet.
-    Ready {
+    Runs {
         /// Its deployment.
         deployment: DeploymentId,
         /// Its process.
@@ -57,8 +57,8 @@ pub(super) fn leave_the_terminal() {
 }
 
 /// Tells the starter, once, and lets go of its pipe.
-fn report(ready: &Ready) {
-    if let Ok(line) = serde_json::to_string(ready) {
+fn report(said: &Report) {
+    if let Ok(line) = serde_json::to_string(said) {
         let mut out = std::io::stdout().lock();
         drop(writeln!(out, "{line}"));
         drop(out.flush());
@@ -73,7 +73,7 @@ pub(super) async fn engine(common: &Common, args: &EngineArgs) -> Done {
     match boot(common, args).await {
         Ok(code) => Ok(code),
         Err(failure) => {
-            report(&Ready::Failed { code: failure.code, message: failure.message.clone() });
+            report(&Report::Failed { code: failure.code, message: failure.message.clone() });
             Err(failure)
         }
     }
@@ -115,7 +115,7 @@ async fn boot(common: &Common, args: &EngineArgs) -> Done {
             };
             match crate::core::plan(request).map_err(Failure::refused)? {
                 Planned::AlreadyThere(plan) => {
-                    report(&Ready::AlreadyThere { summary: Box::new(nothing_to_do(*plan)) });
+                    report(&Report::AlreadyThere { summary: Box::new(nothing_to_do(*plan)) });
                     return Ok(0);
                 }
                 Planned::Plan(plan) => runner::start(parts, *plan, logs).map_err(Failure::refused)?,
@@ -161,7 +161,7 @@ async fn serve(handle: Handle, place: &Place, signals: Signals) -> Done {
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(server.serve(stop.clone()));
     tasks.spawn(signals.pass_on(handle.signals.clone()));
-    report(&Ready::Ready { deployment: handle.bus.deployment(), pid: std::process::id() });
+    report(&Report::Runs { deployment: handle.bus.deployment(), pid: std::process::id() });
     let bus = handle.bus.clone();
     let stopped = handle.stopped().await;
     // Readers fetch the end by themselves; one that hangs does not hold the engine.

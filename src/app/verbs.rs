@@ -128,14 +128,12 @@ pub(super) async fn console(common: &Common) -> Done {
         }
         Err(failure) => return Err(failure),
     };
-    match running(&Place::of(&config)).await? {
-        Some(client) => front_door(common, &config, Box::new(client), None).await.map(|left| left.code),
-        None => {
-            last_status(common, &config)?;
-            say("to deploy: rollout deploy VERSION");
-            Ok(0)
-        }
+    if let Some(client) = running(&Place::of(&config)).await? {
+        return front_door(common, &config, Box::new(client), None).await.map(|left| left.code);
     }
+    last_status(common, &config)?;
+    say("to deploy: rollout deploy VERSION");
+    Ok(0)
 }
 
 /// `rollout attach`.

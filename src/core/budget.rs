@@ -24,11 +24,11 @@ pub(super) fn is_out(state: &State, observed: &Observed, id: &InstanceId, instan
     let seen = observed.of(id).filter(|s| s.last.is_some());
     let failing = seen.map(|s| s.is_failing(state.plan.policy.health.retries));
     match instance.phase {
-        Phase::Checking => true,
         Phase::Failed => instance.down || !instance.serving,
         Phase::Pending | Phase::Skipped => !instance.serving || failing.unwrap_or(instance.down),
         Phase::Healthy | Phase::RolledBack | Phase::Settling { .. } => failing.unwrap_or(false),
-        Phase::TakingOut
+        Phase::Checking
+        | Phase::TakingOut
         | Phase::Draining
         | Phase::Drained
         | Phase::Updating

@@ -58,8 +58,8 @@ mod tests {
         let mut run = Fixture::new(6).started();
         assert_eq!(forecast(&run.state, run.now), None, "nothing measured yet");
         run.now = run.now + Span::from_secs(20);
-        run.to_healthy(1);
-        run.to_healthy(2);
+        run.bring_to_healthy(1);
+        run.bring_to_healthy(2);
         run.wait(Span::from_secs(10));
         assert_eq!(run.state.batch_times.len(), 1);
         let each = run.state.batch_times[0];

@@ -4,7 +4,7 @@
 
 use crate::command::{Command, Receipt, Refusal, Request};
 use crate::event::EventKind;
-use crate::model::Timestamp;
+use crate::model::{Timestamp, Version};
 use crate::state::State;
 
 /// Whether the command is allowed now, and what to answer.
@@ -53,7 +53,7 @@ pub fn check(state: &State, command: &Command) -> Result<Receipt, Refusal> {
 }
 
 fn previous_hint(state: &State) -> String {
-    let mut versions: Vec<&str> = state.plan.members.iter().filter_map(|m| m.previous.as_ref()).map(|v| v.as_str()).collect();
+    let mut versions: Vec<&str> = state.plan.members.iter().filter_map(|m| m.previous.as_ref()).map(Version::as_str).collect();
     versions.dedup();
     match versions.as_slice() {
         [one] => format!("to go back, run: rollout deploy {one}"),

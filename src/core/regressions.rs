@@ -33,8 +33,8 @@ fn updates(run: &Fixture) -> Vec<(String, String)> {
 /// Six instances of which the first batch is proven and baked.
 fn after_first_batch() -> Fixture {
     let mut run = Fixture::new(6).started();
-    run.to_healthy(1);
-    run.to_healthy(2);
+    run.bring_to_healthy(1);
+    run.bring_to_healthy(2);
     run.wait(Span::from_secs(10));
     assert_eq!(run.state.batches, 2);
     run
@@ -72,7 +72,7 @@ fn a_cancel_puts_drained_instances_back() {
 #[test]
 fn a_rollback_acts_on_machines_and_a_failed_restore_stays_failed() {
     let mut run = after_first_batch();
-    run.to_gate(3);
+    run.bring_to_gate(3);
     run.misses(3, 3);
     assert_eq!(run.state.status(), Status::RollingBack);
     assert!(updates(&run).contains(&("web-03".to_owned(), "v1".to_owned())), "the failed one is updated back at once");
@@ -98,11 +98,11 @@ fn a_rollback_acts_on_machines_and_a_failed_restore_stays_failed() {
 fn a_rollback_takes_the_newest_first_within_its_budget() {
     let mut run = Fixture::new(8).with(|p| p.rollback.max_unavailable = Count::Absolute(1)).started();
     for n in [1, 2] {
-        run.to_healthy(n);
+        run.bring_to_healthy(n);
     }
     run.wait(Span::from_secs(10));
     for n in [3, 4] {
-        run.to_healthy(n);
+        run.bring_to_healthy(n);
     }
     run.command(rollback());
     let started = |run: &Fixture| -> Vec<String> {
@@ -124,14 +124,14 @@ fn a_rollback_takes_the_newest_first_within_its_budget() {
 #[test]
 fn the_failure_ratio_is_over_those_that_finished() {
     let mut run = Fixture::new(20).started();
-    run.to_healthy(1);
-    run.to_gate(2);
+    run.bring_to_healthy(1);
+    run.bring_to_gate(2);
     run.misses(2, 3);
     assert_eq!(run.state.status(), Status::RollingBack, "1 of 2 is above 10%");
 
     let mut run = Fixture::new(20).with(|p| p.rollback.threshold_percent = 50).started();
-    run.to_healthy(1);
-    run.to_gate(2);
+    run.bring_to_healthy(1);
+    run.bring_to_gate(2);
     run.misses(2, 3);
     assert_eq!(run.state.status(), Status::InProgress, "1 of 2 is not above 50%");
     assert_eq!(run.word(2), "failed", "tolerated, out and listed");
@@ -141,8 +141,8 @@ fn the_failure_ratio_is_over_those_that_finished() {
 #[test]
 fn the_bake_follows_a_batch_with_a_tolerated_failure_too() {
     let mut run = Fixture::new(6).with(|p| p.rollback.threshold_percent = 50).started();
-    run.to_healthy(1);
-    run.to_gate(2);
+    run.bring_to_healthy(1);
+    run.bring_to_gate(2);
     run.misses(2, 3);
     assert!(run.state.batch.as_ref().unwrap().bake_until.is_some());
     run.wait(Span::from_secs(9));
@@ -193,8 +193,8 @@ fn an_unconfirmed_drain_pauses_and_puts_the_instance_back() {
 #[test]
 fn each_instance_goes_back_to_its_own_version() {
     let mut run = Fixture::new(6).with_member(2, |m| m.previous = Some(Version::new("v0.9").unwrap())).started();
-    run.to_healthy(1);
-    run.to_healthy(2);
+    run.bring_to_healthy(1);
+    run.bring_to_healthy(2);
     run.command(rollback());
     for n in [2, 1] {
         run.outcome(n, Outcome::TakenOut { sessions: Some(0) });
@@ -207,8 +207,8 @@ fn each_instance_goes_back_to_its_own_version() {
 #[test]
 fn members_of_a_batch_are_proven_side_by_side() {
     let mut run = Fixture::new(6).started();
-    run.to_gate(1);
-    run.to_gate(2);
+    run.bring_to_gate(1);
+    run.bring_to_gate(2);
     run.passes(2, 2);
     run.outcome(2, Outcome::Admitted);
     assert_eq!((run.word(1), run.word(2)), ("health_checking", "healthy"));
@@ -218,7 +218,7 @@ fn members_of_a_batch_are_proven_side_by_side() {
 #[test]
 fn rise_passes_in_a_row_are_needed_and_a_miss_starts_anew() {
     let mut run = Fixture::new(4).started();
-    run.to_gate(1);
+    run.bring_to_gate(1);
     for _ in 0..10 {
         run.sample(1, SampleResult::NotListening);
     }
@@ -236,7 +236,7 @@ fn rise_passes_in_a_row_are_needed_and_a_miss_starts_anew() {
 #[test]
 fn every_gate_has_its_deadlines() {
     let mut late = Fixture::new(4).started();
-    late.to_gate(1);
+    late.bring_to_gate(1);
     late.now = late.now + Span::from_secs(20);
     for _ in 0..3 {
         late.sample(1, SampleResult::NotListening);
@@ -244,7 +244,7 @@ fn every_gate_has_its_deadlines() {
     assert_eq!(late.state.failures(), 1, "not listening counts after start_timeout");
 
     let mut flapping = Fixture::new(4).started();
-    flapping.to_gate(1);
+    flapping.bring_to_gate(1);
     for _ in 0..5 {
         flapping.passes(1, 1);
         flapping.misses(1, 2);
@@ -254,7 +254,7 @@ fn every_gate_has_its_deadlines() {
     assert_eq!(flapping.state.failures(), 1, "flapping does not stretch the deadline");
 
     let mut gone = Fixture::new(4).started();
-    gone.to_gate(1);
+    gone.bring_to_gate(1);
     gone.sample(1, SampleResult::Exited { how: "exit code 1".to_owned() });
     assert_eq!(gone.state.failures(), 1, "a process that is gone fails at once");
 
@@ -271,13 +271,13 @@ fn every_gate_has_its_deadlines() {
 #[test]
 fn tolerated_failures_end_completed_with_the_exception_listed() {
     let mut run = Fixture::new(4).with(|p| p.rollback.threshold_percent = 60).started();
-    run.to_healthy(1);
-    run.to_gate(2);
+    run.bring_to_healthy(1);
+    run.bring_to_gate(2);
     run.misses(2, 3);
     run.passes(1, 1);
     run.wait(Span::from_secs(10));
     for n in [3, 4] {
-        run.to_healthy(n);
+        run.bring_to_healthy(n);
     }
     run.passes(1, 1);
     run.wait(Span::from_secs(10));
@@ -295,7 +295,7 @@ fn a_failing_member_does_not_lose_its_mates() {
     run.outcome(1, Outcome::Surveyed { survey });
     run.outcome(1, Outcome::TakenOut { sessions: Some(0) });
     run.outcome(1, Outcome::UpdateFailed { reason: "exit code 1".to_owned() });
-    run.to_healthy(2);
+    run.bring_to_healthy(2);
     assert_eq!((run.word(1), run.word(2)), ("failed", "healthy"));
 }
 
@@ -325,8 +325,8 @@ fn a_rollback_awaits_an_update_in_hand_and_returns_the_drained() {
 #[test]
 fn pause_lets_the_flight_land_and_judges_at_resume() {
     let mut run = Fixture::new(6).started();
-    run.to_gate(1);
-    run.to_gate(2);
+    run.bring_to_gate(1);
+    run.bring_to_gate(2);
     run.command(pause());
     run.passes(1, 2);
     run.outcome(1, Outcome::Admitted);
@@ -344,8 +344,8 @@ fn pause_lets_the_flight_land_and_judges_at_resume() {
 #[test]
 fn a_cancel_sends_only_the_failed_back() {
     let mut run = Fixture::new(6).started();
-    run.to_gate(1);
-    run.to_gate(2);
+    run.bring_to_gate(1);
+    run.bring_to_gate(2);
     run.command(cancel());
     run.passes(1, 2);
     run.outcome(1, Outcome::Admitted);
@@ -404,8 +404,8 @@ fn a_drain_that_does_not_end_follows_its_policy() {
 #[test]
 fn a_late_failure_counts() {
     let mut run = Fixture::new(6).started();
-    run.to_healthy(1);
-    run.to_healthy(2);
+    run.bring_to_healthy(1);
+    run.bring_to_healthy(2);
     run.misses(1, 3);
     assert_eq!(run.state.status(), Status::RollingBack);
     let failure = run.state.instance(&id(1)).unwrap().failure.clone().unwrap();
@@ -416,8 +416,8 @@ fn a_late_failure_counts() {
 #[test]
 fn on_failure_pause_asks_once_for_each_failure() {
     let mut run = Fixture::new(6).with(|p| p.rollback.on_failure = OnFailure::Pause).started();
-    run.to_healthy(1);
-    run.to_gate(2);
+    run.bring_to_healthy(1);
+    run.bring_to_gate(2);
     run.misses(2, 3);
     assert_eq!(run.state.status(), Status::Paused);
     run.command(Command::Resume);
@@ -441,7 +441,7 @@ fn the_end_check_finds_what_reverted() {
     let mut run = Fixture::new(4).started();
     for batch in [[1, 2], [3, 4]] {
         for n in batch {
-            run.to_healthy(n);
+            run.bring_to_healthy(n);
         }
         for n in batch {
             run.passes(n, 1);

@@ -181,7 +181,7 @@ impl Fixture {
     }
 
     /// Checked, drained and updated: the gate is open.
-    pub(super) fn to_gate(&mut self, number: u32) {
+    pub(super) fn bring_to_gate(&mut self, number: u32) {
         let survey = self.survey(number, "v1");
         self.outcome(number, Outcome::Surveyed { survey });
         self.outcome(number, Outcome::TakenOut { sessions: Some(0) });
@@ -189,8 +189,8 @@ impl Fixture {
     }
 
     /// All the way to healthy.
-    pub(super) fn to_healthy(&mut self, number: u32) {
-        self.to_gate(number);
+    pub(super) fn bring_to_healthy(&mut self, number: u32) {
+        self.bring_to_gate(number);
         self.passes(number, 2);
         self.outcome(number, Outcome::Admitted);
     }

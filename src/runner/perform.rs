@@ -258,7 +258,7 @@ impl Hands {
                     return Outcome::Updated;
                 }
                 Ok(seen) => {
-                    let runs = seen.version.map_or("an unknown version".to_owned(), |v| v.to_string());
+                    let runs = seen.version.map_or_else(|| "an unknown version".to_owned(), |v| v.to_string());
                     return Outcome::UpdateFailed { reason: format!("{reason}; it runs {runs}") };
                 }
                 Err(error) => self.trouble(Some(&order.target), &error.to_string()).await,

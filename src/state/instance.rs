@@ -77,6 +77,7 @@ pub struct Failure {
 }
 
 /// What the journal says of one instance.
+#[expect(clippy::struct_excessive_bools, reason = "four independent facts, each true or false in every phase")]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Instance {
     /// Where it stands.
