@@ -152,7 +152,7 @@ async fn serve(handle: Handle, place: &Place, signals: Signals) -> Done {
         Ok(server) => server,
         Err(error) => {
             // Nobody could ever start it: it ends as cancelled, or stays as it was found.
-            drop(handle.signals.send("no control socket").await);
+            handle.signals.send("no control socket").await.ok();
             drop(handle.stopped().await);
             return Err(Failure::refused(error));
         }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{AbortHandle, JoinSet};
-use tokio::time::MissedTickBehavior;
+use tokio::time::Instant;
 
 use crate::core::{Input, wanted_for, wanted_for_fleet};
 use crate::effect::{Effect, EffectKind, Outcome};
@@ -26,8 +26,9 @@ pub(super) const INPUTS: usize = 4096;
 const PROBES: usize = 256;
 /// Between two tries of an act that did not succeed yet.
 const AGAIN: Duration = Duration::from_millis(500);
-/// Between two looks at what a balancer says of an instance that it was told about.
-const LOOK: Duration = Duration::from_millis(100);
+/// Between two looks at something that is about to change: a tenth of the time waited so far, within these.
+const LOOK_MIN: Duration = Duration::from_millis(20);
+const LOOK_MAX: Duration = Duration::from_millis(250);
 
 /// Everything in flight.
 pub(super) struct Performer {
@@ -103,7 +104,7 @@ impl Scene {
 }
 
 async fn perform(hands: Hands, effect: Effect, scene: Scene) {
-    let began = tokio::time::Instant::now();
+    let began = Instant::now();
     let outcome = match (&effect.kind, &scene.target) {
         (EffectKind::SurveyFleet, _) => hands.survey_fleet(&scene.fleet).await,
         (EffectKind::Watch { every, expect, attentive }, Some(target)) => {
@@ -200,6 +201,7 @@ impl Hands {
     }
 
     async fn await_idle(&self, target: &Target) -> Outcome {
+        let began = Instant::now();
         loop {
             match self.parts.traffic.sessions(target).await {
                 Ok(Some(0)) => {
@@ -211,7 +213,7 @@ impl Hands {
                     if let Some(sessions) = sessions {
                         self.say(Input::Sessions { instance: target.id.clone(), sessions }).await;
                     }
-                    tokio::time::sleep(LOOK).await;
+                    tokio::time::sleep(look_after(began)).await;
                 }
                 Err(error) => {
                     self.trouble(Some(target), &error.to_string()).await;
@@ -222,6 +224,7 @@ impl Hands {
     }
 
     async fn admit(&self, target: &Target) -> Outcome {
+        let began = Instant::now();
         loop {
             match self.parts.traffic.admit(target).await {
                 Ok(()) => {
@@ -231,7 +234,7 @@ impl Hands {
                 Err(TrafficError::NotConfirmed(why)) => {
                     // The balancer's own check takes its time: no trouble, but the reason if the deadline comes.
                     self.say(Input::Trouble { instance: Some(target.id.clone()), trouble: why }).await;
-                    tokio::time::sleep(LOOK).await;
+                    tokio::time::sleep(look_after(began)).await;
                 }
                 Err(error) => {
                     self.trouble(Some(target), &error.to_string()).await;
@@ -271,11 +274,10 @@ impl Hands {
         if !watch.attentive {
             tokio::time::sleep(spread(&target.id, watch.every)).await;
         }
-        let mut ticks = tokio::time::interval(watch.every.to_std().max(Duration::from_millis(10)));
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let every = watch.every.to_std().max(Duration::from_millis(10));
         let (mut passes, mut misses) = (0_u32, 0_u32);
         loop {
-            ticks.tick().await;
+            let began = Instant::now();
             let sample = {
                 let Ok(_permit) = self.probes.acquire().await else { return };
                 self.look(target, &watch).await
@@ -285,9 +287,12 @@ impl Hands {
             self.bus.reading(&target.id, |r| {
                 (r.passes, r.misses, r.sample) = (passes, misses, Some(sample.clone()));
             });
+            // Where nobody listens yet, looking again soon costs nothing, and the start is seen when it happens.
+            let starting = watch.attentive && sample.result == SampleResult::NotListening;
             if watch.attentive || news {
                 self.say(Input::Sample { instance: target.id.clone(), sample }).await;
             }
+            tokio::time::sleep_until(began + if starting { (every / 10).max(LOOK_MIN) } else { every }).await;
         }
     }
 
@@ -304,6 +309,11 @@ impl Hands {
         }
         sample
     }
+}
+
+/// How long until the next look at something that was waited for since `began`.
+fn look_after(began: Instant) -> Duration {
+    (began.elapsed() / 10).clamp(LOOK_MIN, LOOK_MAX)
 }
 
 /// Spreads the probes of a large fleet over the interval, each instance always at the same place in it.

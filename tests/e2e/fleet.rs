@@ -1,0 +1,175 @@
+//! A real fleet for a test: the demo's instances and balancer, driven by the program's own binary.
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
+
+use rollout::config::{self, Config};
+use rollout::demo::world::{Lb, Spec, World};
+use rollout::model::{DeploymentId, EffectId, Rotation, Span, Version};
+use rollout::ports::UpdateOrder;
+use serde_json::Value;
+
+use crate::common::wait_for;
+
+/// The program.
+pub(crate) fn rollout() -> PathBuf {
+    PathBuf::from(env!("CARGO_BIN_EXE_rollout"))
+}
+
+/// Instances on `v1` behind a balancer; all of it ends with the value.
+pub(crate) struct Fleet {
+    pub(crate) world: World,
+    pub(crate) config: Config,
+    pub(crate) sets: Vec<String>,
+    runtime: Arc<tokio::runtime::Runtime>,
+}
+
+impl Fleet {
+    pub(crate) fn start(instances: u32, lb: Lb, sets: &[&str]) -> Self {
+        let runtime = Arc::new(tokio::runtime::Runtime::new().unwrap());
+        let sets: Vec<String> = sets.iter().map(ToString::to_string).collect();
+        let (world, config) = runtime.block_on(async {
+            let world = World::prepare(&Spec { instances, lb, instance_exe: rollout() }).await.unwrap();
+            let config = config::load(&world.config_path(), &sets, &|_| None).unwrap_or_else(|e| panic!("{e}"));
+            let fleet = rollout::fleet::build(&config.fleet).unwrap();
+            let traffic = rollout::traffic::build(&config.traffic).unwrap();
+            for target in &config.targets {
+                let effect = EffectId::new(&DeploymentId::new("demo", 0), Some(&target.id), "update", 1);
+                let order = UpdateOrder { effect, target: target.clone(), version: Version::new("v1").unwrap(), previous: None };
+                fleet.update(&order).await.unwrap();
+            }
+            wait_for("the fleet serves", async || {
+                let read = traffic.read(&config.targets).await.ok()?;
+                config.targets.iter().all(|t| read.get(&t.id) == Some(&Rotation::Serving)).then_some(())
+            })
+            .await;
+            (world, config)
+        });
+        Self { world, config, sets, runtime }
+    }
+
+    /// `rollout --config … --set … ARGS`, not started.
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(rollout());
+        command.arg("--config").arg(self.world.config_path());
+        for set in &self.sets {
+            command.args(["--set", set]);
+        }
+        command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    pub(crate) fn run(&self, args: &[&str]) -> Ran {
+        Ran::of(self.command(args).output().unwrap())
+    }
+
+    /// Starts it in the background.
+    pub(crate) fn spawn(&self, args: &[&str]) -> Child {
+        self.command(args).spawn().unwrap()
+    }
+
+    pub(crate) fn service_dir(&self) -> PathBuf {
+        self.world.state_dir().join("demo.default")
+    }
+
+    /// What `status --output json` says, if it says anything.
+    pub(crate) fn status(&self) -> Option<Value> {
+        serde_json::from_str(self.run(&["status", "--output", "json"]).out.trim()).ok()
+    }
+
+    /// Waits until the status fulfils `condition`.
+    pub(crate) fn until(&self, what: &str, condition: impl Fn(&Value) -> bool) -> Value {
+        let found = wait_for(what, async || self.status().filter(|status| condition(status)));
+        self.runtime.block_on(found)
+    }
+
+    pub(crate) fn wait<T>(&self, what: &str, look: impl Fn() -> Option<T>) -> T {
+        self.runtime.block_on(wait_for(what, async || look()))
+    }
+
+    /// The process that runs the deployment.
+    pub(crate) fn engine_pid(&self) -> Option<i32> {
+        rollout::control::engine_pid(&self.service_dir().join("engine.sock"))
+    }
+
+    /// The log of the instances and of the balancer: time in milliseconds and text, in order.
+    pub(crate) fn logs(&self) -> Vec<(u64, String)> {
+        let mut files = vec![self.world.balancer_log()];
+        for target in &self.config.targets {
+            files.push(self.world.processes_dir().join(format!("{}.log", target.id)));
+        }
+        let lines = files.iter().flat_map(|file| read(file).lines().map(ToOwned::to_owned).collect::<Vec<_>>());
+        let mut lines: Vec<(u64, String)> = lines
+            .filter_map(|line| {
+                let (at, text) = line.split_once(' ')?;
+                let at: rollout::model::Timestamp = serde_json::from_value(Value::from(at)).ok()?;
+                Some((at.as_millis(), text.to_owned()))
+            })
+            .collect();
+        lines.sort();
+        lines
+    }
+}
+
+pub(crate) fn read(path: &Path) -> String {
+    std::fs::read_to_string(path).unwrap_or_default()
+}
+
+impl Drop for Fleet {
+    fn drop(&mut self) {
+        if let Some(pid) = self.engine_pid().and_then(rustix::process::Pid::from_raw) {
+            rustix::process::kill_process(pid, rustix::process::Signal::KILL).ok();
+        }
+        self.runtime.block_on(rollout::fleet::stop_recorded(&self.world.processes_dir(), Span::from_millis(500)));
+    }
+}
+
+/// A program that has ended.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl Ran {
+    pub(crate) fn of(output: Output) -> Self {
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        Self { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+    }
+
+    pub(crate) fn ended(child: Child) -> Self {
+        Self::of(child.wait_with_output().unwrap())
+    }
+
+    /// Every line of standard output, as JSON.
+    pub(crate) fn lines(&self) -> Vec<Value> {
+        self.out.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{e}: {line}"))).collect()
+    }
+
+    pub(crate) fn summaries(&self) -> Vec<Value> {
+        self.lines().into_iter().filter(|line| line["type"] == "summary").collect()
+    }
+
+    pub(crate) fn summary(&self) -> Value {
+        self.summaries().pop().unwrap_or_else(|| panic!("no summary: {self:?}"))
+    }
+}
+
+/// What a child has written so far on a pipe that is read to its end by a thread.
+pub(crate) fn collect(mut pipe: impl std::io::Read + Send + 'static) -> Arc<std::sync::Mutex<String>> {
+    let text = Arc::new(std::sync::Mutex::new(String::new()));
+    let shared = text.clone();
+    std::thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        while let Ok(n) = pipe.read(&mut buffer) {
+            if n == 0 {
+                return;
+            }
+            shared.lock().unwrap().push_str(&String::from_utf8_lossy(&buffer[..n]));
+        }
+    });
+    text
+}
