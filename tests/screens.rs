@@ -1,6 +1,7 @@
 //! The screens as text: the same facts always give the same picture.
 //!
 //! Imports: the library, the console's fixture. May not: start anything.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "in the functions that tests share, too")]
 
 #[path = "fixtures/console.rs"]
 mod fixture;
