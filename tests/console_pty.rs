@@ -1,7 +1,7 @@
 //! The console in a real terminal of its own: taken over, given back, left alone by what happens to it.
 //!
 //! Imports: the library, the console's fixture. May not: assert on how the screen looks (that is `screens.rs`).
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "in the functions that tests share, too")]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "in the functions that tests share, too")]
 
 #[path = "common/mod.rs"]
 mod common;
@@ -111,8 +111,8 @@ struct Screen {
     child: Box<dyn Child + Send + Sync>,
     shown: Arc<Mutex<vt100::Parser>>,
     bytes: Arc<Mutex<Vec<u8>>>,
-    /// While held, nothing is read from the terminal.
-    gate: Arc<Mutex<()>>,
+    /// While set, nothing is read from the terminal.
+    stalled: Arc<AtomicBool>,
     /// The reader closes its end after what it reads next.
     closed: Arc<AtomicBool>,
     before: String,
@@ -134,15 +134,17 @@ impl Screen {
         let child = pair.slave.spawn_command(command).unwrap();
         drop(pair.slave);
         let shown = Arc::new(Mutex::new(vt100::Parser::new(24.try_into().unwrap(), 80.try_into().unwrap(), 0)));
-        let (bytes, gate) = (Arc::<Mutex<Vec<u8>>>::default(), Arc::<Mutex<()>>::default());
+        let (bytes, stalled) = (Arc::<Mutex<Vec<u8>>>::default(), Arc::<AtomicBool>::default());
         let mut reader = pair.master.try_clone_reader().unwrap();
         let keys = pair.master.take_writer().unwrap();
         let closed = Arc::<AtomicBool>::default();
-        let (into, all, open, done) = (Arc::clone(&shown), Arc::clone(&bytes), Arc::clone(&gate), Arc::clone(&closed));
+        let (into, all, stall, done) = (Arc::clone(&shown), Arc::clone(&bytes), Arc::clone(&stalled), Arc::clone(&closed));
         std::thread::spawn(move || {
             let mut chunk = [0; 4096];
             loop {
-                drop(open.lock().unwrap());
+                while stall.load(Ordering::SeqCst) {
+                    std::thread::park_timeout(Duration::from_millis(5));
+                }
                 if done.load(Ordering::SeqCst) {
                     return;
                 }
@@ -155,7 +157,7 @@ impl Screen {
                 }
             }
         });
-        Self { master: Some(pair.master), keys: Some(keys), child, shown, bytes, gate, closed, before, dir }
+        Self { master: Some(pair.master), keys: Some(keys), child, shown, bytes, stalled, closed, before, dir }
     }
 
     fn press(&mut self, keys: &str) {
@@ -267,8 +269,7 @@ async fn a_stalled_terminal_can_still_be_left() {
     for (name, leave) in [("key", None), ("signal", Some(Signal::TERM))] {
         let mut screen = Screen::start("run", &[]);
         screen.shows("[PLANNED]").await;
-        let gate = Arc::clone(&screen.gate);
-        let held = gate.lock().unwrap();
+        screen.stalled.store(true, Ordering::SeqCst);
         // Each is a whole paint; together far more than a terminal takes unread.
         for _ in 0..20 {
             screen.press("\u{c}");
@@ -280,7 +281,7 @@ async fn a_stalled_terminal_can_still_be_left() {
         }
         assert_eq!(screen.ended().await, "Ok(Left)", "{name}");
         assert_eq!(modes(screen.master.as_ref().unwrap().as_ref()), screen.before, "{name}");
-        drop(held);
+        screen.stalled.store(false, Ordering::SeqCst);
     }
 }
 

@@ -1,7 +1,7 @@
 //! The headless printer: one line a fact, a summary at the end, nothing that a terminal obeys.
 //!
 //! Imports: the library, the console's fixture. May not: start anything.
-#![expect(clippy::unwrap_used, reason = "in the functions that tests share, too")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "in the functions that tests share, too")]
 
 #[path = "fixtures/console.rs"]
 mod fixture;

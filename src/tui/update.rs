@@ -91,7 +91,8 @@ pub fn update(app: &mut App, msg: Msg) -> Vec<Cmd> {
         }
         Msg::Resize(width, height) => {
             app.size = (width, height);
-            app.dirt = Dirt::Now;
+            // Dragging a border is dozens of sizes, and each is a whole paint.
+            app.dirt = app.dirt.max(Dirt::Soon);
             // It must be read in full before it may be answered.
             disarm(app);
             Vec::new()
