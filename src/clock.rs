@@ -1,19 +1,22 @@
 //! The only file that reads a clock: wall time once, then a monotonic clock on top of it.
 //!
-//! Imports: model. May not: decide anything, sleep.
+//! Imports: ports, model. May not: decide anything, sleep.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
 
 use crate::model::{Span, Timestamp};
+use crate::ports::Clock;
 
 /// Wall time that never goes back, however the machine's clock is set while we run.
 ///
 /// It is anchored at its creation and then follows tokio's monotonic clock. Copies share the anchor.
 #[derive(Debug, Clone, Copy)]
 pub struct SystemClock {
-    anchor: Timestamp,
+    /// Since the epoch; finer than a timestamp, so that two clocks of one process agree.
+    anchor: Duration,
     origin: Instant,
 }
 
@@ -28,13 +31,17 @@ impl SystemClock {
     pub fn not_before(floor: Timestamp) -> Self {
         #[expect(clippy::disallowed_methods, reason = "this is the file that reads the clock")]
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let wall = Timestamp::default() + Span::from(since_epoch);
-        Self { anchor: wall.max(floor), origin: Instant::now() }
+        Self { anchor: since_epoch.max(Duration::from_millis(floor.as_millis())), origin: Instant::now() }
     }
 
     /// Now.
     pub fn now(&self) -> Timestamp {
-        self.anchor + Span::from(self.origin.elapsed())
+        Timestamp::default() + Span::from(self.anchor.saturating_add(self.origin.elapsed()))
+    }
+
+    /// As the port by which others are handed the time.
+    pub fn port(self) -> Clock {
+        Arc::new(move || self.now())
     }
 }
 
@@ -46,8 +53,6 @@ impl Default for SystemClock {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[tokio::test]

@@ -191,7 +191,8 @@ impl Parts {
         surroundings::refuse_later(root);
 
         let rules = Rules { drain, health, strategy, rollback };
-        check::check(&rules, &update, u32::try_from(fleet.targets.len()).unwrap_or(u32::MAX), faults);
+        let total = u32::try_from(fleet.targets.len()).ok().filter(|total| fleet.whole && *total > 0);
+        check::check(&rules, &update, total, faults);
         let base = base_of(path);
         let journal_dir = match journal {
             Some(dir) => base.join(dir),

@@ -12,5 +12,6 @@ mod sse;
 pub mod wire;
 
 pub use client::{Client, Patience};
+pub use peer::own_login;
 pub use server::{Limits, Server};
 pub use socket::{ControlError, engine_pid};

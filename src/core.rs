@@ -34,6 +34,7 @@ pub use forecast::{Forecast, forecast};
 pub use observed::{Observed, Seen};
 pub use operate::check;
 pub use planning::{PlanRequest, Planned, plan};
+pub use rolling::{PlannedBatch, batches};
 pub use waiting::{Waiting, waiting};
 pub use wanted::{wanted, wanted_for, wanted_for_fleet};
 

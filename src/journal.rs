@@ -9,5 +9,5 @@ mod sqlite;
 
 pub use codec::{DecodeError, decode, encode};
 pub use memory::Memory;
-pub use place::{SOCKET_PATH_MAX, log_path, service_dir, socket_path};
+pub use place::{log_path, service_dir, socket_path};
 pub use sqlite::Sqlite;

@@ -1,3 +1,10 @@
 //! The `rollout` binary: everything is in the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    if let Err(error) = color_eyre::install() {
+        eprintln!("rollout: {error}");
+    }
+    rollout::cli::main()
+}

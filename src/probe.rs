@@ -7,10 +7,8 @@ mod vip;
 
 use std::sync::Arc;
 
-use crate::model::{Span, Timestamp};
-use crate::ports::Prober;
-
-pub use vip::{VipFailure, VipProbe};
+use crate::model::Span;
+use crate::ports::{Clock, Prober, VipProber};
 
 /// `[health]`, the part that the prober needs.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,10 +41,18 @@ pub struct VipSettings {
     pub rate: u32,
 }
 
-/// The prober for `settings`; `now` stamps its samples.
+/// The prober for `settings`; `clock` stamps its samples.
 ///
 /// # Errors
 /// Fails with a sentence if the settings cannot work (a path that is none, a header that is none).
-pub fn http(settings: &HttpSettings, now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Result<Arc<dyn Prober>, String> {
-    Ok(Arc::new(http::HttpProber::new(settings.clone(), Box::new(now))?))
+pub fn http(settings: &HttpSettings, clock: Clock) -> Result<Arc<dyn Prober>, String> {
+    Ok(Arc::new(http::HttpProber::new(settings.clone(), clock)?))
+}
+
+/// The probe through the balancer for `settings`. It must be started within a tokio runtime.
+///
+/// # Errors
+/// Fails with a sentence if the settings cannot work (a URL that is none, a rate out of its range).
+pub fn vip(settings: &VipSettings) -> Result<Arc<dyn VipProber>, String> {
+    Ok(Arc::new(vip::VipProbe::new(settings)?))
 }

@@ -159,11 +159,7 @@ async fn a_process_that_ignores_sigterm_is_killed_after_the_timeout_and_not_befo
     world.logged("ready v2").await;
     let began = Instant::now();
     at_once.update(&order("v3", 3)).await.expect("an update");
-    assert!(
-        began.elapsed() < Duration::from_millis(300),
-        "no time to finish was granted, none was waited: {:?}",
-        began.elapsed()
-    );
+    assert!(began.elapsed() < Duration::from_secs(2), "no time to finish was granted, none was waited: {:?}", began.elapsed());
 }
 
 #[tokio::test]

@@ -171,9 +171,11 @@ fn kinds() -> Vec<EventKind> {
         EventKind::InstanceRestored { instance: i.clone(), evidence: evidence() },
         EventKind::EndCheckStarted { until: at(12) },
         EventKind::EndCheckMismatch { instance: i.clone(), version: Some(version("v1")), serving: true, reason: reason.clone() },
-        EventKind::EndCheckMismatch { instance: i, version: None, serving: false, reason: reason.clone() },
+        EventKind::EndCheckMismatch { instance: i.clone(), version: None, serving: false, reason: reason.clone() },
         EventKind::DeploymentEnded { ending: Ending::RolledBack, reason: reason.clone(), vip: Some(vip) },
         EventKind::DeploymentEnded { ending: Ending::Completed, reason, vip: None },
+        EventKind::InstanceCheckDropped { instance: i },
+        EventKind::EndCheckFinished { mismatches: 1 },
     ]
 }
 
@@ -210,9 +212,11 @@ fn number_of(kind: &EventKind) -> usize {
         EventKind::EndCheckStarted { .. } => 27,
         EventKind::EndCheckMismatch { .. } => 28,
         EventKind::DeploymentEnded { .. } => 29,
+        EventKind::InstanceCheckDropped { .. } => 30,
+        EventKind::EndCheckFinished { .. } => 31,
     }
 }
-const KINDS: usize = 30;
+const KINDS: usize = 32;
 
 /// All kinds as the events of deployment `number`.
 fn events(number: u32) -> Vec<Event> {
@@ -403,16 +407,16 @@ fn a_damaged_record_is_named() {
     let cases = [
         ("UPDATE events SET body = replace(body, 'web-01', 'web-02') WHERE seq = 20", 20, "checksum"),
         ("DELETE FROM events WHERE seq = 5", 5, "missing, record 6 follows"),
-        ("DELETE FROM events WHERE seq > 30", 31, "missing, the history counts 36"),
+        ("DELETE FROM events WHERE seq > 30", 31, "missing, the history counts 38"),
         ("UPDATE events SET body = (SELECT body FROM events WHERE seq = 8) WHERE seq = 9", 9, "checksum"),
         ("UPDATE events SET body = '' WHERE seq = 1", 1, "checksum"),
-        ("UPDATE deployments SET last_seq = 20", 37, "counts 20 records"),
-        ("DELETE FROM deployments", 37, "counts 0 records"),
+        ("UPDATE deployments SET last_seq = 20", 39, "counts 20 records"),
+        ("DELETE FROM deployments", 39, "counts 0 records"),
     ];
     for (sql, record, why) in cases {
         let base = tempfile::tempdir().unwrap();
         let path = written(base.path());
-        assert_eq!(events(1).len(), 36);
+        assert_eq!(events(1).len(), 38);
         rusqlite::Connection::open(path).unwrap().execute_batch(sql).unwrap();
         match open(base.path()).read(&id(1)) {
             Err(JournalError::Damaged { seq, reason, .. }) => {

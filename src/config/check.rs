@@ -8,47 +8,62 @@ use super::rules::{Drain, Health, Rollback, Rules, Strategy};
 use super::section::Placed;
 use crate::model::{Count, Span};
 
-/// Checks the rules against each other and against a fleet of `total`.
-pub(super) fn check(rules: &Rules, update: &Update, total: u32, faults: &Faults) {
+/// Checks the rules against each other, and against a fleet of `total` if that is known.
+pub(super) fn check(rules: &Rules, update: &Update, total: Option<u32>, faults: &Faults) {
     let Rules { drain, health, strategy, rollback } = rules;
     times(health, strategy, faults);
     probes(health, faults);
     counts(strategy, rollback, faults);
-    if total > 0 {
+    if let Some(total) = total {
         against_fleet(strategy, total, faults);
     }
     doubts(drain, update, faults);
     progress(rules, update, faults);
 }
 
-/// Says that `one` and `other` do not go together, at the one that was written.
-fn clash<A, B>(faults: &Faults, (key, one): (&str, &Placed<A>), (other_key, other): (&str, &Placed<B>), remedy: String) {
-    match (one.given, other.given) {
-        (true, true) => faults.add_second(one.place, other.place, key, remedy),
-        (false, true) => faults.add(other.place, other_key, remedy),
-        (true | false, false) => faults.add(one.place, key, remedy),
+/// A length of time or a number with its key, and what to say if it is the one to change.
+struct Side<'a, T> {
+    key: &'static str,
+    placed: &'a Placed<T>,
+    remedy: String,
+}
+
+/// Says that two do not go together, at the one that was written.
+fn clash<A, B>(faults: &Faults, one: &Side<'_, A>, other: &Side<'_, B>) {
+    match (one.placed.given, other.placed.given) {
+        (true, true) => faults.add_second(one.placed.place, other.placed.place, one.key, one.remedy.as_str()),
+        (false, true) => faults.add(other.placed.place, other.key, other.remedy.as_str()),
+        (true | false, false) => faults.add(one.placed.place, one.key, one.remedy.as_str()),
     }
 }
 
 /// Each clock must leave room for the one inside it.
 fn times(health: &Health, strategy: &Strategy, faults: &Faults) {
+    const START: &str = "health.start_timeout";
+    const DEADLINE: &str = "health.deadline";
+    const HEALTHY: &str = "strategy.min_healthy_time";
+    const PROGRESS: &str = "strategy.progress_timeout";
+    let Strategy { min_healthy_time: healthy, progress_timeout: progress, .. } = strategy;
     let (start, deadline) = (&health.start_timeout, &health.deadline);
-    if start.sound && deadline.sound && start.value > deadline.value {
-        let remedy = format!("is {}, longer than deadline = {}; make it at most that", start.value, deadline.value);
-        clash(faults, ("health.start_timeout", start), ("health.deadline", deadline), remedy);
+    if !deadline.sound {
+        return;
     }
-    let healthy = &strategy.min_healthy_time;
-    if healthy.sound && deadline.sound && healthy.value >= deadline.value {
-        let remedy = format!("is {}, not shorter than health.deadline = {}; make it shorter", healthy.value, deadline.value);
-        clash(faults, ("strategy.min_healthy_time", healthy), ("health.deadline", deadline), remedy);
+    let limit = deadline.value;
+    let side = |key, placed, remedy| Side { key, placed, remedy };
+    if start.sound && start.value > limit {
+        let long = format!("is {}, longer than {DEADLINE} = {limit}; make it at most that", start.value);
+        let short = format!("is {limit}, shorter than {START} = {}; make it at least that", start.value);
+        clash(faults, &side(START, start, long), &side(DEADLINE, deadline, short));
     }
-    let progress = &strategy.progress_timeout;
-    if progress.sound && deadline.sound && !progress.value.is_zero() && progress.value <= deadline.value {
-        let remedy = format!(
-            "is {}, not longer than health.deadline = {}; make it longer, or \"0s\" for none",
-            progress.value, deadline.value
-        );
-        clash(faults, ("strategy.progress_timeout", progress), ("health.deadline", deadline), remedy);
+    if healthy.sound && healthy.value >= limit {
+        let long = format!("is {}, not shorter than {DEADLINE} = {limit}; make it shorter", healthy.value);
+        let short = format!("is {limit}, not longer than {HEALTHY} = {}; make it longer", healthy.value);
+        clash(faults, &side(HEALTHY, healthy, long), &side(DEADLINE, deadline, short));
+    }
+    if progress.sound && !progress.value.is_zero() && progress.value <= limit {
+        let short = format!("is {}, not longer than {DEADLINE} = {limit}; make it longer, or \"0s\" for none", progress.value);
+        let long = format!("is {limit}, not shorter than {PROGRESS} = {}; make it shorter", progress.value);
+        clash(faults, &side(PROGRESS, progress, short), &side(DEADLINE, deadline, long));
     }
 }
 
@@ -58,16 +73,17 @@ fn probes(health: &Health, faults: &Faults) {
     if !(interval.sound && deadline.sound) {
         return;
     }
-    let takes = |probes: u32| interval.value.times(u64::from(probes.saturating_sub(1)));
-    if rise.sound && takes(rise.value) >= deadline.value {
-        let (rise_, every, limit) = (rise.value, interval.value, deadline.value);
-        let remedy =
-            format!("is {rise_} passes, one every {every}: no instance can have them before deadline = {limit}; write fewer");
-        clash(faults, ("health.rise", rise), ("health.deadline", deadline), remedy);
+    let (every, limit) = (interval.value, deadline.value);
+    let takes = |probes: u32| every.times(u64::from(probes.saturating_sub(1)));
+    if rise.sound && takes(rise.value) >= limit {
+        let passes = format!("{} passes, one every {every}", rise.value);
+        let many = format!("is {passes}, which no instance can have before health.deadline = {limit}; write fewer");
+        let short = format!("is {limit}, too short for health.rise = {passes}; make it longer");
+        let rise = Side { key: "health.rise", placed: rise, remedy: many };
+        clash(faults, &rise, &Side { key: "health.deadline", placed: deadline, remedy: short });
     }
-    if retries.sound && takes(retries.value) >= deadline.value {
-        let (retries_, every, limit) = (retries.value, interval.value, deadline.value);
-        let text = format!("is {retries_} misses, one every {every}: deadline = {limit} always comes first");
+    if retries.sound && takes(retries.value) >= limit {
+        let text = format!("is {} misses, one every {every}: health.deadline = {limit} always comes first", retries.value);
         faults.warn(retries.place, "health.retries", text);
     }
 }

@@ -63,7 +63,7 @@ impl Value {
 pub(super) fn document(source: &Source, secrets: &Secrets<'_>, faults: &Faults) -> Option<Table> {
     let (parsed, errors) = DeTable::parse_recoverable(source.text());
     let reader = Reader { faults, secrets, text: source.text(), set: None };
-    for error in one_a_line(&errors, source) {
+    for error in one_a_slip(&errors, source) {
         reader.syntax(error);
     }
     // A key given twice leaves the rest of the file as it was meant.
@@ -78,13 +78,19 @@ pub(super) fn document(source: &Source, secrets: &Secrets<'_>, faults: &Faults) 
 
 const DUPLICATE: &str = "duplicate key";
 
-/// One slip makes a parser stumble several times on the same line; the first is the one to read.
-fn one_a_line<'e>(errors: &'e [Error], source: &Source) -> Vec<&'e Error> {
+/// What a parser says of every line after a list that is not closed.
+const UNCLOSED: &str = "missing comma between array elements";
+
+/// One slip makes a parser stumble several times, on the same line or after a list that is not closed; the first is the
+/// one to read.
+fn one_a_slip<'e>(errors: &'e [Error], source: &Source) -> Vec<&'e Error> {
     let mut lines = std::collections::BTreeSet::new();
     let start = |error: &Error| error.span().map_or(0, |span| span.start);
     let mut sorted: Vec<&Error> = errors.iter().collect();
     sorted.sort_by_key(|error| start(error));
-    sorted.retain(|error| lines.insert(source.position(start(error)).0));
+    sorted.retain(|error| lines.insert(source.line_of(start(error))));
+    let mut unclosed = false;
+    sorted.retain(|error| !error.message().starts_with(UNCLOSED) || !std::mem::replace(&mut unclosed, true));
     sorted
 }
 
@@ -109,8 +115,9 @@ impl Reader<'_> {
             let key = self.text.get(span.clone()).map(shown_key).unwrap_or_default();
             self.faults.add(self.place(span), &key, "is given twice; keep one of the two");
         } else {
+            let hint = if message.starts_with(UNCLOSED) { "; is a \"]\" missing above?" } else { "" };
             let message: String = message.chars().filter(|c| !c.is_control()).collect();
-            self.faults.add(self.place(span), "", format!("is not valid TOML: {message}"));
+            self.faults.add(self.place(span), "", format!("is not valid TOML: {message}{hint}"));
         }
     }
 

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use super::document::{Node, Value};
 use super::fault::{Faults, Place};
-use super::hosts::{self, LARGEST_FLEET};
+use super::hosts::{self, LARGEST_FLEET, TOO_MANY};
 use super::section::{Placed, Section, plain_of};
 use super::value::shown;
 use crate::model::{InstanceId, Target};
@@ -15,7 +15,9 @@ use crate::model::{InstanceId, Target};
 /// What `[fleet]` says, apart from its driver.
 pub(super) struct Fleet {
     pub(super) targets: Vec<Target>,
-    /// `dir`, if given and sound.
+    /// Every instance is in `targets`, but for those whose id or address was taken already.
+    pub(super) whole: bool,
+    /// `dir`, if given.
     pub(super) dir: Option<String>,
 }
 
@@ -51,17 +53,16 @@ pub(super) fn read_fleet(root: &mut Section<'_>, faults: &Faults) -> Fleet {
     let dir = section.text("dir").map(|dir| dir.value.full);
     let defaults = defaults(&mut section);
     let mut roll = Roll { targets: Vec::new(), ids: HashMap::new(), addresses: HashMap::new(), faults, failed: false };
-    listed(&mut section, &defaults, &mut roll);
+    let list = listed(&mut section, &defaults, &mut roll);
     tables(&mut section, &defaults, &mut roll);
-    let place = section.place();
     if roll.targets.is_empty() && !roll.failed {
         section.fault(
-            place,
+            list.unwrap_or_else(|| section.place()),
             "instances",
             "names nobody; add instances = [\"web-[01:20]\"] or a table [[fleet.instance]] for each",
         );
     }
-    let fleet = Fleet { targets: roll.targets, dir };
+    let fleet = Fleet { whole: !roll.failed, targets: roll.targets, dir };
     section.finish();
     fleet
 }
@@ -80,8 +81,8 @@ fn defaults(section: &mut Section<'_>) -> Defaults {
         let remedy = "is no port; write a number from 1 to 65535 for all, or \"[8001:8020]\" for one each in turn";
         section.fault(node.place, "port", remedy);
     }
-    // With a faulty port the instances are still worth looking at.
-    Defaults { host, in_turn: in_turn && ports.is_some(), ports: ports.unwrap_or_else(|| vec![1]) }
+    // With a faulty port the instances are still worth looking at, each at a port of its own.
+    Defaults { host, in_turn: in_turn || ports.is_none(), ports: ports.unwrap_or_else(|| (1..=u16::MAX).collect()) }
 }
 
 fn port_of(number: i64) -> Option<u16> {
@@ -120,13 +121,12 @@ impl Roll<'_> {
     /// Takes one in; false if its id or address is taken, which is then recorded.
     fn add(&mut self, place: Place, key: &str, target: Target) -> bool {
         if self.targets.len() >= LARGEST_FLEET {
-            self.fault(place, key, format!("makes more than {LARGEST_FLEET} instances; name fewer"));
+            self.fault(place, key, TOO_MANY.to_owned());
             return false;
         }
         if let Some(first) = self.ids.get(&target.id) {
             let remedy = format!("names {} a second time; every id must be its own", target.id);
             self.faults.add_second(place, *first, key, remedy);
-            self.failed = true;
             return false;
         }
         let address = (target.host.to_lowercase(), target.port);
@@ -134,7 +134,6 @@ impl Roll<'_> {
             let Target { id, host, port, .. } = &target;
             let remedy = format!("puts {id} at {host}:{port}, where {other} is already; every address must be its own");
             self.faults.add_second(place, *first, key, remedy);
-            self.failed = true;
             return false;
         }
         self.ids.insert(target.id.clone(), place);
@@ -149,18 +148,25 @@ impl Roll<'_> {
     }
 }
 
-/// `instances = ["web-[01:20]"]`.
-fn listed(section: &mut Section<'_>, defaults: &Defaults, roll: &mut Roll<'_>) {
+/// `instances = ["web-[01:20]"]`, and where it is.
+fn listed(section: &mut Section<'_>, defaults: &Defaults, roll: &mut Roll<'_>) -> Option<Place> {
     const KEY: &str = "fleet.instances";
-    let Some(list) = section.list("instances") else { return };
+    let list = section.list("instances")?;
+    // Counted by what is named, not by what gets in, so that a list of slips ends soon.
+    let mut room = LARGEST_FLEET;
     for Node { place, value } in list.value {
-        let names = match plain_of(value).and_then(|pattern| expand(&pattern)) {
+        if room == 0 {
+            roll.fault(place, KEY, TOO_MANY.to_owned());
+            break;
+        }
+        let names = match plain_of(value).and_then(|pattern| expand(&pattern, room)) {
             Ok(names) => names,
             Err(remedy) => {
                 roll.fault(place, KEY, remedy);
                 continue;
             }
         };
+        room = room.saturating_sub(names.len());
         for name in names {
             let Some(port) = defaults.port(roll.targets.len()) else {
                 roll.fault(place, KEY, no_port(defaults, &name));
@@ -181,14 +187,18 @@ fn listed(section: &mut Section<'_>, defaults: &Defaults, roll: &mut Roll<'_>) {
             }
         }
     }
+    Some(list.place)
 }
 
-fn expand(pattern: &str) -> Result<Vec<String>, String> {
+fn expand(pattern: &str, room: usize) -> Result<Vec<String>, String> {
     match pattern.rsplit_once(':') {
-        Some((name, port)) if !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()) => {
+        // Not within a range that is not closed.
+        Some((name, port))
+            if name.rfind('[') <= name.rfind(']') && !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()) =>
+        {
             Err(format!("{} has a port; write {} here and port = {port} in [fleet]", shown(pattern), shown(name)))
         }
-        _ => hosts::expand(pattern).map_err(|remedy| format!("{} {remedy}", shown(pattern))),
+        _ => hosts::expand(pattern, room).map_err(|remedy| format!("{} {remedy}", shown(pattern))),
     }
 }
 
@@ -229,12 +239,9 @@ fn table(mut section: Section<'_>, defaults: &Defaults, roll: &mut Roll<'_>) {
             Err(remedy) => free.fault(entry.node.place, &super::fault::shown_key(&key), remedy),
         }
     }
-    let port = match port {
-        Some(port) => u16::try_from(port.value).ok(),
-        None if section.had("port") => Some(1),
-        None => defaults.port(roll.targets.len()),
-    };
-    let Some(id) = id else {
+    let faulty_port = port.is_none() && section.had("port");
+    let port = port.map_or_else(|| defaults.port(roll.targets.len()), |port| u16::try_from(port.value).ok());
+    let Some(id) = id.filter(|_| !faulty_port) else {
         roll.failed = true;
         return section.finish();
     };

@@ -4,9 +4,12 @@
 
 /// The largest fleet that is read; beyond it a range is a slip.
 pub(super) const LARGEST_FLEET: usize = 100_000;
+/// What is said of more.
+pub(super) const TOO_MANY: &str = "makes more than 100000 instances; name fewer";
 
-/// All names of a pattern, in order; the last range runs fastest. The error says what to write instead.
-pub(super) fn expand(pattern: &str) -> Result<Vec<String>, String> {
+/// All names of a pattern, in order, if there is `room` for them; the last range runs fastest. The error says what to
+/// write instead.
+pub(super) fn expand(pattern: &str, room: usize) -> Result<Vec<String>, String> {
     let mut names = vec![String::new()];
     let mut rest = pattern;
     while let Some(at) = rest.find(['[', ']']) {
@@ -15,8 +18,8 @@ pub(super) fn expand(pattern: &str) -> Result<Vec<String>, String> {
         let (range, after) = inner.split_once(']').ok_or("has \"[\" without \"]\"; write a range like [01:20]")?;
         let (first, last, width) = bounds(range)?;
         let many = usize::try_from(last - first).unwrap_or(usize::MAX).saturating_add(1).saturating_mul(names.len());
-        if many > LARGEST_FLEET {
-            return Err(format!("names more than {LARGEST_FLEET} instances; write a smaller range"));
+        if many > room {
+            return Err(TOO_MANY.to_owned());
         }
         names =
             names.iter().flat_map(|name| (first..=last).map(move |number| format!("{name}{before}{number:0width$}"))).collect();
@@ -52,14 +55,18 @@ pub(super) fn bounds(range: &str) -> Result<(u64, u64, usize), String> {
 mod tests {
     use super::*;
 
+    fn all(pattern: &str) -> Result<Vec<String>, String> {
+        expand(pattern, LARGEST_FLEET)
+    }
+
     #[test]
     fn ranges_become_names_in_order() {
-        assert_eq!(expand("web-1").unwrap(), ["web-1"]);
-        assert_eq!(expand("web-[08:11]").unwrap(), ["web-08", "web-09", "web-10", "web-11"]);
-        assert_eq!(expand("web-[9:11].example").unwrap(), ["web-9.example", "web-10.example", "web-11.example"]);
-        assert_eq!(expand("r[1:2]n[1:2]").unwrap(), ["r1n1", "r1n2", "r2n1", "r2n2"]);
-        assert_eq!(expand("a[001:100]").unwrap().len(), 100);
-        assert_eq!(expand("a[0:0]").unwrap(), ["a0"]);
+        assert_eq!(all("web-1").unwrap(), ["web-1"]);
+        assert_eq!(all("web-[08:11]").unwrap(), ["web-08", "web-09", "web-10", "web-11"]);
+        assert_eq!(all("web-[9:11].example").unwrap(), ["web-9.example", "web-10.example", "web-11.example"]);
+        assert_eq!(all("r[1:2]n[1:2]").unwrap(), ["r1n1", "r1n2", "r2n1", "r2n2"]);
+        assert_eq!(all("a[001:100]").unwrap().len(), 100);
+        assert_eq!(all("a[0:0]").unwrap(), ["a0"]);
     }
 
     #[test]
@@ -79,7 +86,7 @@ mod tests {
             "[-1:3]",
             "[[1:2]]",
         ] {
-            assert!(expand(bad).is_err(), "{bad}");
+            assert!(all(bad).is_err(), "{bad}");
         }
     }
 }

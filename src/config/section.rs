@@ -25,6 +25,8 @@ pub(super) struct Section<'a> {
     path: String,
     place: Place,
     present: bool,
+    /// Something else was written in its stead, which has been said; what it lacks is no news.
+    excused: bool,
     table: Table,
     /// The keys that were there and have been taken.
     taken: Vec<String>,
@@ -34,28 +36,29 @@ pub(super) struct Section<'a> {
 impl<'a> Section<'a> {
     /// The whole document.
     pub(super) fn root(table: Table, faults: &'a Faults) -> Self {
-        Self { path: String::new(), place: Place::Nowhere, present: true, table, taken: Vec::new(), faults }
+        Self { path: String::new(), place: Place::Nowhere, present: true, excused: false, table, taken: Vec::new(), faults }
     }
 
     /// The table under `key`, empty if there is none.
     pub(super) fn table(&mut self, key: &str) -> Section<'a> {
         let path = self.path_of(key);
-        let empty = |place| Section {
+        let empty = |place, excused| Section {
             path: path.clone(),
             place,
             present: false,
+            excused,
             table: Table::default(),
             taken: Vec::new(),
             faults: self.faults,
         };
         match self.take(key) {
-            None => empty(self.place),
+            None => empty(self.place, false),
             Some(Entry { key: place, node: Node { value: Value::Table(table), .. } }) => {
-                Section { path, place, present: true, table, taken: Vec::new(), faults: self.faults }
+                Section { path, place, present: true, excused: false, table, taken: Vec::new(), faults: self.faults }
             }
             Some(entry) => {
                 self.faults.add(entry.key, &path, format!("is {}; write it as a table: [{path}]", entry.node.value.kind()));
-                empty(entry.key)
+                empty(entry.key, true)
             }
         }
     }
@@ -67,7 +70,7 @@ impl<'a> Section<'a> {
             self.faults.add(node.place, &path, format!("is {}; write it as a table: [[{path}]]", node.value.kind()));
             return None;
         };
-        Some(Section { path, place: node.place, present: true, table, taken: Vec::new(), faults: self.faults })
+        Some(Section { path, place: node.place, present: true, excused: false, table, taken: Vec::new(), faults: self.faults })
     }
 
     /// Whether the table was written at all.
@@ -122,7 +125,7 @@ impl<'a> Section<'a> {
 
     /// Records a fault if `key`, which has been taken, was not there.
     pub(super) fn require(&self, key: &str, remedy: &str) {
-        if !self.had(key) {
+        if !self.had(key) && !self.excused {
             self.fault(self.place, key, remedy);
         }
     }
@@ -221,7 +224,7 @@ impl<'a> Section<'a> {
     pub(super) fn choice<T: Copy>(&mut self, key: &str, words: &[(&str, T)], later: &[(&str, &str)]) -> Option<Placed<T>> {
         let read = |value: Value| {
             let Value::Text(text) = value else {
-                return Err(format!("is {}; write one of {}", value.kind(), one_of(words)));
+                return Err(format!("is {}; write {}", value.kind(), one_of(words)));
             };
             if let Some((_, value)) = words.iter().find(|(word, _)| *word == text.full) {
                 return Ok(Some(*value));
@@ -231,7 +234,7 @@ impl<'a> Section<'a> {
             }
             let near = nearest(&text.raw, words.iter().map(|(word, _)| *word));
             let near = near.map_or_else(String::new, |near| format!("; the nearest is \"{near}\""));
-            Err(format!("{} is unknown{near}; write one of {}", shown(&text.raw), one_of(words)))
+            Err(format!("{} is unknown{near}; write {}", shown(&text.raw), one_of(words)))
         };
         self.read(key, None, read).transpose()
     }
@@ -312,7 +315,8 @@ fn count_of(value: Value) -> Result<Count, String> {
     }
 }
 
-/// `"a", "b", "c"`.
+/// `"a"`, or `one of "a", "b", "c"`.
 fn one_of<T>(words: &[(&str, T)]) -> String {
-    words.iter().map(|(word, _)| format!("\"{word}\"")).collect::<Vec<_>>().join(", ")
+    let quoted: Vec<String> = words.iter().map(|(word, _)| format!("\"{word}\"")).collect();
+    if quoted.len() == 1 { quoted.concat() } else { format!("one of {}", quoted.join(", ")) }
 }

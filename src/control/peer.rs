@@ -35,6 +35,15 @@ impl Peer {
     }
 }
 
+/// The login name of this process's own user, or the number.
+pub async fn own_login() -> String {
+    let uid = rustix::process::getuid().as_raw();
+    match (Peer { uid, pid: None }).actor().await {
+        Actor::Operator { login, .. } => login,
+        Actor::Engine | Actor::Signal { .. } => uid.to_string(),
+    }
+}
+
 /// The login name of `uid` in a user list of the form of `/etc/passwd`.
 fn login_of(uid: u32, users: &str) -> Option<String> {
     let mut rows = users.lines().map(|line| line.split(':'));

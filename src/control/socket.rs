@@ -1,6 +1,6 @@
 //! The socket's file: bound without a race, private, one engine at a time, removed at the end.
 //!
-//! Imports: journal's limit of the path. May not: read or write a byte of the protocol.
+//! Imports: os' limit of the path. May not: read or write a byte of the protocol.
 
 use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read as _, Write as _};
@@ -9,7 +9,7 @@ use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _,
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
-use crate::journal::SOCKET_PATH_MAX;
+use crate::os::file::SOCKET_PATH_MAX;
 
 /// Why the control socket cannot be served.
 #[derive(Debug, thiserror::Error)]

@@ -2,18 +2,54 @@
 //!
 //! Imports: state, event, model, core's budget and pipeline. May not: move an instance on once it is taken.
 
+use serde::Serialize;
+
 use crate::event::EventKind;
-use crate::model::{InstanceId, Timestamp};
+use crate::model::{InstanceId, Member, Plan, Rotation, Timestamp};
 use crate::state::{Batch, Instance, Phase, State};
 
 use super::budget::{self, Denied};
 use super::{Observed, pause, pipeline, rollback};
 
+/// A batch as planned.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PlannedBatch {
+    /// From 1.
+    pub number: u32,
+    /// Who is in it.
+    pub members: Vec<InstanceId>,
+    /// How many serve while it is at work, if nothing else fails.
+    pub serving: u32,
+}
+
+/// The batches of a plan, if every instance that serves now is taken and none other.
+pub fn batches(plan: &Plan) -> Vec<PlannedBatch> {
+    let total = u32::try_from(plan.members.len()).unwrap_or(u32::MAX);
+    let serves = |m: &&Member| m.healthy && m.rotation == Rotation::Serving;
+    let serving = u32::try_from(plan.members.iter().filter(serves).count()).unwrap_or(u32::MAX);
+    let mut pending = plan.members.iter().filter(|m| !m.at_version).filter(serves).map(|m| m.target.id.clone()).peekable();
+    let max = budget::limit(plan.policy.strategy.max_unavailable, total).saturating_sub(total - serving);
+    let mut all = Vec::new();
+    while pending.peek().is_some() {
+        let number = u32::try_from(all.len() + 1).unwrap_or(u32::MAX);
+        let size = usize::try_from(size_of(plan, number)).unwrap_or(usize::MAX);
+        let members: Vec<InstanceId> = pending.by_ref().take(size).collect();
+        let out = max.min(u32::try_from(members.len()).unwrap_or(u32::MAX));
+        all.push(PlannedBatch { number, members, serving: serving.saturating_sub(out) });
+    }
+    all
+}
+
 /// How many instances batch `number` (from 1) takes: the list's entry, the last repeats. Shares are of the fleet.
 pub(super) fn batch_size(state: &State, number: u32) -> u32 {
-    let sizes = &state.plan.policy.strategy.batch_size;
+    size_of(&state.plan, number)
+}
+
+fn size_of(plan: &Plan, number: u32) -> u32 {
+    let sizes = &plan.policy.strategy.batch_size;
     let index = usize::try_from(number.saturating_sub(1)).unwrap_or(usize::MAX).min(sizes.len().saturating_sub(1));
-    sizes.get(index).map_or(1, |size| size.floor_min_one_of(state.total()))
+    let total = u32::try_from(plan.members.len()).unwrap_or(u32::MAX);
+    sizes.get(index).map_or(1, |size| size.floor_min_one_of(total))
 }
 
 /// What the strategy does next.

@@ -29,8 +29,13 @@ pub const INSTANCES_MIN: u32 = 2;
 pub const INSTANCES_MAX: u32 = 500;
 /// The backend's name at the balancer.
 pub const BACKEND: &str = "be_demo";
-/// Requests a second of the probe through the balancer.
-pub const VIP_RATE: u32 = 120;
+/// Requests a second of the probe through the balancer. At this rate eight slow requests are under way at any time: a
+/// drain that does not wait for them cuts some in every run, and the probe says so.
+pub const VIP_RATE: u32 = 400;
+/// As before, for a large fleet, whose processes need the machine.
+pub const VIP_RATE_LARGE: u32 = 120;
+/// From how many instances on a fleet is large.
+const LARGE: usize = 50;
 
 /// Longest path of the world's directory. The path of a Unix socket has at most 107 bytes, and the engine's lies deeper.
 const DIR_MAX: usize = 56;
@@ -337,7 +342,7 @@ version = {{ header = "X-Version" }}
 url = [
     {urls},
 ]
-rate = {VIP_RATE}
+rate = {rate}
 
 [strategy]
 batch_size = 2
@@ -347,6 +352,7 @@ max_unavailable = 2
 [journal]
 dir = {state}
 "#,
+        rate = if world.targets.len() < LARGE { VIP_RATE } else { VIP_RATE_LARGE },
         exe = text(&world.exe.to_string_lossy()),
         socket = text(&format!("unix:{}", world.admin_socket().display())),
         backend = text(BACKEND),

@@ -1,6 +1,6 @@
 //! Where a service keeps its state, and whether that place can be trusted.
 //!
-//! Imports: ports. May not: open a database or a socket.
+//! Imports: ports, os. May not: open a database or a socket.
 
 use std::fs::{self, DirBuilder, Metadata, Permissions};
 use std::io;
@@ -8,10 +8,8 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use crate::os::file::SOCKET_PATH_MAX;
 use crate::ports::JournalError;
-
-/// The longest path of a Unix socket in bytes: `sun_path` has 108, the last is a NUL.
-pub const SOCKET_PATH_MAX: usize = 107;
 
 /// Bits that let the group or others write.
 const WRITE_BY_OTHERS: u32 = 0o022;

@@ -52,6 +52,7 @@ impl Sample {
     /// The result in a few words.
     pub fn words(&self) -> String {
         match &self.result {
+            SampleResult::Pass { status } if self.latency.is_zero() => format!("{status} in <1ms"),
             SampleResult::Pass { status } => format!("{status} in {}", self.latency),
             SampleResult::NotListening => "not listening".to_owned(),
             SampleResult::Exited { how } => format!("process ended: {how}"),

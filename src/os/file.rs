@@ -7,6 +7,9 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
+/// The longest path of a Unix socket in bytes: `sun_path` has 108, the last is a NUL.
+pub const SOCKET_PATH_MAX: usize = 107;
+
 /// Creates a directory and its parents, those that were missing with mode 0700.
 ///
 /// # Errors
@@ -35,6 +38,14 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// Fails if it cannot be opened.
 pub fn open_append(path: &Path) -> io::Result<File> {
     OpenOptions::new().create(true).append(true).mode(0o600).open(path)
+}
+
+/// Opens a file to lock it and to read who holds it; a new one has mode 0600. What it holds stays.
+///
+/// # Errors
+/// Fails if it cannot be opened.
+pub fn open_lock(path: &Path) -> io::Result<File> {
+    OpenOptions::new().create(true).read(true).write(true).truncate(false).mode(0o600).open(path)
 }
 
 #[cfg(test)]

@@ -1,14 +1,18 @@
 //! The latest lines of the engine's log, for whoever attaches.
 //!
-//! Imports: ports' `LogLine`, model. May not: know where lines come from, or keep more than it was made for.
+//! Imports: ports' `LogLine`, model, os' text. May not: know where lines come from, or keep more than it was made for.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::broadcast;
 
+use super::text::sanitise_within;
 use crate::model::Timestamp;
 use crate::ports::LogLine;
+
+/// Target of lines that only repeat an event: they are for the file, since readers of the ring have the events.
+pub const FACTS: &str = "event";
 
 /// Lines that are kept: some screens to scroll through, less than a megabyte.
 pub const LINES_KEPT: usize = 2_000;
@@ -48,9 +52,12 @@ impl LogRing {
         Self { shared: Arc::new(Shared { kept, live: broadcast::Sender::new(LIVE), capacity }) }
     }
 
-    /// Adds a line and numbers it. The message is made harmless here, once for all readers.
+    /// Adds a line and numbers it, unless it repeats a fact. The message is made harmless here, once for all readers.
     pub fn push(&self, at: Timestamp, level: &str, target: &str, message: &str) -> LogLine {
-        let message = visible(message);
+        let message = sanitise_within(message, MESSAGE_CHARS_MAX);
+        if target == FACTS {
+            return LogLine { number: 0, at, level: level.to_owned(), target: target.to_owned(), message };
+        }
         let mut kept = self.kept();
         kept.last += 1;
         let line = LogLine { number: kept.last, at, level: level.to_owned(), target: target.to_owned(), message };
@@ -82,30 +89,6 @@ impl Default for LogRing {
     fn default() -> Self {
         Self::new()
     }
-}
-
-/// `text` on one line of at most [`MESSAGE_CHARS_MAX`] characters, with what a terminal would obey, reorder by or not
-/// show written out.
-fn visible(text: &str) -> String {
-    let mut out = String::with_capacity(text.len().min(4 * MESSAGE_CHARS_MAX));
-    let mut left = MESSAGE_CHARS_MAX;
-    for c in text.chars() {
-        let width = if is_hidden(c) { c.escape_default().count() } else { 1 };
-        let Some(rest) = left.checked_sub(width) else {
-            out.push('…');
-            break;
-        };
-        left = rest;
-        if is_hidden(c) { out.extend(c.escape_default()) } else { out.push(c) }
-    }
-    out
-}
-
-/// C0, DEL, C1, bidirectional controls, zero-width characters, separators, tags.
-fn is_hidden(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 #[cfg(test)]

@@ -8,8 +8,13 @@ pub const TEXT_CHARS_MAX: usize = 200;
 /// `text` on one line, at most [`TEXT_CHARS_MAX`] characters, with control, bidirectional and invisible characters
 /// written out (`\n`, `\u{1b}`, `\u{202e}`). What is cut off ends in `…`.
 pub fn sanitise(text: &str) -> String {
-    let mut out = String::with_capacity(text.len().min(TEXT_CHARS_MAX * 4));
-    let mut left = TEXT_CHARS_MAX;
+    sanitise_within(text, TEXT_CHARS_MAX)
+}
+
+/// As [`sanitise`], with at most `max` characters.
+pub fn sanitise_within(text: &str, max: usize) -> String {
+    let mut out = String::with_capacity(text.len().min(max * 4));
+    let mut left = max;
     for c in text.chars() {
         let width = if hidden(c) { c.escape_default().count() } else { 1 };
         if width > left {

@@ -10,9 +10,9 @@ use reqwest::{Client, Response, Url};
 use tokio::time::Instant;
 
 use super::{HttpSettings, VersionSource};
-use crate::model::{Sample, SampleResult, Span, Target, Timestamp, Version};
+use crate::model::{Sample, SampleResult, Span, Target, Version};
 use crate::os::{http, text};
-use crate::ports::Prober;
+use crate::ports::{Clock, Prober};
 
 /// As much of a body as is read; the connection is dropped after that.
 const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -21,7 +21,7 @@ const BODY_BYTES_MAX: usize = 64 * 1024;
 pub(super) struct HttpProber {
     settings: HttpSettings,
     client: Client,
-    now: Box<dyn Fn() -> Timestamp + Send + Sync>,
+    clock: Clock,
 }
 
 /// What an instance says its version is.
@@ -37,7 +37,7 @@ enum Reported {
 
 impl HttpProber {
     /// Checks path, status ranges and version source.
-    pub(super) fn new(settings: HttpSettings, now: Box<dyn Fn() -> Timestamp + Send + Sync>) -> Result<Self, String> {
+    pub(super) fn new(settings: HttpSettings, clock: Clock) -> Result<Self, String> {
         if !settings.path.starts_with('/') || Url::parse(&format!("http://localhost:1{}", settings.path)).is_err() {
             return Err(format!("[health] path: {:?} must begin with a slash, like \"/health\"", settings.path));
         }
@@ -57,7 +57,7 @@ impl HttpProber {
         }
         // A probe that reuses a connection would not notice that nobody accepts new ones.
         let client = http::client(|builder| builder.pool_max_idle_per_host(0))?;
-        Ok(Self { settings, client, now })
+        Ok(Self { settings, client, clock })
     }
 
     /// The sample's result, and the version if one was reported. No deadline of its own.
@@ -120,7 +120,7 @@ impl Prober for HttpProber {
     /// Dropped half-way, it closes its connection and leaves nothing behind.
     fn probe<'a>(&'a self, target: &'a Target, expect: Option<&'a Version>) -> BoxFuture<'a, Sample> {
         Box::pin(async move {
-            let (at, began) = ((self.now)(), Instant::now());
+            let (at, began) = ((self.clock)(), Instant::now());
             let deadline: Duration = self.settings.timeout.to_std();
             let looked = tokio::time::timeout(deadline, self.look(target, expect)).await;
             let (result, version) =

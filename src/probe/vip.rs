@@ -1,6 +1,6 @@
 //! A steady stream of requests through the balancer: the proof that users noticed nothing.
 //!
-//! Imports: model, os. May not: know another kind of adapter, repeat a request.
+//! Imports: ports, model, os. May not: know another kind of adapter, repeat a request.
 //!
 //! **Open loop.** Requests start by the clock, whether or not earlier ones have been answered, as those of users do.
 //!
@@ -18,6 +18,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use hdrhistogram::Histogram;
 use reqwest::header::CONNECTION;
 use reqwest::{Client, Url};
@@ -27,43 +28,43 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::VipSettings;
-use crate::model::{Timestamp, VipStats};
+use crate::model::VipStats;
 use crate::os::{http, process, text};
+use crate::ports::VipProber;
 
 /// The longest that a request may take, its body included.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// At least so many requests may be unanswered at once.
 const IN_FLIGHT_MIN: u64 = 500;
-/// Failures that are kept in words.
+/// Failures that are kept in words until they are handed out.
 const FAILURES_KEPT: usize = 20;
+/// Of the histogram, in microseconds: no request takes longer than its time-out.
+const LATENCY_MAX: u64 = 60_000_000;
 /// Of the histogram: three digits suffice for latencies.
 const LATENCY_DIGITS: u8 = 3;
 
-/// A request that failed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct VipFailure {
-    /// When it was noticed.
-    pub at: Timestamp,
-    /// What was asked and what came of it, sanitised.
-    pub reason: String,
-}
-
-/// A running probe. Dropped, it stops at once; [`VipProbe::stop`] lets what is under way finish and counts it.
-#[derive(Debug)]
-pub struct VipProbe {
-    tally: Arc<Mutex<Tally>>,
+/// The probe. Dropped, it stops at once; [`VipProber::stop`] lets what is under way finish and counts it.
+pub(super) struct VipProbe {
+    requester: Arc<Requester>,
+    rate: u32,
+    /// Ends the starting of requests.
     stopping: CancellationToken,
-    pacer: AbortOnDropHandle<()>,
+    /// Cancelled when the last request has ended.
+    ended: CancellationToken,
+    /// There once it has begun.
+    pacer: Mutex<Option<AbortOnDropHandle<()>>>,
 }
 
 /// What has been counted so far.
-#[derive(Debug)]
 struct Tally {
     requests: u64,
     failed: u64,
     /// Of the successes, in microseconds: a refusal takes no time, and would make a bad service look fast.
     latencies: Histogram<u64>,
-    failures: VecDeque<VipFailure>,
+    /// Failures not handed out yet, oldest first.
+    failures: VecDeque<String>,
+    /// Failures that found no room among them.
+    unlisted: u64,
 }
 
 /// What a request needs.
@@ -73,16 +74,12 @@ struct Requester {
     fresh: Client,
     /// Keeps connections open.
     kept: Client,
-    now: Box<dyn Fn() -> Timestamp + Send + Sync>,
-    tally: Arc<Mutex<Tally>>,
+    tally: Mutex<Tally>,
 }
 
 impl VipProbe {
-    /// Starts sending. Must be called within a tokio runtime.
-    ///
-    /// # Errors
-    /// Fails with a sentence if the settings cannot work (a URL that is none, a rate out of its range).
-    pub fn start(settings: &VipSettings, now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Result<Self, String> {
+    /// Checks addresses and rate.
+    pub(super) fn new(settings: &VipSettings) -> Result<Self, String> {
         if !(1..=10_000).contains(&settings.rate) {
             return Err(format!("[vip] rate: {} is not within 1 to 10000 requests a second", settings.rate));
         }
@@ -90,37 +87,55 @@ impl VipProbe {
         if urls.is_empty() {
             return Err("[vip] url: at least one is needed".to_owned());
         }
-        let latencies = Histogram::new(LATENCY_DIGITS).map_err(|e| e.to_string())?;
-        let tally = Arc::new(Mutex::new(Tally { requests: 0, failed: 0, latencies, failures: VecDeque::new() }));
+        let latencies = Histogram::new_with_bounds(1, LATENCY_MAX, LATENCY_DIGITS).map_err(|e| e.to_string())?;
+        let tally = Tally { requests: 0, failed: 0, latencies, failures: VecDeque::new(), unlisted: 0 };
         let requester = Requester {
             urls,
             fresh: http::client(|builder| builder.pool_max_idle_per_host(0))?,
             kept: http::client(|builder| builder)?,
-            now: Box::new(now),
-            tally: Arc::clone(&tally),
+            tally: Mutex::new(tally),
         };
-        let stopping = CancellationToken::new();
-        let pacer = AbortOnDropHandle::new(tokio::task::spawn(pace(Arc::new(requester), settings.rate, stopping.clone())));
-        Ok(Self { tally, stopping, pacer })
+        Ok(Self {
+            requester: Arc::new(requester),
+            rate: settings.rate,
+            stopping: CancellationToken::new(),
+            ended: CancellationToken::new(),
+            pacer: Mutex::new(None),
+        })
     }
+}
 
-    /// What has been counted so far. Requests under way are not counted yet.
-    pub fn stats(&self) -> VipStats {
-        lock(&self.tally).stats()
-    }
-
-    /// The latest failures, oldest first, at most twenty.
-    pub fn recent_failures(&self) -> Vec<VipFailure> {
-        lock(&self.tally).failures.iter().cloned().collect()
-    }
-
-    /// Starts no more requests, waits for those under way (ten seconds at the longest) and returns the final count.
-    pub async fn stop(self) -> VipStats {
-        self.stopping.cancel();
-        if let Err(e) = self.pacer.await {
-            tracing::error!("the VIP probe ended early, its counts are incomplete: {e}");
+impl VipProber for VipProbe {
+    fn start(&self) {
+        let mut pacer = lock(&self.pacer);
+        if pacer.is_none() {
+            let (requester, rate, stopping) = (Arc::clone(&self.requester), self.rate, self.stopping.clone());
+            let ended = self.ended.clone().drop_guard();
+            *pacer = Some(AbortOnDropHandle::new(tokio::task::spawn(async move {
+                pace(requester, rate, stopping).await;
+                drop(ended);
+            })));
         }
-        lock(&self.tally).stats()
+    }
+
+    fn stats(&self) -> Option<VipStats> {
+        lock(&self.pacer).as_ref().map(|_begun| lock(&self.requester.tally).stats())
+    }
+
+    fn failures(&self) -> Vec<String> {
+        lock(&self.requester.tally).hand_out()
+    }
+
+    /// Takes ten seconds at the longest. Dropped, it has stopped the starting of requests; calling again waits again.
+    fn stop(&self) -> BoxFuture<'_, Option<VipStats>> {
+        Box::pin(async {
+            self.stopping.cancel();
+            let begun = lock(&self.pacer).is_some();
+            if begun {
+                self.ended.cancelled().await;
+            }
+            self.stats()
+        })
     }
 }
 
@@ -166,12 +181,21 @@ fn in_flight_max(rate: u32) -> usize {
     usize::try_from(u64::from(rate).max(IN_FLIGHT_MIN).min(files)).unwrap_or(usize::MAX)
 }
 
+/// Where a round over the addresses begins. A fixed beginning would keep step with a balancer that goes round: each
+/// address would reach the same few servers for ever. (The finaliser of `splitmix64`: the same for the same round.)
+fn scatter(round: usize) -> usize {
+    let mixed = (round as u64 ^ (round as u64 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    usize::try_from((mixed ^ (mixed >> 31)) >> 33).unwrap_or(0)
+}
+
 impl Requester {
     /// The request with this number, counted from zero.
     async fn request(&self, number: usize) {
-        let Some(url) = self.urls.get(number % self.urls.len().max(1)) else { return };
+        let (count, round) = (self.urls.len().max(1), number / self.urls.len().max(1));
+        let Some(url) = self.urls.get((number + scatter(round) % count) % count) else { return };
         // By rounds over the addresses, so that with two of them each is asked in both ways.
-        let fresh = (number / self.urls.len().max(1)).is_multiple_of(2);
+        let fresh = round.is_multiple_of(2);
         let began = Instant::now();
         match tokio::time::timeout(TIMEOUT, self.ask(url, fresh)).await {
             Ok(Ok(())) => lock(&self.tally).succeed(began.elapsed()),
@@ -194,8 +218,7 @@ impl Requester {
         }
     }
 
-    fn fail(&self, reason: String) {
-        let failure = VipFailure { at: (self.now)(), reason };
+    fn fail(&self, failure: String) {
         lock(&self.tally).fail(failure);
     }
 }
@@ -210,13 +233,20 @@ impl Tally {
         self.latencies.saturating_record(u64::try_from(latency.as_micros()).unwrap_or(u64::MAX));
     }
 
-    fn fail(&mut self, failure: VipFailure) {
+    fn fail(&mut self, failure: String) {
         self.requests += 1;
         self.failed += 1;
         if self.failures.len() == FAILURES_KEPT {
             self.failures.pop_front();
+            self.unlisted += 1;
         }
         self.failures.push_back(failure);
+    }
+
+    fn hand_out(&mut self) -> Vec<String> {
+        let more = std::mem::take(&mut self.unlisted);
+        let more = (more > 0).then(|| format!("{more} failures before these are not listed"));
+        more.into_iter().chain(self.failures.drain(..)).collect()
     }
 
     fn stats(&self) -> VipStats {
@@ -230,7 +260,7 @@ fn read_url(text: &str) -> Result<Url, String> {
     if matches!(url.scheme(), "http" | "https") { Ok(url) } else { Err(format!("[vip] url: {text:?} is neither http nor https")) }
 }
 
-/// The tally is whole after every statement: a panic elsewhere does not spoil it.
-fn lock(tally: &Mutex<Tally>) -> MutexGuard<'_, Tally> {
-    tally.lock().unwrap_or_else(PoisonError::into_inner)
+/// What these locks guard is whole after every statement: a panic elsewhere does not spoil it.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -9,13 +9,15 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::command::{Command, Receipt, Refusal, Request};
 use crate::event::{Actor, Event, FORMAT};
-use crate::model::{InstanceId, Seq, Timestamp, VipStats};
+use crate::model::{DeploymentId, InstanceId, Seq, Timestamp, VipStats};
 use crate::os::logring::LogRing;
 use crate::ports::{Engine, Feed, LogLine, Progress, Reading, Session, SessionError, Snapshot, Update};
 use crate::state::State;
 
 /// Updates that a reader may be behind before it starts again from a snapshot: seconds of a busy rollout, a few MB at most.
 const BACKLOG: usize = 4096;
+/// Between two looks whether readers are left.
+const LOOK: std::time::Duration = std::time::Duration::from_millis(20);
 /// Commands waiting for the engine.
 pub(super) const COMMANDS: usize = 64;
 
@@ -109,9 +111,16 @@ impl Bus {
         drop(self.updates.send(Update::Closed));
     }
 
-    /// How many readers there are.
-    pub fn readers(&self) -> usize {
-        self.updates.receiver_count()
+    /// Whose updates these are.
+    pub fn deployment(&self) -> DeploymentId {
+        self.lock().state.plan.deployment.clone()
+    }
+
+    /// Waits until every reader has let go.
+    pub async fn read_to_the_end(&self) {
+        while self.updates.receiver_count() > 0 {
+            tokio::time::sleep(LOOK).await;
+        }
     }
 
     fn snapshot_now(&self) -> Snapshot {

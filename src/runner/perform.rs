@@ -103,6 +103,7 @@ impl Scene {
 }
 
 async fn perform(hands: Hands, effect: Effect, scene: Scene) {
+    let began = tokio::time::Instant::now();
     let outcome = match (&effect.kind, &scene.target) {
         (EffectKind::SurveyFleet, _) => hands.survey_fleet(&scene.fleet).await,
         (EffectKind::Watch { every, expect, attentive }, Some(target)) => {
@@ -127,6 +128,8 @@ async fn perform(hands: Hands, effect: Effect, scene: Scene) {
             return;
         }
     };
+    let who = effect.instance.as_ref().map_or("the fleet", InstanceId::as_str);
+    tracing::info!(target: "effect", "{who}: {} took {}", effect.kind.word(), Span::from(began.elapsed()));
     hands.say(Input::Outcome { effect: effect.id, outcome }).await;
 }
 

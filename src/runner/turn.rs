@@ -12,7 +12,7 @@ use crate::command::{Command, Request};
 use crate::core::{Input, Observed, check, next_deadline, turn};
 use crate::event::{Actor, Event, EventKind, FORMAT};
 use crate::model::{Plan, Seq, Timestamp};
-use crate::os::logring::LogRing;
+use crate::os::logring::{FACTS, LogRing};
 use crate::ports::{DeploymentRow, JournalError};
 use crate::state::{Illegal, State, Status};
 
@@ -211,7 +211,7 @@ impl Run {
         let mut touched: Vec<usize> = Vec::new();
         let mut all = false;
         for event in &events {
-            tracing::info!(target: "engine", "{}", event.kind.words());
+            tracing::info!(target: FACTS, "{}", event.kind.words());
             match event.kind.instance() {
                 Some(id) => touched.extend(self.state.instances.get_index_of(id)),
                 None => {

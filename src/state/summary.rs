@@ -20,7 +20,7 @@ pub struct DrainSummary {
 }
 
 /// Flat, as in the contract. Durations are integer milliseconds.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// Always `summary`.
     #[serde(rename = "type")]

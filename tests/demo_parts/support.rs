@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::future::Future;
 use std::net::Ipv4Addr;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -37,18 +36,9 @@ pub(crate) async fn until<T, F: Future<Output = Option<T>>>(what: &str, mut cond
     timeout(BOUND, poll).await.unwrap_or_else(|_| panic!("no {what} within {BOUND:?}"))
 }
 
-/// A program that takes `demo-instance …` and `demo-proxy …`: this test binary, behind a script that hands the arguments
-/// on to its test `child`.
-pub(crate) fn program(dir: &Path) -> PathBuf {
-    let file = dir.join("rollout");
-    let tests = std::env::current_exe().unwrap();
-    let text = format!("#!/bin/sh\nROLLOUT_DEMO_CHILD=\"$*\" exec '{}' child --exact --ignored --nocapture\n", tests.display());
-    let source = dir.join("rollout.sh");
-    fs::write(&source, text).unwrap();
-    fs::set_permissions(&source, fs::Permissions::from_mode(0o755)).unwrap();
-    // Copied by another process: a file that this one had open for writing could be busy in a child forked meanwhile.
-    assert!(std::process::Command::new("cp").arg(&source).arg(&file).status().unwrap().success());
-    file
+/// The program: it is also the instances' and the built-in balancer's.
+pub(crate) fn program() -> PathBuf {
+    PathBuf::from(env!("CARGO_BIN_EXE_rollout"))
 }
 
 /// A running instance.
@@ -61,7 +51,7 @@ pub(crate) struct Instance {
 impl Instance {
     pub(crate) fn start(dir: &Path, id: &str, version: &str, port: u16) -> Self {
         let log = dir.join(format!("{id}-{version}.log"));
-        let child = Command::new(program_once(dir))
+        let child = Command::new(program())
             .args(["demo-instance", "--id", id, "--port", &port.to_string(), "--version", version])
             .stdin(Stdio::null())
             .stdout(fs::File::create(&log).unwrap())
@@ -86,11 +76,6 @@ impl Instance {
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(&self.log).unwrap()
     }
-}
-
-fn program_once(dir: &Path) -> PathBuf {
-    let file = dir.join("rollout");
-    if file.exists() { file } else { program(dir) }
 }
 
 pub(crate) fn free_port() -> u16 {

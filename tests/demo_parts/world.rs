@@ -46,7 +46,7 @@ async fn lives_and_ends(lb: Lb, exe: PathBuf, files: &Path) {
 #[tokio::test]
 async fn with_the_built_in_balancer() {
     let files = temp();
-    lives_and_ends(Lb::Builtin, program(files.path()), files.path()).await;
+    lives_and_ends(Lb::Builtin, program(), files.path()).await;
 }
 
 #[tokio::test]
@@ -55,13 +55,12 @@ async fn with_a_real_haproxy() {
         return;
     }
     let files = temp();
-    lives_and_ends(Lb::Haproxy, program(files.path()), files.path()).await;
+    lives_and_ends(Lb::Haproxy, program(), files.path()).await;
 }
 
 #[tokio::test]
 async fn a_dropped_world_kills_its_balancer_and_removes_its_directory() {
-    let files = temp();
-    let spec = Spec { instances: 2, lb: Lb::Builtin, instance_exe: program(files.path()) };
+    let spec = Spec { instances: 2, lb: Lb::Builtin, instance_exe: program() };
     let world = World::prepare(&spec).await.unwrap();
     let (dir, port) = (world.dir().to_owned(), port_of(&world));
     assert!(runs(&dir));
@@ -73,8 +72,7 @@ async fn a_dropped_world_kills_its_balancer_and_removes_its_directory() {
 
 #[tokio::test]
 async fn two_hundred_instances_fit() {
-    let files = temp();
-    let spec = Spec { instances: 200, lb: Lb::Builtin, instance_exe: program(files.path()) };
+    let spec = Spec { instances: 200, lb: Lb::Builtin, instance_exe: program() };
     let world = World::prepare(&spec).await.unwrap();
     let mut ports: Vec<_> = world.targets().iter().map(|target| target.port).collect();
     ports.sort_unstable();

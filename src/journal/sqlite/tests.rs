@@ -1,3 +1,5 @@
+//! Tests of the SQLite journal on real files.
+
 use super::*;
 use crate::event::Actor;
 use crate::model::Seq;

@@ -1,0 +1,150 @@
+//! `deploy` and `recover`: start the engine's process, then a front door on it.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::IsTerminal as _;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::io::AsyncReadExt as _;
+use tokio::process::{Child, Command as Process};
+
+use super::engine::Ready;
+use super::verbs::front_door;
+use super::{Common, Done, Failure, PERSON, Place, load, say};
+use crate::cli::{DeployArgs, Output};
+use crate::command::Command;
+use crate::config::Config;
+use crate::control::{self, Client};
+use crate::model::DeploymentId;
+use crate::os;
+use crate::ports::Session as _;
+
+/// How long an engine may take to read the world and report.
+const BOOT: Duration = Duration::from_secs(120);
+/// More than any report has.
+const REPORT_MAX: u64 = 1 << 20;
+
+/// An engine's process that has reported.
+#[derive(Debug)]
+pub(super) struct Started {
+    pub(super) deployment: DeploymentId,
+    pub(super) pid: u32,
+    /// Reaps it; it ends by itself.
+    pub(super) child: Child,
+}
+
+/// What came of starting an engine.
+#[derive(Debug)]
+pub(super) enum Boot {
+    Started(Started),
+    AlreadyThere(Box<crate::state::Summary>),
+}
+
+/// Whether a person sits at a terminal.
+pub(super) fn is_interactive(common: &Common) -> bool {
+    common.output == Output::Text && std::io::stdin().is_terminal() && std::io::stdout().is_terminal()
+}
+
+/// `rollout deploy`.
+pub(super) async fn deploy(common: &Common, args: &DeployArgs) -> Done {
+    let (path, config) = load(common)?;
+    let interactive = is_interactive(common) && !args.detach;
+    if !interactive && !args.yes {
+        return Err(Failure::usage("without a terminal, deploy begins only with --yes"));
+    }
+    let login = control::own_login().await;
+    let mut engine: Vec<OsString> = vec!["--version".into(), args.version.as_str().into(), "--started-by".into(), login.into()];
+    if args.allow_outage {
+        engine.push("--allow-outage".into());
+    }
+    match start(&path, common, &config, &engine).await? {
+        Boot::AlreadyThere(summary) => already_there(common, &summary),
+        Boot::Started(started) => {
+            let client = connect(&Place::of(&config)).await?;
+            if args.yes {
+                client.send(Command::Start, None).await.map_err(Failure::refused)?;
+            }
+            if args.detach {
+                say(&format!("{} has begun; watch it with: rollout attach", started.deployment));
+                return Ok(0);
+            }
+            front_door(common, &config, Box::new(client), None).await.map(|left| left.code)
+        }
+    }
+}
+
+pub(super) fn already_there(common: &Common, summary: &crate::state::Summary) -> Done {
+    match common.output {
+        Output::Text => say(&format!("nothing to do: all {} instances run {} and serve", summary.total, summary.version)),
+        Output::Json => say(&serde_json::to_string(summary).map_err(Failure::person)?),
+    }
+    Ok(0)
+}
+
+/// `rollout recover`.
+pub(super) async fn recover(common: &Common, id: Option<&str>, detach: bool) -> Done {
+    let (path, config) = load(common)?;
+    let engine: Vec<OsString> = vec!["--recover".into(), id.unwrap_or_default().into()];
+    match start(&path, common, &config, &engine).await? {
+        Boot::AlreadyThere(summary) => already_there(common, &summary),
+        Boot::Started(started) => {
+            if detach || !is_interactive(common) {
+                say(&format!(
+                    "{} is taken over and paused (engine {}): rollout resume, cancel or rollback; watch it with: rollout attach",
+                    started.deployment, started.pid
+                ));
+                return Ok(0);
+            }
+            let client = connect(&Place::of(&config)).await?;
+            front_door(common, &config, Box::new(client), None).await.map(|left| left.code)
+        }
+    }
+}
+
+pub(super) async fn connect(place: &Place) -> Result<Client, Failure> {
+    Client::connect(&place.socket()?).await.map_err(|e| Failure { code: PERSON, message: e.to_string() })
+}
+
+/// Starts the engine's process and waits for its report.
+pub(super) async fn start(path: &Path, common: &Common, config: &Config, engine: &[OsString]) -> Result<Boot, Failure> {
+    let mut child = spawn(path, common, config, engine)?;
+    let mut report = String::new();
+    let mut pipe = child.stdout.take().ok_or_else(|| Failure::person("the engine's process has no pipe"))?.take(REPORT_MAX);
+    let read = tokio::time::timeout(BOOT, pipe.read_to_string(&mut report)).await;
+    let ready = match read {
+        Ok(Ok(_)) => serde_json::from_str::<Ready>(report.trim()).ok(),
+        Ok(Err(_)) | Err(_) => None,
+    };
+    match ready {
+        Some(Ready::Ready { deployment, pid }) => Ok(Boot::Started(Started { deployment, pid, child })),
+        Some(Ready::AlreadyThere { summary }) => Ok(Boot::AlreadyThere(summary)),
+        Some(Ready::Failed { code, message }) => Err(Failure { code, message }),
+        None => {
+            let log = stderr_path(config);
+            Err(Failure::person(format!("the engine's process did not come up; its last words are in {}", log.display())))
+        }
+    }
+}
+
+fn stderr_path(config: &Config) -> PathBuf {
+    Place::of(config).dir().join("engine.stderr")
+}
+
+fn spawn(path: &Path, common: &Common, config: &Config, engine: &[OsString]) -> Result<Child, Failure> {
+    let cannot = |what: &'static str| move |e: std::io::Error| Failure::person(format!("cannot {what}: {e}"));
+    let exe = std::env::current_exe().map_err(cannot("find this program"))?;
+    let path = std::path::absolute(path).map_err(cannot("find the configuration"))?;
+    let dir = Place::of(config).dir();
+    os::file::create_dir(&dir).map_err(|e| Failure::refused(format!("cannot make {}: {e}", dir.display())))?;
+    let stderr: File = os::file::open_append(&stderr_path(config)).map_err(cannot("open the engine's error file"))?;
+    let mut process = Process::new(exe);
+    process.arg("--config").arg(path);
+    for set in &common.sets {
+        process.arg("--set").arg(set);
+    }
+    process.arg("engine").args(engine);
+    process.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr).kill_on_drop(false);
+    process.spawn().map_err(cannot("start the engine's process"))
+}

@@ -1,0 +1,247 @@
+//! The engine's own process: its session, its lock, its log, its socket, its end.
+
+use std::fs::{File, TryLockError};
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use super::{Common, Done, Failure, PERSON, Place, REFUSED, SIGNALLED, load, parts};
+use crate::cli::EngineArgs;
+use crate::control::Server;
+use crate::core::{PlanRequest, Planned};
+use crate::event::{Event, EventKind, FORMAT};
+use crate::model::{DeploymentId, Plan, Seq};
+use crate::os;
+use crate::ports::DeploymentRow;
+use crate::runner::{self, Handle, Stopped};
+use crate::state::{State, Summary};
+use crate::telemetry;
+
+/// How long readers may take to fetch the end before the engine leaves.
+const LINGER: Duration = Duration::from_secs(5);
+
+/// The one line that the engine's process writes to its starter.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "engine", rename_all = "snake_case")]
+pub(super) enum Ready {
+    /// It runs; nothing is touched yet.
+    Ready {
+        /// Its deployment.
+        deployment: DeploymentId,
+        /// Its process.
+        pid: u32,
+    },
+    /// Every instance runs the version already.
+    AlreadyThere {
+        /// What there is to say.
+        summary: Box<Summary>,
+    },
+    /// It did not start.
+    Failed {
+        /// The exit code that goes with it.
+        code: u8,
+        /// Why, and what to do.
+        message: String,
+    },
+}
+
+/// The engine is a session of its own: no terminal's end, no Ctrl-C and no hang-up reaches it.
+pub(super) fn leave_the_terminal() {
+    // Fails only for a leader of a group, who has no terminal to leave when started as meant.
+    rustix::process::setsid().ok();
+}
+
+/// Tells the starter, once, and lets go of its pipe.
+fn report(ready: &Ready) {
+    if let Ok(line) = serde_json::to_string(ready) {
+        let mut out = std::io::stdout().lock();
+        drop(writeln!(out, "{line}"));
+        drop(out.flush());
+    }
+    if let Ok(null) = File::options().write(true).open("/dev/null") {
+        rustix::stdio::dup2_stdout(null).ok();
+    }
+}
+
+/// `rollout engine`.
+pub(super) async fn engine(common: &Common, args: &EngineArgs) -> Done {
+    match boot(common, args).await {
+        Ok(code) => Ok(code),
+        Err(failure) => {
+            report(&Ready::Failed { code: failure.code, message: failure.message.clone() });
+            Err(failure)
+        }
+    }
+}
+
+async fn boot(common: &Common, args: &EngineArgs) -> Done {
+    let signals = Signals::new().map_err(|e| Failure::person(format!("cannot listen to signals: {e}")))?;
+    let (_, config) = load(common)?;
+    let place = Place::of(&config);
+    let journal = parts::journal(&place.base, &place.service, &place.env)?;
+    let _lease = Lease::take(&place.dir())?;
+    let logs = telemetry::init_engine(&crate::journal::log_path(&place.base, &place.service, &place.env), parts::now)
+        .map_err(Failure::refused)?;
+    let parts = parts::parts(&config, journal.clone())?;
+    // Before anything is journalled: a deployment must not be left planned because nobody could reach its engine.
+    place.socket()?;
+    let interrupted = journal.list().map_err(Failure::refused)?.into_iter().next().filter(|row| row.ended_at.is_none());
+    let handle = match (&args.recover, &args.version) {
+        (Some(id), _) => {
+            let id = recoverable(id, interrupted.as_ref())?;
+            runner::continued(parts, &id, logs).map_err(Failure::refused)?
+        }
+        (None, Some(version)) => {
+            if let Some(row) = interrupted {
+                return Err(Failure::refused(format!(
+                    "{} ({}, {}) was interrupted: its engine died; take it over with: rollout recover",
+                    row.id, row.version, row.status
+                )));
+            }
+            let request = PlanRequest {
+                deployment: journal.next_id().map_err(Failure::refused)?,
+                env: place.env.clone(),
+                version: version.clone(),
+                started_by: args.started_by.clone(),
+                policy: config.policy(),
+                surveys: runner::survey(&parts, &config.targets).await.map_err(Failure::refused)?,
+                targets: config.targets.clone(),
+                allow_outage: args.allow_outage,
+            };
+            match crate::core::plan(request).map_err(Failure::refused)? {
+                Planned::AlreadyThere(plan) => {
+                    report(&Ready::AlreadyThere { summary: Box::new(nothing_to_do(*plan)) });
+                    return Ok(0);
+                }
+                Planned::Plan(plan) => runner::start(parts, *plan, logs).map_err(Failure::refused)?,
+            }
+        }
+        (None, None) => return Err(Failure::usage("the engine needs --version or --recover")),
+    };
+    serve(handle, &place, signals).await
+}
+
+fn recoverable(id: &str, interrupted: Option<&DeploymentRow>) -> Result<DeploymentId, Failure> {
+    match interrupted {
+        None => Err(Failure::refused("no deployment of this service is interrupted")),
+        Some(row) if id.is_empty() || row.id.to_string().starts_with(id) => Ok(row.id.clone()),
+        Some(row) => Err(Failure::refused(format!("{id} is not interrupted; {} is", row.id))),
+    }
+}
+
+/// The summary of a deployment that has nothing to do: completed, and everything untouched.
+fn nothing_to_do(plan: Plan) -> Summary {
+    let at = parts::now();
+    let deployment = plan.deployment.clone();
+    let kind = EventKind::DeploymentPlanned { format: FORMAT, plan: Box::new(plan) };
+    let planned = State::begin(&Event { seq: Seq(1), at, deployment, kind });
+    let mut summary = planned.map(|state| Summary::of(&state, None)).unwrap_or_default();
+    "completed".clone_into(&mut summary.status);
+    summary.finished_at = Some(at);
+    summary
+}
+
+async fn serve(handle: Handle, place: &Place, signals: Signals) -> Done {
+    let socket = place.socket()?;
+    let server = match Server::bind(&socket, Arc::new(handle.bus.clone())) {
+        Ok(server) => server,
+        Err(error) => {
+            // Nobody could ever start it: it ends as cancelled, or stays as it was found.
+            drop(handle.signals.send("no control socket").await);
+            drop(handle.stopped().await);
+            return Err(Failure::refused(error));
+        }
+    };
+    let stop = CancellationToken::new();
+    let mut tasks = tokio::task::JoinSet::new();
+    tasks.spawn(server.serve(stop.clone()));
+    tasks.spawn(signals.pass_on(handle.signals.clone()));
+    report(&Ready::Ready { deployment: handle.bus.deployment(), pid: std::process::id() });
+    let bus = handle.bus.clone();
+    let stopped = handle.stopped().await;
+    // Readers fetch the end by themselves; one that hangs does not hold the engine.
+    drop(tokio::time::timeout(LINGER, bus.read_to_the_end()).await);
+    stop.cancel();
+    drop(tokio::time::timeout(LINGER, async { tasks.join_next().await }).await);
+    tasks.shutdown().await;
+    match stopped {
+        Stopped::Ended(state) => Ok(state.exit_code().unwrap_or(PERSON)),
+        Stopped::Signalled(_) => Ok(SIGNALLED),
+        Stopped::Fault(why) => {
+            tracing::error!(target: "engine", "{why}");
+            Err(Failure { code: PERSON, message: why })
+        }
+    }
+}
+
+/// Signals as names. A hang-up says nothing to the engine.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn pass_on(mut self, to: tokio::sync::mpsc::Sender<&'static str>) {
+        loop {
+            let name = tokio::select! {
+                _ = self.terminate.recv() => "SIGTERM",
+                _ = self.interrupt.recv() => "SIGINT",
+                _ = self.hangup.recv() => continue,
+            };
+            if to.send(name).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// One engine at a time for a service and environment: the lock is the kernel's and goes with the process.
+struct Lease {
+    _file: File,
+}
+
+impl Lease {
+    fn take(dir: &Path) -> Result<Self, Failure> {
+        let path = dir.join("lease");
+        let cannot = |e: std::io::Error| Failure::refused(format!("cannot lock {}: {e}", path.display()));
+        os::file::create_dir(dir).map_err(cannot)?;
+        let mut file = os::file::open_lock(&path).map_err(cannot)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut holder = String::new();
+                drop(file.read_to_string(&mut holder));
+                return Err(Failure {
+                    code: REFUSED,
+                    message: format!(
+                        "a deployment of this service is under way ({}); watch it with: rollout attach",
+                        holder.trim()
+                    ),
+                });
+            }
+            Err(TryLockError::Error(e)) => return Err(cannot(e)),
+        }
+        let holder = format!("engine process {}\n", std::process::id());
+        let write = |file: &mut File| {
+            file.set_len(0)?;
+            file.seek(SeekFrom::Start(0))?;
+            file.write_all(holder.as_bytes())
+        };
+        write(&mut file).map_err(cannot)?;
+        Ok(Self { _file: file })
+    }
+}

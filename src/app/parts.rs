@@ -1,0 +1,44 @@
+//! From the configuration to the engine's parts.
+
+use std::path::Path;
+use std::sync::{Arc, LazyLock};
+
+use super::Failure;
+use crate::clock::SystemClock;
+use crate::config::Config;
+use crate::model::Timestamp;
+use crate::ports::{Clock, Journal};
+use crate::runner::Parts;
+
+static CLOCK: LazyLock<SystemClock> = LazyLock::new(SystemClock::new);
+
+/// The time.
+pub(super) fn now() -> Timestamp {
+    CLOCK.now()
+}
+
+/// The program's clock.
+pub fn clock() -> Clock {
+    Arc::new(now)
+}
+
+/// Everything that an engine needs, by the configuration.
+///
+/// # Errors
+/// Fails if a driver cannot work with its settings.
+pub(super) fn parts(config: &Config, journal: Arc<dyn Journal>) -> Result<Parts, Failure> {
+    Ok(Parts {
+        clock: clock(),
+        fleet: crate::fleet::build(&config.fleet).map_err(Failure::usage)?,
+        traffic: crate::traffic::build(&config.traffic).map_err(Failure::usage)?,
+        prober: crate::probe::http(&config.health, clock()).map_err(Failure::usage)?,
+        vip: config.vip.as_ref().map(crate::probe::vip).transpose().map_err(Failure::usage)?,
+        journal,
+    })
+}
+
+/// The journal of the configuration's service, for writing.
+pub(super) fn journal(base: &Path, service: &str, env: &str) -> Result<Arc<dyn Journal>, Failure> {
+    let journal = crate::journal::Sqlite::open(base, service, env).map_err(Failure::refused)?;
+    Ok(Arc::new(journal))
+}

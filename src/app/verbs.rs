@@ -1,0 +1,261 @@
+//! The verbs on what runs or ran: `attach`, `status`, `show`, `pause`, `resume`, `cancel`, `rollback`.
+
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::deploy::is_interactive;
+use super::{Common, Done, Failure, PERSON, Place, SIGNALLED, complain, load, say};
+use crate::cli::{Color, Output};
+use crate::command::Command;
+use crate::config::{ColorDepth, Config};
+use crate::control::Client;
+use crate::headless::{self, Format};
+use crate::journal::Sqlite;
+use crate::model::DeploymentId;
+use crate::ports::{DeploymentRow, Journal as _, Session, SessionError};
+use crate::state::{State, Summary};
+use crate::tui;
+
+/// How a front door was left.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Left {
+    pub(super) code: u8,
+    /// The operator asked for what comes next (demo).
+    pub(super) next: bool,
+    /// The deployment had not ended.
+    pub(super) running: bool,
+}
+
+/// The console if a person sits there, else lines or JSON.
+pub(super) async fn front_door(
+    common: &Common,
+    config: &Config,
+    session: Box<dyn Session>,
+    next: Option<String>,
+) -> Result<Left, Failure> {
+    if !is_interactive(common) {
+        return headless(common, config, session).await;
+    }
+    let settings = console_settings(common, config, next);
+    match tui::run(session, settings).await {
+        Ok(tui::Exit::Left) => Ok(Left { code: 0, next: false, running: true }),
+        Ok(tui::Exit::Ended { code }) => Ok(Left { code, next: false, running: false }),
+        Ok(tui::Exit::Next) => Ok(Left { code: 0, next: true, running: false }),
+        Err(error) => Err(Failure::person(error)),
+    }
+}
+
+fn console_settings(common: &Common, config: &Config, next: Option<String>) -> tui::Settings {
+    let color = match (common.color, config.console.color) {
+        (Some(Color::Mono), _) | (None, ColorDepth::Mono) => tui::ColorChoice::Mono,
+        (Some(Color::C16), _) | (None, ColorDepth::Ansi16) => tui::ColorChoice::Ansi16,
+        (Some(Color::C256), _) | (None, ColorDepth::Ansi256) => tui::ColorChoice::Indexed,
+        (Some(Color::Truecolor), _) | (None, ColorDepth::Truecolor) => tui::ColorChoice::Truecolor,
+        (Some(Color::Auto), _) | (None, ColorDepth::Auto) => tui::ColorChoice::Auto,
+    };
+    tui::Settings {
+        theme: config.console.theme.clone(),
+        color,
+        ascii: (common.ascii || config.console.ascii).then_some(true),
+        read_only: common.read_only || config.console.read_only,
+        protected: config.env().is_some_and(|env| env.protected),
+        stripe: config.env().and_then(|env| env.stripe.clone()),
+        next,
+        ..tui::Settings::new(super::clock())
+    }
+}
+
+/// Lines or JSON to the end. A first SIGINT or SIGTERM pauses the deployment at a safe point and leaves it there.
+async fn headless(common: &Common, config: &Config, session: Box<dyn Session>) -> Result<Left, Failure> {
+    let format = match common.output {
+        Output::Text => Format::Lines,
+        Output::Json => Format::Json,
+    };
+    let listen = |kind| signal(kind).map_err(|e| Failure::person(format!("cannot listen to signals: {e}")));
+    let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
+    let mut out = std::io::stdout();
+    let printing = headless::run(session, format, &mut out);
+    tokio::pin!(printing);
+    let name = tokio::select! {
+        ended = &mut printing => {
+            return match ended {
+                Ok(Some(code)) => Ok(Left { code, next: false, running: false }),
+                Ok(None) => Err(Failure::person("the link to the engine broke before the end; look with: rollout status")),
+                Err(error) => Err(Failure::person(error)),
+            };
+        }
+        _ = interrupt.recv() => "SIGINT",
+        _ = terminate.recv() => "SIGTERM",
+    };
+    complain(&format!("{name}: pausing at the next safe point; once more leaves at once"));
+    let pause = Command::Pause { reason: format!("{name} to the deploy command") };
+    if let Some(client) = running(&Place::of(config)).await?
+        && let Err(error) = client.send(pause, None).await
+    {
+        complain(&format!("rollout: {error}"));
+    }
+    tokio::select! {
+        _ = &mut printing => {}
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+        () = tokio::time::sleep(Duration::from_millis(300)) => {}
+    }
+    complain("paused; its engine waits: rollout attach, resume, cancel or rollback");
+    Ok(Left { code: SIGNALLED, next: false, running: true })
+}
+
+async fn running(place: &Place) -> Result<Option<Client>, Failure> {
+    let socket = place.socket()?;
+    if !socket.exists() {
+        return Ok(None);
+    }
+    // A socket that nobody answers belongs to an engine that died.
+    Ok(Client::connect(&socket).await.ok())
+}
+
+fn nothing_runs(place: &Place) -> Failure {
+    Failure::refused(format!("no deployment of {} ({}) is under way", place.service, place.env))
+}
+
+/// `rollout`.
+pub(super) async fn console(common: &Common) -> Done {
+    let (_, config) = match load(common) {
+        Ok(loaded) => loaded,
+        Err(failure) if common.config.is_none() => {
+            complain("To see a real rolling deployment here and now, with nothing to install: rollout demo");
+            return Err(failure);
+        }
+        Err(failure) => return Err(failure),
+    };
+    match running(&Place::of(&config)).await? {
+        Some(client) => front_door(common, &config, Box::new(client), None).await.map(|left| left.code),
+        None => {
+            last_status(common, &config)?;
+            say("to deploy: rollout deploy VERSION");
+            Ok(0)
+        }
+    }
+}
+
+/// `rollout attach`.
+pub(super) async fn attach(common: &Common, id: Option<&str>) -> Done {
+    let (_, config) = load(common)?;
+    let place = Place::of(&config);
+    let client = running(&place).await?.ok_or_else(|| nothing_runs(&place))?;
+    if let Some(id) = id {
+        let runs = client.snapshot().await.map_err(Failure::person)?.state.plan.deployment;
+        if !runs.to_string().starts_with(id) {
+            return Err(Failure::refused(format!("{id} is not under way; {runs} is")));
+        }
+    }
+    front_door(common, &config, Box::new(client), None).await.map(|left| left.code)
+}
+
+/// `rollout status`.
+pub(super) async fn status(common: &Common) -> Done {
+    let (_, config) = load(common)?;
+    let Some(client) = running(&Place::of(&config)).await? else {
+        last_status(common, &config)?;
+        return Ok(0);
+    };
+    let snapshot = client.snapshot().await.map_err(Failure::person)?;
+    match common.output {
+        Output::Text => say(&headless::status_line(&snapshot)),
+        Output::Json => json(&Summary::of(&snapshot.state, snapshot.progress.vip))?,
+    }
+    Ok(0)
+}
+
+fn view(config: &Config) -> Result<Option<Sqlite>, Failure> {
+    let place = Place::of(config);
+    Sqlite::view(&place.base, &place.service, &place.env).map_err(Failure::person)
+}
+
+fn json(value: &impl serde::Serialize) -> Result<(), Failure> {
+    say(&serde_json::to_string(value).map_err(Failure::person)?);
+    Ok(())
+}
+
+/// Nothing runs: the last deployment in a line.
+fn last_status(common: &Common, config: &Config) -> Result<(), Failure> {
+    let rows = view(config)?.map_or_else(|| Ok(Vec::new()), |j| j.list()).map_err(Failure::person)?;
+    let Some(row) = rows.into_iter().next() else {
+        if common.output == Output::Text {
+            say(&format!("{} ({}): no deployment yet", config.service.name, config.service.env));
+        }
+        return Ok(());
+    };
+    match common.output {
+        Output::Text => say(&last_line(&row)),
+        Output::Json => json(&summary_of(config, &row.id, row.ended_at.is_none())?)?,
+    }
+    Ok(())
+}
+
+fn last_line(row: &DeploymentRow) -> String {
+    match row.ended_at {
+        Some(at) => format!("{} to {}: {} at {at}, by {}", row.id, row.version, row.status, row.started_by),
+        None => format!("{} to {}: interrupted while {}; take it over with: rollout recover", row.id, row.version, row.status),
+    }
+}
+
+fn replayed(config: &Config, id: &DeploymentId) -> Result<State, Failure> {
+    let journal = view(config)?.ok_or_else(|| Failure::refused("there is no journal yet"))?;
+    let events = journal.read(id).map_err(Failure::person)?;
+    State::replay(&events).map_err(Failure::person)
+}
+
+fn summary_of(config: &Config, id: &DeploymentId, dead: bool) -> Result<Summary, Failure> {
+    let mut summary = Summary::of(&replayed(config, id)?, None);
+    if dead {
+        "interrupted".clone_into(&mut summary.status);
+    }
+    Ok(summary)
+}
+
+/// `rollout show`.
+pub(super) async fn show(common: &Common, id: &str) -> Done {
+    let (_, config) = load(common)?;
+    let rows = view(&config)?.map_or_else(|| Ok(Vec::new()), |j| j.list()).map_err(Failure::person)?;
+    let row = find(&rows, id)?;
+    let alive = running(&Place::of(&config)).await?.is_some();
+    match common.output {
+        Output::Text => say(&headless::show_text(&replayed(&config, &row.id)?)),
+        Output::Json => json(&summary_of(&config, &row.id, row.ended_at.is_none() && !alive)?)?,
+    }
+    Ok(0)
+}
+
+/// An exact id, or the only one that begins with it. A bare number is the number of the deployment.
+fn find<'a>(rows: &'a [DeploymentRow], id: &str) -> Result<&'a DeploymentRow, Failure> {
+    if let Some(row) = rows.iter().find(|r| r.id.to_string() == id || r.id.number().to_string() == id) {
+        return Ok(row);
+    }
+    let fits: Vec<&DeploymentRow> = rows.iter().filter(|r| r.id.to_string().starts_with(id)).collect();
+    match fits.as_slice() {
+        [one] => Ok(one),
+        [] => Err(Failure::usage(format!("there is no deployment {id}"))),
+        [first, .., last] => Err(Failure::usage(format!("{id} is not unique: {} to {}", last.id, first.id))),
+    }
+}
+
+/// `rollout pause`, `resume`, `cancel`, `rollback`.
+pub(super) async fn command(common: &Common, command: Command) -> Done {
+    if common.read_only {
+        return Err(Failure::refused(format!("{} is refused: this is a read-only session", command.verb())));
+    }
+    let (_, config) = load(common)?;
+    let place = Place::of(&config);
+    let client = running(&place).await?.ok_or_else(|| nothing_runs(&place))?;
+    let snapshot = client.snapshot().await.map_err(Failure::person)?;
+    match client.send(command, None).await {
+        Ok(receipt) => match common.output {
+            Output::Text => say(&format!("{}: {}", snapshot.state.plan.deployment, receipt.message)),
+            Output::Json => json(&receipt)?,
+        },
+        Err(SessionError::Refused(refusal)) => return Err(Failure::refused(refusal)),
+        Err(SessionError::Link(why)) => return Err(Failure { code: PERSON, message: why }),
+    }
+    Ok(0)
+}
