@@ -236,7 +236,8 @@ fn escape(json: &str) -> String {
         if matches!(clean(c.encode_utf8(&mut [0; 4])), std::borrow::Cow::Owned(_)) {
             let mut units = [0; 2];
             for unit in c.encode_utf16(&mut units) {
-                text.push_str(&format!("\\u{unit:04x}"));
+                text.push_str("\\u");
+                text.extend([12, 8, 4, 0].map(|shift| char::from_digit(u32::from(*unit >> shift & 0xf), 16).unwrap_or('0')));
             }
         } else {
             text.push(c);

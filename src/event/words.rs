@@ -131,7 +131,8 @@ impl EventKind {
 
 /// `text: reason`, or `text` alone.
 fn because(text: String, reason: &str) -> String {
-    if reason.is_empty() { text } else { format!("{text}: {reason}") }
+    // Who asked is in the text already.
+    if reason.is_empty() || reason.starts_with("asked for by ") { text } else { format!("{text}: {reason}") }
 }
 
 fn last(evidence: &Evidence) -> String {

@@ -20,18 +20,16 @@ pub(super) fn local(at: Timestamp, zone: &TimeZone) -> String {
 pub fn status_line(snapshot: &Snapshot) -> String {
     let state = &snapshot.state;
     let plan = &state.plan;
-    let mut line =
-        format!("{} {} to {}: {}, {}", plan.deployment, plan.env, plan.version, state.status().word(), state.headline());
+    let stands = format!("{} {} to {}: {}, {}", plan.deployment, plan.env, plan.version, state.status().word(), state.headline());
+    let mut parts = vec![stands];
     if let Some(waiting) = core::waiting(state) {
-        line.push_str(&format!("; {waiting}"));
-        if let Some(until) = waiting.until {
-            line.push_str(&format!(" (until {})", local(until, &TimeZone::system())));
-        }
+        let until = waiting.until.map_or_else(String::new, |until| format!(" (until {})", local(until, &TimeZone::system())));
+        parts.push(format!("{waiting}{until}"));
     }
     if let Some(vip) = snapshot.progress.vip.filter(|_| state.end.is_none()) {
-        line.push_str(&format!("; {} of {} requests failed", thousands(vip.failed), thousands(vip.requests)));
+        parts.push(format!("{} of {} requests failed", thousands(vip.failed), thousands(vip.requests)));
     }
-    clean(&line).into_owned()
+    clean(&parts.join("; ")).into_owned()
 }
 
 /// What `show` prints: the summary and every instance.
@@ -104,5 +102,10 @@ pub fn summary_text(state: &State, summary: &Summary) -> String {
             }
         }
     }
-    lines.iter().map(|line| format!("{}\n", clean(line))).collect()
+    let mut text = String::new();
+    for line in lines {
+        text.push_str(&clean(&line));
+        text.push('\n');
+    }
+    text
 }

@@ -365,7 +365,10 @@ impl App {
     pub fn exceptions(&self) -> impl Iterator<Item = (usize, &InstanceId, InstanceState)> {
         self.state.instances.iter().enumerate().filter_map(|(index, (id, instance))| {
             let shown = instance.shown();
-            matches!(shown, InstanceState::Failed | InstanceState::Held).then_some((index, id, shown))
+            // While it runs, what is at work is not an exception yet.
+            let over = self.state.end.is_some() || shown == InstanceState::Skipped;
+            let listed = matches!(shown, InstanceState::Failed | InstanceState::Held) || over && instance.complaint().is_some();
+            listed.then_some((index, id, shown))
         })
     }
 

@@ -85,10 +85,10 @@ impl Encoder {
             }
         }
         if wanted.fg != from.fg {
-            codes.extend(color_code(wanted.fg, 30));
+            codes.push(color_code(wanted.fg, 30));
         }
         if wanted.bg != from.bg {
-            codes.extend(color_code(wanted.bg, 40));
+            codes.push(color_code(wanted.bg, 40));
         }
         self.pen = wanted;
         if !codes.is_empty() {
@@ -125,7 +125,7 @@ impl Encoder {
 }
 
 /// The code that sets a colour; `base` is 30 for the text, 40 for what is behind it.
-fn color_code(color: Color, base: u8) -> Option<String> {
+fn color_code(color: Color, base: u8) -> String {
     let code = match color {
         Color::Reset => 9,
         Color::Black => 0,
@@ -144,10 +144,10 @@ fn color_code(color: Color, base: u8) -> Option<String> {
         Color::LightMagenta => 65,
         Color::LightCyan => 66,
         Color::White => 67,
-        Color::Indexed(n) => return Some(format!("{};5;{n}", base + 8)),
-        Color::Rgb(r, g, b) => return Some(format!("{};2;{r};{g};{b}", base + 8)),
+        Color::Indexed(n) => return format!("{};5;{n}", base + 8),
+        Color::Rgb(r, g, b) => return format!("{};2;{r};{g};{b}", base + 8),
     };
-    Some((base + code).to_string())
+    (base + code).to_string()
 }
 
 impl Backend for Encoder {

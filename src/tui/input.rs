@@ -158,10 +158,9 @@ impl Parser {
 
 fn step(bytes: &[u8]) -> Step {
     match bytes {
-        [0x1b] => Step::More,
+        [] | [0x1b] | [0x1b, b'O'] => Step::More,
         [0x1b, 0x1b, ..] => Step::Took(1, Some(Key::Esc)),
         [0x1b, b'[', rest @ ..] => sequence(rest, 2),
-        [0x1b, b'O'] => Step::More,
         [0x1b, b'O', end, ..] => Step::Took(3, final_key(*end)),
         // Alt and a key: on a slow link it cannot be told from escape and that key, so it is neither.
         [0x1b, _, ..] => Step::Took(2, None),
@@ -171,7 +170,6 @@ fn step(bytes: &[u8]) -> Step {
         [control @ 0x01..=0x1a, ..] => Step::Took(1, Some(Key::Ctrl(char::from(control | 0x60)))),
         [printable @ 0x20..=0x7e, ..] => Step::Took(1, Some(Key::Char(char::from(*printable)))),
         [first, ..] => utf8(bytes, *first),
-        [] => Step::More,
     }
 }
 
@@ -250,6 +248,33 @@ mod tests {
         assert_eq!(parser.alone(), Some(Key::Esc));
         assert_eq!(parser.feed(b"\x1b[12"), []);
         assert_eq!(parser.alone(), None);
+    }
+
+    #[tokio::test]
+    async fn a_terminal_that_is_gone_is_noticed_and_a_reader_can_be_stopped() {
+        let open = || {
+            let pair = portable_pty::native_pty_system().openpty(portable_pty::PtySize::default()).unwrap();
+            let name = pair.master.tty_name().unwrap();
+            let tty = std::fs::OpenOptions::new().read(true).write(true).open(name).unwrap();
+            (pair.master, OwnedFd::from(tty))
+        };
+        let (master, tty) = open();
+        let mut reader = Reader::start(tty).unwrap();
+        let mut keys = master.take_writer().unwrap();
+        io::Write::write_all(&mut keys, b"\r").unwrap();
+        assert_eq!(reader.next().await, Input::Key(Key::Enter));
+        drop(keys);
+        drop(master);
+        let gone = tokio::time::timeout(Duration::from_secs(1), async {
+            // Closing the writer sends an end-of-file character first.
+            while reader.next().await != Input::HungUp {}
+        });
+        gone.await.unwrap();
+        assert!(reader.thread.as_ref().unwrap().is_finished() || reader.inputs.recv().await.is_none(), "the thread ends");
+
+        let (_master, tty) = open();
+        // Joins the thread, which waits for a key that never comes.
+        drop(Reader::start(tty).unwrap());
     }
 
     #[test]

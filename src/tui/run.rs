@@ -169,7 +169,7 @@ impl Console {
 
     /// When something is to be done if nothing happens.
     fn next_time(&self) -> Instant {
-        let mut until = Instant::now() + Duration::from_secs(3600);
+        let mut until = Instant::now() + Duration::from_hours(1);
         if self.ticks() {
             until = until.min(self.tick);
         }

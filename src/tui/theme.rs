@@ -381,9 +381,8 @@ impl Theme {
             (_, None) => paint,
         };
         match (plain(chosen)?, self.depth) {
-            (Color::Reset, _) => None,
             // A colour that was not given for this depth is left out: the glyph and the word remain.
-            (Color::Rgb(..), Depth::Ansi16 | Depth::Indexed) | (Color::Indexed(16..), Depth::Ansi16) => None,
+            (Color::Reset, _) | (Color::Rgb(..), Depth::Ansi16 | Depth::Indexed) | (Color::Indexed(16..), Depth::Ansi16) => None,
             (color, _) => Some(color),
         }
     }

@@ -91,7 +91,8 @@ pub fn update(app: &mut App, msg: Msg) -> Vec<Cmd> {
         }
         Msg::Resize(width, height) => {
             app.size = (width, height);
-            app.dirt = Dirt::Now;
+            // Dragging a border is dozens of sizes, and each is a whole paint.
+            app.dirt = app.dirt.max(Dirt::Soon);
             // It must be read in full before it may be answered.
             disarm(app);
             Vec::new()
@@ -160,16 +161,14 @@ fn on_key(app: &mut App, key: Key) -> Vec<Cmd> {
         }
         Some(Overlay::Leave) => on_leave_key(app, key),
         Some(Overlay::Ask(_)) => on_ask_key(app, key),
-        None => match action(key) {
-            Some(action) => {
+        None => {
+            if let Some(action) = action(key) {
                 app.message = None;
-                on_action(app, action)
+                return on_action(app, action);
             }
-            None => {
-                app.message = Some((format!("{} does nothing here; ? shows the keys", shown(key)), Tone::Refused));
-                Vec::new()
-            }
-        },
+            app.message = Some((format!("{} does nothing here; ? shows the keys", shown(key)), Tone::Refused));
+            Vec::new()
+        }
     }
 }
 
@@ -206,9 +205,8 @@ fn on_action(app: &mut App, action: Action) -> Vec<Cmd> {
 fn on_enter(app: &mut App) -> Vec<Cmd> {
     match (app.state.end.is_some(), app.next) {
         (true, Some(next)) if next.armed => return vec![Cmd::Exit(Exit::Next)],
-        (true, _) => {}
         (false, _) if app.allowed(Action::Start).is_ok() => open_ask(app, Command::Start),
-        (false, _) => {}
+        (true | false, _) => {}
     }
     Vec::new()
 }

@@ -40,21 +40,14 @@ pub(super) fn leave(canvas: &mut Canvas<'_, '_>, area: Rect) {
 
 fn bar(canvas: &mut Canvas<'_, '_>, area: Rect, ask: &Ask) {
     let c = &ask.consequence;
-    let mut text = format!("{}: {}", ask.yes(), c.will_change);
-    if !c.order.is_empty() {
-        text.push_str(&format!("; {}", c.order));
-    }
-    text.push_str(&format!("; serving {} of {} now, never below {}", c.serving, canvas.app.state.total(), c.lowest_serving));
-    if let Some(takes) = c.takes {
-        text.push_str(&format!("; about {takes}"));
-    }
-    if !c.then.is_empty() {
-        text.push_str(&format!("; then {}", c.then));
-    }
-    if ask.changed {
-        text = format!("This has changed since you asked. {text}");
-    }
-    let lines = wrap(&text, usize::from(area.width).saturating_sub(2));
+    let serving = format!("serving {} of {} now, never below {}", c.serving, canvas.app.state.total(), c.lowest_serving);
+    let mut parts = vec![format!("{}: {}", ask.yes(), c.will_change)];
+    parts.extend(Some(c.order.clone()).filter(|order| !order.is_empty()));
+    parts.push(serving);
+    parts.extend(c.takes.map(|takes| format!("about {takes}")));
+    parts.extend(Some(&c.then).filter(|then| !then.is_empty()).map(|then| format!("then {then}")));
+    let changed = if ask.changed { "This has changed since you asked. " } else { "" };
+    let lines = wrap(&format!("{changed}{}", parts.join("; ")), usize::from(area.width).saturating_sub(2));
     let answers = buttons(canvas, ask);
     strip(canvas, area, ask.title(), &lines, answers);
 }

@@ -93,14 +93,15 @@ fn times(app: &App, spread: bool) -> String {
     let state = &app.state;
     let Some(started) = state.started_at else { return String::new() };
     let until = state.end.as_ref().map_or(app.now, |end| end.at);
-    let mut text = format!(" {}", clock(until.since(started)));
-    if let (None, Some((_, Some(left)))) = (&state.end, app.forecast) {
-        text.push_str(&format!(" eta ~{}", clock(left.likely)));
-        if spread {
-            text.push_str(&format!(" ({}-{})", clock(left.low), clock(left.high)));
+    let text = format!(" {}", clock(until.since(started)));
+    let forward = state.status() == Status::InProgress && state.cancel.is_none();
+    match app.forecast {
+        Some((_, Some(left))) if forward && spread && left.low != left.high => {
+            format!("{text} eta ~{} ({}-{})", clock(left.likely), clock(left.low), clock(left.high))
         }
+        Some((_, Some(left))) if forward => format!("{text} eta ~{}", clock(left.likely)),
+        Some(_) | None => text,
     }
-    text
 }
 
 /// What is wrong with the link, if anything is.
@@ -131,12 +132,13 @@ fn headline(canvas: &mut Canvas<'_, '_>, area: Rect) {
     if room >= 6 {
         let (done, of) = settled(&app.state);
         let bar = room.min(90);
-        let filled = if of == 0 { 0 } else { bar * done / of };
+        let filled = (bar * done).checked_div(of).unwrap_or(0);
+        let percent = (100 * done).checked_div(of).unwrap_or(0);
         let (full, empty) = if canvas.ascii() { ("#", ".") } else { ("█", "░") };
         spans.push(Span::raw(" ".repeat(columns.saturating_sub(width(&text) + bar + 5))));
         spans.push(Span::styled(full.repeat(filled), canvas.ui(Ui::Bar)));
         spans.push(Span::styled(empty.repeat(bar - filled), canvas.ui(Ui::Quiet)));
-        spans.push(Span::raw(format!(" {:>3}%", if of == 0 { 0 } else { 100 * done / of })));
+        spans.push(Span::raw(format!(" {percent:>3}%")));
     }
     canvas.lines(area, vec![Line::from(spans)]);
 }
@@ -159,8 +161,12 @@ fn sentence(canvas: &mut Canvas<'_, '_>, area: Rect) {
     let columns = usize::from(area.width);
     let (text, until, part) = said(app);
     let rows = usize::from(area.height);
-    let tail = until.map_or_else(String::new, |until| until_words(app, until));
     let mut lines = wrap(&text, columns);
+    let taken = lines.last().map_or(0, |last| width(last));
+    let tail = until.map_or_else(String::new, |until| {
+        let short = lines.len() >= rows && taken + width(&until_words(app, until, false)) > columns;
+        until_words(app, until, short)
+    });
     if lines.len() > rows || lines.last().is_some_and(|last| width(last) + width(&tail) > columns) {
         // The time is kept whole, the reason is cut.
         lines.truncate(rows);
@@ -182,10 +188,13 @@ fn sentence(canvas: &mut Canvas<'_, '_>, area: Rect) {
     canvas.lines(area, lines.into_iter().map(|line| Line::styled(line, style)).collect());
 }
 
-fn until_words(app: &App, until: Timestamp) -> String {
+fn until_words(app: &App, until: Timestamp, short: bool) -> String {
     let left = until.since(app.now);
     if left.is_zero() {
         return " (due now)".to_owned();
+    }
+    if short {
+        return format!(" ({} left)", seconds(left));
     }
     format!(" (until {}, {} left)", time_of_day(until, &app.fixed.zone), seconds(left))
 }

@@ -36,7 +36,12 @@ fn exceptions(canvas: &mut Canvas<'_, '_>, area: Rect) {
     }
     let all: Vec<_> = app.exceptions().collect();
     if all.is_empty() {
-        canvas.text(area, " no failed instances", Ui::Quiet);
+        let going_back = app.state.rollback.as_ref().filter(|_| app.state.end.is_none());
+        let (text, part) = match going_back {
+            Some(rollback) => (format!(" rollback by {}: {}", rollback.by.name(), rollback.reason), Ui::Warning),
+            None => (" no failed instances".to_owned(), Ui::Quiet),
+        };
+        canvas.text(area, &text, part);
         return;
     }
     let described = |(index, id, shown): &(usize, &crate::model::InstanceId, InstanceState)| {
@@ -240,7 +245,7 @@ fn message(canvas: &mut Canvas<'_, '_>, area: Rect) {
 /// The keys that matter, always in the same place, dim when off.
 fn keys(canvas: &mut Canvas<'_, '_>, area: Rect) {
     let app = canvas.app;
-    let wide = area.width >= 60;
+    let wide = area.width >= 78;
     let mut spans = Vec::new();
     let mut right = Vec::new();
     for binding in KEYMAP.iter().filter(|b| !b.label.is_empty()) {
