@@ -1,6 +1,5 @@
 //! A real fleet for a test: the demo's instances and balancer, driven by the program's own binary.
 
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::Arc;

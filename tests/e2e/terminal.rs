@@ -36,7 +36,7 @@ impl Console {
     }
 
     fn screen(&self) -> String {
-        let mut parser = vt100::Parser::new(24, 80, 0);
+        let mut parser = vt100::Parser::new(24.try_into().unwrap(), 80.try_into().unwrap(), 0);
         parser.process(self.output.lock().unwrap().as_bytes());
         parser.screen().contents()
     }
