@@ -4,6 +4,8 @@
 mod common;
 mod deployment;
 mod engine;
+#[allow(clippy::allow_attributes, reason = "shared with makespan, which uses more of it")]
+#[allow(dead_code, reason = "shared with makespan, which uses more of it")]
 mod fleet;
 mod terminal;
 mod traffic;

@@ -60,12 +60,12 @@ fn a_lost_terminal_does_not_touch_the_deployment() {
     console.shows(&fleet, "[PLANNED]");
     console.press("s");
     console.shows(&fleet, "y start");
-    // What is typed before the question is armed does not count, so it is asked until it is answered.
-    let mut begun = false;
-    while !begun {
-        console.press("y");
-        begun = fleet.status().is_some_and(|s| s["status"] == "in_progress");
-    }
+    // What is typed before the question is armed does not count; it says so by "(off)".
+    fleet.wait("the question is armed", || {
+        let screen = console.screen();
+        (screen.contains("y start") && !screen.contains("(off)")).then_some(())
+    });
+    console.press("y");
     fleet.until("the first batch is through", |s| s["updated"].as_u64() >= Some(2));
     let engine = fleet.engine_pid().unwrap();
     drop(console.keys.take());
