@@ -30,7 +30,8 @@ fn chain(logs: &[(u64, String)], id: &str, (from, version): (u64, &str), proof: 
     // From the old process's end to the new one's listening: loading the program is part of its start.
     let stopped = at(stopping, &format!("{id} v1 stopped"));
     let listening = at(stopped, &format!("{id} {version} listening"));
-    let up = logs.iter().find(|(at, line)| *at >= listening && line.starts_with(&format!("{id} up"))).map_or(listening, |(at, _)| *at);
+    let up =
+        logs.iter().find(|(at, line)| *at >= listening && line.starts_with(&format!("{id} up"))).map_or(listening, |(at, _)| *at);
     drained + (listening - stopping) + proof.max(up - listening)
 }
 
