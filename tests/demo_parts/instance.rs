@@ -103,7 +103,7 @@ async fn a_crashing_version_exits_with_1_as_soon_as_its_health_is_asked_for() {
     assert_eq!(get(instance.port, "/").await.unwrap().status, 200);
     assert_eq!(instance.child.try_wait().unwrap(), None);
     // Whether the answer still gets out is luck.
-    get(instance.port, "/health").await.ok();
+    drop(get(instance.port, "/health").await);
     let status = timeout(BOUND, instance.child.wait()).await.unwrap().unwrap();
     assert_eq!(status.code(), Some(1), "{}", instance.log());
 }
