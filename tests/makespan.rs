@@ -1,6 +1,13 @@
 //! How much longer a run takes than its own drains, stops, starts, checks and pauses: the engine's overhead as a ratio.
 //! In a file of its own, so that no other test runs beside it.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test ends where it cannot go on, and says what it measured"
+)]
+
 #[path = "common/mod.rs"]
 mod common;
 #[path = "e2e/fleet.rs"]
@@ -19,7 +26,7 @@ const RATIO_MAX: f64 = 1.05;
 fn chain(logs: &[(u64, String)], id: &str, (from, version): (u64, &str), proof: u64) -> u64 {
     let at = |from: u64, text: &str| {
         let found = logs.iter().find(|(at, line)| *at >= from && line.starts_with(text));
-        found.map(|(at, _)| *at).unwrap_or_else(|| panic!("no {text:?} in the logs after {from}"))
+        found.map_or_else(|| panic!("no {text:?} in the logs after {from}"), |(at, _)| *at)
     };
     let ordered = at(from, &format!("{id} ordered drain"));
     let in_flight = logs.iter().find(|(at, line)| *at == ordered && line.starts_with(&format!("{id} ordered drain")));

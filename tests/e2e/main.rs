@@ -1,5 +1,7 @@
 //! The program as its users meet it: real processes, a real balancer, real traffic, real terminals.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends where it cannot go on")]
+
 #[path = "../common/mod.rs"]
 mod common;
 mod deployment;
