@@ -7,6 +7,7 @@ mod deploy;
 mod engine;
 mod parts;
 mod plan;
+mod redact;
 mod verbs;
 
 use std::io::Write as _;

@@ -4,10 +4,11 @@ use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
 use super::Failure;
+use super::redact::Redacted;
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::model::Timestamp;
-use crate::ports::{Clock, Journal};
+use crate::ports::{Clock, Journal, VipProber};
 use crate::runner::Parts;
 
 static CLOCK: LazyLock<SystemClock> = LazyLock::new(SystemClock::new);
@@ -27,12 +28,15 @@ pub fn clock() -> Clock {
 /// # Errors
 /// Fails if a driver cannot work with its settings.
 pub(super) fn parts(config: &Config, journal: Arc<dyn Journal>) -> Result<Parts, Failure> {
+    let redactor = Arc::new(config.redactor.clone());
+    let usage = |why: String| Failure::usage(redactor.redact(&why));
+    let vip = config.vip.as_ref().map(crate::probe::vip).transpose().map_err(usage)?;
     Ok(Parts {
         clock: clock(),
-        fleet: crate::fleet::build(&config.fleet).map_err(Failure::usage)?,
-        traffic: crate::traffic::build(&config.traffic).map_err(Failure::usage)?,
-        prober: crate::probe::http(&config.health, clock()).map_err(Failure::usage)?,
-        vip: config.vip.as_ref().map(crate::probe::vip).transpose().map_err(Failure::usage)?,
+        fleet: Arc::new(Redacted::new(crate::fleet::build(&config.fleet).map_err(usage)?, &redactor)),
+        traffic: Arc::new(Redacted::new(crate::traffic::build(&config.traffic).map_err(usage)?, &redactor)),
+        prober: Arc::new(Redacted::new(crate::probe::http(&config.health, clock()).map_err(usage)?, &redactor)),
+        vip: vip.map(|vip| -> Arc<dyn VipProber> { Arc::new(Redacted::new(vip, &redactor)) }),
         journal,
     })
 }
