@@ -3,9 +3,10 @@
 use rollout::demo::world::Lb;
 use serde_json::Value;
 
-use crate::fleet::{Fleet, Ran, rollout};
+use crate::fleet::{Fleet, Ran, alone, rollout};
 
 fn demo(args: &[&str]) -> Ran {
+    let _alone = alone();
     let mut command = std::process::Command::new(rollout());
     command.args(["demo", "--output", "json"]).args(args).stdin(std::process::Stdio::null());
     let ran = Ran::of(command.output().unwrap());

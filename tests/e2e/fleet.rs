@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rollout::config::{self, Config};
 use rollout::demo::world::{Lb, Spec, World};
@@ -17,16 +17,27 @@ pub(crate) fn rollout() -> PathBuf {
     PathBuf::from(env!("CARGO_BIN_EXE_rollout"))
 }
 
+/// One fleet at a time: two would take each other the processor away, and a failed request would prove nothing.
+static ALONE: Mutex<()> = Mutex::new(());
+
+/// Holds until the value is dropped.
+pub(crate) fn alone() -> MutexGuard<'static, ()> {
+    // A test that failed while it held the lock left nothing behind that matters.
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// Instances on `v1` behind a balancer; all of it ends with the value.
 pub(crate) struct Fleet {
     pub(crate) world: World,
     pub(crate) config: Config,
     pub(crate) sets: Vec<String>,
     runtime: Arc<tokio::runtime::Runtime>,
+    _alone: MutexGuard<'static, ()>,
 }
 
 impl Fleet {
     pub(crate) fn start(instances: u32, lb: Lb, sets: &[&str]) -> Self {
+        let alone = alone();
         let runtime = Arc::new(tokio::runtime::Runtime::new().unwrap());
         let sets: Vec<String> = sets.iter().map(ToString::to_string).collect();
         let (world, config) = runtime.block_on(async {
@@ -46,7 +57,7 @@ impl Fleet {
             .await;
             (world, config)
         });
-        Self { world, config, sets, runtime }
+        Self { world, config, sets, runtime, _alone: alone }
     }
 
     /// `rollout --config … --set … ARGS`, not started.
