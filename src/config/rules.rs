@@ -99,45 +99,48 @@ impl Rules {
 /// Reads `[drain]`.
 pub(super) fn read_drain(root: &mut Section<'_>) -> Drain {
     let mut section = root.table("drain");
-    let timeout = section.span("timeout", Span::from_secs(5));
+    let defaults = Policy::default().drain;
+    let timeout = section.span("timeout", defaults.timeout);
     let words = [("force", OnDrainTimeout::Force), ("extend", OnDrainTimeout::Extend), ("fail", OnDrainTimeout::Fail)];
-    let on_timeout = section.choice("on_timeout", &words, &[]).map_or(OnDrainTimeout::Force, |choice| choice.value);
+    let on_timeout = section.choice("on_timeout", &words, &[]).map_or(defaults.on_timeout, |choice| choice.value);
     section.finish();
     Drain { timeout, on_timeout }
 }
 
 /// Reads what the engine decides by of `[health]`; the section goes on to the prober's settings.
 pub(super) fn read_health(section: &mut Section<'_>) -> Health {
+    let defaults = Policy::default().health;
     let words = [("skip", Before::Skip), ("first", Before::First), ("abort", Before::Abort)];
     Health {
-        timeout: section.positive_span("timeout", Span::from_secs(5)),
-        interval: section.positive_span("interval", Span::from_secs(2)),
-        rise: section.number("rise", 2, (1, MANY)),
-        retries: section.number("retries", 3, (1, MANY)),
-        start_timeout: section.span("start_timeout", Span::from_secs(20)),
-        deadline: section.positive_span("deadline", Span::from_secs(60)),
-        watch_interval: section.positive_span("watch_interval", Span::from_secs(5)),
-        before: section.choice("before", &words, &[]).map_or(Before::Skip, |choice| choice.value),
+        timeout: section.positive_span("timeout", defaults.timeout),
+        interval: section.positive_span("interval", defaults.interval),
+        rise: section.number("rise", defaults.rise, (1, MANY)),
+        retries: section.number("retries", defaults.retries, (1, MANY)),
+        start_timeout: section.span("start_timeout", defaults.start_timeout),
+        deadline: section.positive_span("deadline", defaults.deadline),
+        watch_interval: section.positive_span("watch_interval", defaults.watch_interval),
+        before: section.choice("before", &words, &[]).map_or(defaults.before, |choice| choice.value),
     }
 }
 
 /// Reads `[strategy]`.
 pub(super) fn read_strategy(root: &mut Section<'_>) -> Strategy {
     let mut section = root.table("strategy");
+    let defaults = Policy::default().strategy;
     let rolling = "use kind = \"rolling\"";
     section.choice("kind", &[("rolling", ())], &[("canary", rolling), ("blue-green", rolling)]);
     section.choice("pacing", &[("batch", ())], &[("window", "use pacing = \"batch\"")]);
     section.choice("zones", &[("any", ())], &[("one-by-one", "use zones = \"any\"")]);
     section.choice("confirm", &[("none", ())], &[("batch", "use confirm = \"none\", and pause by key where needed")]);
     let strategy = Strategy {
-        batch_size: section.counts("batch_size", Count::Absolute(2)),
-        batch_pause: section.span("batch_pause", Span::from_secs(10)),
-        max_unavailable: section.count("max_unavailable", Count::Absolute(2)),
+        batch_size: section.counts("batch_size", defaults.batch_size.first().copied().unwrap_or(Count::Absolute(1))),
+        batch_pause: section.span("batch_pause", defaults.batch_pause),
+        max_unavailable: section.count("max_unavailable", defaults.max_unavailable),
         max_surge: section.count("max_surge", Count::Absolute(0)),
-        min_serving: section.count("min_serving", Count::Absolute(1)),
-        min_healthy_time: section.span("min_healthy_time", Span::ZERO),
-        progress_timeout: section.span("progress_timeout", Span::from_secs(600)),
-        approval_timeout: section.positive_span("approval_timeout", Span::from_secs(1800)),
+        min_serving: section.count("min_serving", defaults.min_serving),
+        min_healthy_time: section.span("min_healthy_time", defaults.min_healthy_time),
+        progress_timeout: section.span("progress_timeout", defaults.progress_timeout),
+        approval_timeout: section.positive_span("approval_timeout", defaults.approval_timeout),
     };
     section.finish();
     strategy
@@ -146,13 +149,14 @@ pub(super) fn read_strategy(root: &mut Section<'_>) -> Strategy {
 /// Reads `[rollback]`.
 pub(super) fn read_rollback(root: &mut Section<'_>, strategy: &Strategy) -> Rollback {
     let mut section = root.table("rollback");
+    let defaults = Policy::default().rollback;
     let on_failure = on_failure(&mut section);
-    let threshold = section.count("threshold", Count::Percent(10));
+    let threshold = section.count("threshold", Count::Percent(defaults.threshold_percent));
     if let (true, Count::Absolute(n)) = (threshold.sound, threshold.value) {
         let remedy = format!("is a count; write a share like \"{}%\", or use max_failures = {n}", n.min(100));
         section.fault(threshold.place, "threshold", remedy);
     }
-    let max_failures = section.number("max_failures", 3, (0, MANY));
+    let max_failures = section.number("max_failures", defaults.max_failures, (0, MANY));
     let max_unavailable = section.count("max_unavailable", strategy.max_unavailable.value);
     section.finish();
     Rollback { threshold, max_failures, on_failure, max_unavailable }

@@ -1,6 +1,6 @@
 //! The plan: what a deployment was asked to do, frozen in the journal at its start.
 //!
-//! Imports: model. May not: decide; defaults live with the configuration.
+//! Imports: model. May not: decide.
 
 use serde::{Deserialize, Serialize};
 
@@ -75,6 +75,42 @@ pub struct Policy {
     pub health: HealthPolicy,
     /// `[rollback]`.
     pub rollback: RollbackPolicy,
+}
+
+/// The contract's defaults, for every key that a configuration leaves out.
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            strategy: Rolling {
+                batch_size: vec![Count::Absolute(2)],
+                batch_pause: Span::from_secs(10),
+                max_unavailable: Count::Absolute(2),
+                min_serving: Count::Absolute(1),
+                min_healthy_time: Span::ZERO,
+                progress_timeout: Span::from_secs(600),
+                approval_timeout: Span::from_secs(1800),
+            },
+            drain: DrainPolicy { timeout: Span::from_secs(5), on_timeout: OnDrainTimeout::Force },
+            update: UpdatePolicy { timeout: Span::from_secs(120) },
+            health: HealthPolicy {
+                timeout: Span::from_secs(5),
+                interval: Span::from_secs(2),
+                rise: 2,
+                retries: 3,
+                start_timeout: Span::from_secs(20),
+                deadline: Span::from_secs(60),
+                watch_interval: Span::from_secs(5),
+                before: Before::Skip,
+                expects_version: false,
+            },
+            rollback: RollbackPolicy {
+                threshold_percent: 10,
+                max_failures: 3,
+                on_failure: OnFailure::Rollback,
+                max_unavailable: Count::Absolute(2),
+            },
+        }
+    }
 }
 
 /// `[strategy]` with `kind = "rolling"`.
