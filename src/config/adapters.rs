@@ -10,7 +10,7 @@ use super::section::{Placed, Section};
 use super::template::{self, OF_A_COMMAND, OF_A_SERVER};
 use super::value::shown;
 use crate::fleet::{self, ProcessSettings};
-use crate::model::Span;
+use crate::model::{Policy, Span};
 use crate::probe::{HttpSettings, VersionSource, VipSettings};
 use crate::traffic::{self, HaproxySettings};
 
@@ -36,7 +36,7 @@ impl Update {
 /// Reads `[update]`.
 pub(super) fn read_update(root: &mut Section<'_>) -> Update {
     let mut section = root.table("update");
-    let timeout = section.positive_span("timeout", Span::from_secs(120));
+    let timeout = section.positive_span("timeout", Policy::default().update.timeout);
     let stop_timeout = section.span("stop_timeout", Span::from_secs(5));
     let start = section.texts("start");
     section.require(
