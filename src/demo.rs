@@ -2,6 +2,7 @@
 //!
 //! Imports: model, its children. May not: know an adapter, the configuration or the composition root, which starts it all.
 
+mod effective;
 pub mod haproxy;
 pub mod instance;
 pub mod proxy;

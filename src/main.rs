@@ -3,8 +3,7 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    if let Err(error) = color_eyre::install() {
-        eprintln!("rollout: {error}");
-    }
+    // Installed once, first thing: it cannot be there already, and the program works without it.
+    color_eyre::install().ok();
     rollout::cli::main()
 }

@@ -8,16 +8,15 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::deploy::{Boot, already_there, connect, is_interactive, start};
+use super::deploy::{Boot, Starting, already_there, connect, is_interactive, start};
 use super::verbs::{Left, front_door};
 use super::{Common, Done, Failure, Place, complain, load_file, parts, say};
 use crate::cli::{DemoArgs, DemoBalancer, Output};
-use crate::command::Command;
 use crate::config::Config;
 use crate::demo::world::{Lb, Spec, World};
 use crate::fleet;
 use crate::model::{EffectId, Rotation, Span, Target, Version};
-use crate::ports::{Session as _, UpdateOrder};
+use crate::ports::{Session, UpdateOrder};
 use crate::runner::Parts;
 
 /// What the instances run before anything is deployed.
@@ -176,10 +175,8 @@ async fn deploy(
         Boot::Started(started) => {
             engines.running = Some(started.child);
             let client = connect(&Place::of(config)).await?;
-            if !is_interactive(common) {
-                client.send(Command::Start, None).await.map_err(Failure::refused)?;
-            }
-            let left = front_door(common, config, Box::new(client), next).await?;
+            let session: Box<dyn Session> = if is_interactive(common) { Box::new(client) } else { Box::new(Starting(client)) };
+            let left = front_door(common, config, session, next).await?;
             if !left.running
                 && let Some(child) = &mut engines.running
             {

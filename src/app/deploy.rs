@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use tokio::io::AsyncReadExt as _;
 use tokio::process::{Child, Command as Process};
 
@@ -14,12 +15,12 @@ use super::engine::Report;
 use super::verbs::front_door;
 use super::{Common, Done, Failure, PERSON, Place, load, say};
 use crate::cli::{DeployArgs, Output};
-use crate::command::Command;
+use crate::command::{Command, Receipt};
 use crate::config::Config;
 use crate::control::{self, Client};
-use crate::model::DeploymentId;
+use crate::model::{DeploymentId, Seq};
 use crate::os;
-use crate::ports::Session as _;
+use crate::ports::{Session, SessionError, Snapshot, Update};
 
 /// How long an engine may take to read the world and report.
 const BOOT: Duration = Duration::from_mins(2);
@@ -63,15 +64,37 @@ pub(super) async fn deploy(common: &Common, args: &DeployArgs) -> Done {
         Boot::AlreadyThere(summary) => already_there(common, &summary),
         Boot::Started(started) => {
             let client = connect(&Place::of(&config)).await?;
-            if args.yes {
-                client.send(Command::Start, None).await.map_err(Failure::refused)?;
-            }
             if args.detach {
+                client.send(Command::Start, None).await.map_err(Failure::refused)?;
                 say(&format!("{} has begun; watch it with: rollout attach", started.deployment));
                 return Ok(0);
             }
-            front_door(common, &config, Box::new(client), None).await.map(|left| left.code)
+            let session: Box<dyn Session> = if args.yes { Box::new(Starting(client)) } else { Box::new(client) };
+            front_door(common, &config, session, None).await.map(|left| left.code)
         }
+    }
+}
+
+/// A session whose deployment begins once its reader has the plan, so that the reader misses nothing.
+pub(super) struct Starting(pub(super) Client);
+
+impl Session for Starting {
+    fn snapshot(&self) -> BoxFuture<'_, Result<Snapshot, SessionError>> {
+        Box::pin(async {
+            let snapshot = self.0.snapshot().await?;
+            if snapshot.state.started_at.is_none() {
+                self.0.send(Command::Start, None).await?;
+            }
+            Ok(snapshot)
+        })
+    }
+
+    fn next(&mut self) -> BoxFuture<'_, Update> {
+        self.0.next()
+    }
+
+    fn send(&self, command: Command, revision: Option<Seq>) -> BoxFuture<'static, Result<Receipt, SessionError>> {
+        self.0.send(command, revision)
     }
 }
 

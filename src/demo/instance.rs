@@ -27,8 +27,6 @@ use super::{WallClock, log};
 
 /// How long every answer of a `-slow` version takes: longer than any sane probe waits.
 const SLOW: Duration = Duration::from_secs(6);
-/// How long a `-crash` version lives after somebody first asked for its health.
-const CRASH_AFTER: Duration = Duration::from_millis(300);
 /// The longest wait that `/slow?ms=` grants.
 const SLOW_MAX_MS: u64 = 60_000;
 /// Callers that a `-flap` version tells apart; the rest share the last place.
@@ -76,7 +74,7 @@ enum Fault {
     Bad,
     /// Every answer takes six seconds.
     Slow,
-    /// Serves, and exits with 1 soon after its health was first asked for.
+    /// Listens, and exits with 1 as soon as somebody asks for its health: it must never get into rotation.
     Crash,
     /// Health alternates between 200 and 503, for each caller (by its User-Agent).
     Flap,
@@ -182,7 +180,6 @@ async fn crash(service: &Service) {
         return std::future::pending().await;
     }
     service.asked.notified().await;
-    sleep(CRASH_AFTER).await;
 }
 
 /// Accepts, reads, and never answers.

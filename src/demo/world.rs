@@ -3,7 +3,6 @@
 //! Imports: model, its siblings haproxy, proxy, reserve. May not: start an instance (the fleet driver does), or leave anything behind.
 
 use std::ffi::OsString;
-use std::fmt::Write as _;
 use std::fs::{self, File, Permissions};
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
@@ -19,6 +18,7 @@ use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
+use super::effective::{self, Places};
 use super::haproxy::{self, HaproxySetup};
 use super::reserve::Reserved;
 use crate::model::{InstanceId, Target};
@@ -281,91 +281,16 @@ fn target(number: u32, of: u32, port: u16) -> Result<Target, WorldError> {
 
 /// The text of the demo's effective `rollout.toml`.
 fn effective_config(world: &World) -> String {
-    let dir = text(&world.processes_dir().to_string_lossy());
-    let mut config = format!(
-        r#"# The demo's effective configuration. It lasts as long as the demo does.
-# Pauses and intervals are shorter than the defaults (batch_pause 10s, interval 2s, watch_interval 5s),
-# so that there is something to see.
-
-[service]
-name = "demo"
-
-[fleet]
-driver = "process"
-dir = {dir}
-
-"#
-    );
-    for target in &world.targets {
-        // Writing to a string cannot fail.
-        writeln!(
-            config,
-            "[[fleet.instance]]\nid = {}\nhost = {}\nport = {}\nzone = {}\n",
-            text(target.id.as_str()),
-            text(&target.host),
-            target.port,
-            text(target.zone.as_deref().unwrap_or_default()),
-        )
-        .ok();
-    }
-    let url = world.url();
-    let mut urls = vec![text(&format!("{url}/")); 9];
-    urls.push(text(&format!("{url}/slow?ms=200")));
-    write!(
-        config,
-        r#"[update]
-start = [{exe}, "demo-instance", "--id", "{{{{ instance.id }}}}", "--port", "{{{{ instance.port }}}}", "--version", "{{{{ version }}}}"]
-stop_timeout = "5s"
-timeout = "30s"
-
-[traffic]
-driver = "haproxy"
-sockets = [{socket}]
-backend = {backend}
-
-[drain]
-timeout = "5s"
-
-[health]
-path = "/health"
-timeout = "1s"
-interval = "200ms"
-rise = 2
-retries = 3
-start_timeout = "5s"
-deadline = "15s"
-watch_interval = "1s"
-version = {{ header = "X-Version" }}
-
-# Every tenth request takes 200 ms, as long as a real one may.
-[vip]
-url = [
-    {urls},
-]
-rate = {rate}
-
-[strategy]
-batch_size = 2
-batch_pause = "1s"
-max_unavailable = 2
-
-[journal]
-dir = {state}
-"#,
-        rate = if world.targets.len() < LARGE { VIP_RATE } else { VIP_RATE_LARGE },
-        exe = text(&world.exe.to_string_lossy()),
-        socket = text(&format!("unix:{}", world.admin_socket().display())),
-        backend = text(BACKEND),
-        urls = urls.join(",\n    "),
-        state = text(&world.state_dir().to_string_lossy()),
-    )
-    .ok();
-    config
-}
-
-/// A string as TOML writes it.
-fn text(value: &str) -> String {
-    toml::Value::String(value.to_owned()).to_string()
+    effective::config(&Places {
+        targets: &world.targets,
+        exe: &world.exe.to_string_lossy(),
+        processes: &world.processes_dir().to_string_lossy(),
+        socket: &world.admin_socket().to_string_lossy(),
+        backend: BACKEND,
+        url: &world.url(),
+        rate: if world.targets.len() < LARGE { VIP_RATE } else { VIP_RATE_LARGE },
+        state: &world.state_dir().to_string_lossy(),
+    })
 }
 
 /// True if the runtime API behind the socket answers.

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
 use crate::command::{Command, Request};
@@ -32,7 +32,8 @@ pub struct Handle {
     pub bus: Bus,
     /// Signals to the process, as names: the first stops it at a safe point, the second at once.
     pub signals: mpsc::Sender<&'static str>,
-    task: JoinHandle<Stopped>,
+    /// The one task of the engine.
+    task: JoinSet<Stopped>,
 }
 
 /// Why an engine stopped.
@@ -48,10 +49,11 @@ pub enum Stopped {
 
 impl Handle {
     /// Waits for the end.
-    pub async fn stopped(self) -> Stopped {
-        match self.task.await {
-            Ok(stopped) => stopped,
-            Err(error) => Stopped::Fault(format!("the engine's task ended: {error}")),
+    pub async fn stopped(mut self) -> Stopped {
+        match self.task.join_next().await {
+            Some(Ok(stopped)) => stopped,
+            Some(Err(error)) => Stopped::Fault(format!("the engine's task ended: {error}")),
+            None => Stopped::Fault("the engine's task had ended already".to_owned()),
         }
     }
 }
@@ -91,8 +93,8 @@ fn launch(parts: Parts, state: State, events: Vec<Event>, first: Option<Input>, 
     let performer = Performer::new(parts.clone(), bus.clone(), inputs);
     let run = Run { parts, state, observed: Observed::default(), bus: bus.clone(), performer, stopping: 0 };
     let sources = Sources { asked, arriving, signalled };
-    #[expect(clippy::disallowed_methods, reason = "the one task of the engine: its owner is the handle, its end is `stopped`")]
-    let task = tokio::spawn(run.run(sources, first));
+    let mut task = JoinSet::new();
+    task.spawn(run.run(sources, first));
     Handle { bus, signals, task }
 }
 

@@ -97,12 +97,13 @@ async fn a_slow_version_answers_later_than_anybody_waits() {
 }
 
 #[tokio::test]
-async fn a_crashing_version_exits_with_1_soon_after_its_health_was_asked_for() {
+async fn a_crashing_version_exits_with_1_as_soon_as_its_health_is_asked_for() {
     let dir = temp();
     let mut instance = Instance::listening(dir.path(), "web-01", "v3-crash").await;
     assert_eq!(get(instance.port, "/").await.unwrap().status, 200);
     assert_eq!(instance.child.try_wait().unwrap(), None);
-    assert_eq!(get(instance.port, "/health").await.unwrap().status, 200);
+    // Whether the answer still gets out is luck.
+    drop(get(instance.port, "/health").await);
     let status = timeout(BOUND, instance.child.wait()).await.unwrap().unwrap();
     assert_eq!(status.code(), Some(1), "{}", instance.log());
 }

@@ -156,19 +156,3 @@ impl Ran {
         self.summaries().pop().unwrap_or_else(|| panic!("no summary: {self:?}"))
     }
 }
-
-/// What a child has written so far on a pipe that is read to its end by a thread.
-pub(crate) fn collect(mut pipe: impl std::io::Read + Send + 'static) -> Arc<std::sync::Mutex<String>> {
-    let text = Arc::new(std::sync::Mutex::new(String::new()));
-    let shared = text.clone();
-    std::thread::spawn(move || {
-        let mut buffer = [0; 4096];
-        while let Ok(n) = pipe.read(&mut buffer) {
-            if n == 0 {
-                return;
-            }
-            shared.lock().unwrap().push_str(&String::from_utf8_lossy(&buffer[..n]));
-        }
-    });
-    text
-}

@@ -1,80 +1,110 @@
 //! A real terminal: the console in it, and what happens when it goes away.
 
-use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::Command;
 
-use portable_pty::{CommandBuilder, PtySize, native_pty_system};
 use rollout::demo::world::Lb;
 use serde_json::Value;
 
+use crate::common::server;
 use crate::fleet::{Fleet, rollout};
 
-/// The console in a pseudo-terminal.
-struct Console {
-    master: Option<Box<dyn portable_pty::MasterPty + Send>>,
-    keys: Option<Box<dyn std::io::Write + Send>>,
-    child: Box<dyn portable_pty::Child + Send + Sync>,
-    output: std::sync::Arc<std::sync::Mutex<String>>,
+/// The console in a terminal of its own, 80x24.
+struct Terminal {
+    tmux: PathBuf,
+    socket: PathBuf,
 }
 
-impl Console {
-    fn start(fleet: &Fleet, args: &[&str]) -> Self {
-        let pair = native_pty_system().openpty(PtySize { rows: 24, cols: 80, pixel_width: 0, pixel_height: 0 }).unwrap();
-        let mut command = CommandBuilder::new(rollout());
-        command.env_clear();
-        command.env("TERM", "xterm-256color");
-        command.env("LANG", "C.UTF-8");
-        command.args(["--config".as_ref(), fleet.world.config_path().as_os_str()]);
-        for set in &fleet.sets {
-            command.args(["--set", set]);
-        }
-        command.args(args);
-        let child = pair.slave.spawn_command(command).unwrap();
-        drop(pair.slave);
-        let output = crate::fleet::collect(pair.master.try_clone_reader().unwrap());
-        let keys = pair.master.take_writer().unwrap();
-        Self { master: Some(pair.master), keys: Some(keys), child, output }
+impl Terminal {
+    fn start(tmux: PathBuf, fleet: &Fleet, args: &str) -> Self {
+        let terminal = Self { tmux, socket: fleet.world.dir().join("tmux") };
+        let config = fleet.world.config_path();
+        let sets: Vec<String> = fleet.sets.iter().map(|set| format!("--set {set}")).collect();
+        // The pane waits after the console, so that its exit code can be read on the screen.
+        let program = format!(
+            "{} --config {} {} {args}; echo left with $?; read line",
+            rollout().display(),
+            config.display(),
+            sets.join(" ")
+        );
+        assert!(terminal.ask(&["-f", "/dev/null", "new-session", "-d", "-x", "80", "-y", "24", &program]).is_some());
+        terminal
+    }
+
+    fn ask(&self, args: &[&str]) -> Option<String> {
+        let out = Command::new(&self.tmux).arg("-S").arg(&self.socket).args(args).env("LC_ALL", "C.UTF-8").output().unwrap();
+        out.status.success().then(|| String::from_utf8_lossy(&out.stdout).into_owned())
     }
 
     fn screen(&self) -> String {
-        let mut parser = vt100::Parser::new(24.try_into().unwrap(), 80.try_into().unwrap(), 0);
-        parser.process(self.output.lock().unwrap().as_bytes());
-        parser.screen().contents()
+        self.ask(&["capture-pane", "-p"]).unwrap_or_default()
     }
 
     fn shows(&self, fleet: &Fleet, text: &str) {
         fleet.wait(&format!("the screen shows {text:?}"), || self.screen().contains(text).then_some(()));
     }
 
-    fn press(&mut self, key: &str) {
-        let keys = self.keys.as_mut().unwrap();
-        keys.write_all(key.as_bytes()).unwrap();
-        keys.flush().unwrap();
+    fn press(&self, key: &str) {
+        assert!(self.ask(&["send-keys", key]).is_some());
+    }
+
+    /// The terminal is gone: its end of the line hangs up.
+    fn kill(&self) {
+        self.ask(&["kill-server"]);
     }
 }
 
-/// The terminal is killed in mid-deployment: the engine goes on, another terminal attaches, nothing failed.
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+fn start_by_hand(fleet: &Fleet, terminal: &Terminal) {
+    terminal.shows(fleet, "[PLANNED]");
+    terminal.press("s");
+    // What is typed before the question is armed does not count; it says so by "(off)".
+    fleet.wait("the question is armed", || {
+        let screen = terminal.screen();
+        (screen.contains("y start") && !screen.contains("(off)")).then_some(())
+    });
+    terminal.press("y");
+}
+
+/// The terminal is killed in mid-deployment: the engine goes on, another attaches, nothing failed.
 #[test]
 fn a_lost_terminal_does_not_touch_the_deployment() {
+    let Some(tmux) = server("tmux") else { return };
     let fleet = Fleet::start(6, Lb::Builtin, &["strategy.batch_pause=400ms"]);
-    let mut console = Console::start(&fleet, &["deploy", "v2"]);
-    console.shows(&fleet, "[PLANNED]");
-    console.press("s");
-    console.shows(&fleet, "y start");
-    // What is typed before the question is armed does not count, so it is asked until it is answered.
-    let mut begun = false;
-    while !begun {
-        console.press("y");
-        begun = fleet.status().is_some_and(|s| s["status"] == "in_progress");
-    }
+    let terminal = Terminal::start(tmux, &fleet, "deploy v2");
+    start_by_hand(&fleet, &terminal);
     fleet.until("the first batch is through", |s| s["updated"].as_u64() >= Some(2));
-    let engine = fleet.engine_pid().unwrap();
-    drop(console.keys.take());
-    drop(console.master.take());
-    let child = std::cell::RefCell::new(console.child);
-    fleet.wait("the console has gone", || child.borrow_mut().try_wait().unwrap());
-    assert_eq!(fleet.engine_pid(), Some(engine), "the engine lives");
+    terminal.kill();
     let attached = fleet.run(&["attach", "--output", "json"]);
+    assert!(attached.out.contains("\"attached\""), "{}", attached.out);
+    assert!(attached.lines().len() > 3, "it was still under way: {}", attached.out);
     let summary = attached.summary();
     assert_eq!((attached.code, &summary["status"], &summary["updated"]), (Some(0), &Value::from("completed"), &Value::from(6)));
     assert_eq!(summary["vip"]["failed"], 0);
+}
+
+/// The console from the plan to the end: pause holds, resume goes on, the exit code is the contract's.
+#[test]
+fn a_person_steers_a_deployment_by_keys() {
+    let Some(tmux) = server("tmux") else { return };
+    let fleet = Fleet::start(4, Lb::Builtin, &["strategy.batch_pause=400ms"]);
+    let terminal = Terminal::start(tmux, &fleet, "deploy v2");
+    start_by_hand(&fleet, &terminal);
+    terminal.shows(&fleet, "[RUN]");
+    terminal.press("p");
+    terminal.shows(&fleet, "[PAUSED by");
+    terminal.press("R");
+    fleet.wait("the question is armed", || {
+        let screen = terminal.screen();
+        (screen.contains("y roll back") && !screen.contains("(off)")).then_some(())
+    });
+    terminal.press("y");
+    terminal.shows(&fleet, "[ROLLED BACK]");
+    terminal.press("q");
+    terminal.shows(&fleet, "left with 3");
 }
