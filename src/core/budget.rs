@@ -68,12 +68,12 @@ pub(super) fn may_take(state: &State, observed: &Observed, id: &InstanceId) -> R
     allow(state, &out(state, observed), id, max)
 }
 
-/// As `may_take`, for one that is being looked at and would now be drained: it is counted as out already.
-pub(super) fn may_go_on(state: &State, observed: &Observed, id: &InstanceId) -> Result<(), Denied> {
+/// As `may_take`, for one that was just looked at and would now be drained: it is counted as out already, but if it was
+/// found to serve, taking it lowers what serves.
+pub(super) fn may_go_on(state: &State, observed: &Observed, (id, serves): (&InstanceId, bool)) -> Result<(), Denied> {
     let max = limit(state.plan.policy.strategy.max_unavailable, state.total());
     let mut out = out(state, observed);
-    let fit = state.instance(id).is_some_and(|i| i.serving && !is_failing(state, observed, id, i));
-    if fit {
+    if serves {
         out.retain(|other| *other != id);
     }
     allow(state, &out, id, max)

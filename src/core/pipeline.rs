@@ -187,7 +187,8 @@ impl Scene<'_> {
             return vec![EventKind::InstanceSkipped { instance, reason, found }];
         }
         // Others may have died during the look.
-        match budget::may_go_on(self.state, self.observed, self.id) {
+        let serves = survey.rotation == Rotation::Serving && survey.health.passed();
+        match budget::may_go_on(self.state, self.observed, (self.id, serves)) {
             Ok(()) => self.take_out(),
             Err(_) => vec![EventKind::InstanceCheckDropped { instance }],
         }

@@ -51,7 +51,9 @@ impl World {
     pub(crate) fn new(plan: &Plan, script: Script) -> Self {
         let now = Timestamp::from_millis(1_000_000);
         let machine = |version: &Version| Machine { version: version.clone(), rotation: Rotation::Serving, updates: Vec::new() };
-        let machines = plan.members.iter().map(|m| (m.target.id.clone(), machine(m.previous.as_ref().unwrap()))).collect();
+        let unknown = Version::new("v0").unwrap();
+        let machines =
+            plan.members.iter().map(|m| (m.target.id.clone(), machine(m.previous.as_ref().unwrap_or(&unknown)))).collect();
         let kind = EventKind::DeploymentPlanned { format: FORMAT, plan: Box::new(plan.clone()) };
         let journal = vec![Event { seq: Seq(1), at: now, deployment: plan.deployment.clone(), kind }];
         Self {
@@ -150,8 +152,10 @@ impl World {
 
     fn survey(&self, id: &InstanceId) -> Survey {
         let machine = &self.machines[id];
-        let health =
-            Sample { at: self.now, latency: Span::from_millis(5), result: SampleResult::Pass { status: 200 }, version: None };
+        let sick = self.chaos.as_ref().is_some_and(|chaos| chaos.is_sick(id, &machine.version));
+        let result =
+            if sick { SampleResult::Miss { reason: "status 503".to_owned() } } else { SampleResult::Pass { status: 200 } };
+        let health = Sample { at: self.now, latency: Span::from_millis(5), result, version: None };
         Survey { version: Some(machine.version.clone()), rotation: machine.rotation, health }
     }
 
