@@ -11,6 +11,8 @@ mod ending;
 mod forecast;
 mod judge;
 mod observed;
+#[cfg(test)]
+mod odd_moments;
 mod operate;
 mod pipeline;
 mod planning;
@@ -109,8 +111,7 @@ fn deadlines(state: &State, now: Timestamp) -> Option<Vec<EventKind>> {
         return Some(ending::abandon(state));
     }
     if state.progress_until.is_some_and(|until| now >= until) {
-        let timeout = state.plan.policy.strategy.progress_timeout;
-        return Some(judge::act(state, &format!("no instance finished for {timeout}"), now));
+        return Some(judge::no_progress(state, now));
     }
     None
 }

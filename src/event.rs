@@ -90,6 +90,26 @@ pub enum Step {
     EndCheck,
 }
 
+/// How an instance was found that is left alone.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Found {
+    /// At the wanted version and healthy: there is nothing to do.
+    AtVersion,
+    /// Out of rotation, not by this deployment.
+    Out,
+    /// Not fit to be touched, or not to be read.
+    #[default]
+    Unfit,
+}
+
+impl Found {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
+    fn is_unfit(&self) -> bool {
+        *self == Self::Unfit
+    }
+}
+
 /// Where an instance that is put back without an update ends.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "then", rename_all = "snake_case")]
@@ -194,6 +214,9 @@ pub enum EventKind {
         instance: InstanceId,
         /// Why, in words.
         reason: String,
+        /// How it was found.
+        #[serde(default, skip_serializing_if = "Found::is_unfit")]
+        found: Found,
     },
     /// Its drain was ordered: from here on it is out of service by our doing.
     DrainStarted {

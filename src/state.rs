@@ -3,6 +3,7 @@
 //! Imports: event, model. May not: decide, read a clock, see a sample.
 
 mod apply;
+mod fold;
 mod instance;
 mod summary;
 
@@ -290,12 +291,18 @@ impl State {
         u32::try_from(self.instances.len()).unwrap_or(u32::MAX)
     }
 
+    /// On the new version although everything went back: why it is listed.
+    fn left_behind(&self, instance: &Instance) -> Option<String> {
+        let ended = self.rollback.is_some() && self.end.is_some();
+        (ended && instance.phase == Phase::Healthy).then(|| format!("serves, but still on {}", self.plan.version))
+    }
+
     /// Instances that did not end as planned, in plan order.
     pub fn exceptions(&self) -> Vec<Exception> {
         self.instances
             .iter()
             .filter_map(|(id, instance)| {
-                let reason = instance.complaint()?;
+                let reason = instance.complaint().or_else(|| self.left_behind(instance))?;
                 Some(Exception { instance: id.clone(), state: instance.shown(), version: instance.version.clone(), reason })
             })
             .collect()

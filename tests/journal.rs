@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Barrier;
 
-use rollout::event::{Actor, AfterReturn, Ending, Event, EventKind, FORMAT, Step};
+use rollout::event::{Actor, AfterReturn, Ending, Event, EventKind, FORMAT, Found, Step};
 use rollout::journal::{Memory, Sqlite, decode, encode, service_dir};
 use rollout::model::{
     Before, Count, DeploymentId, DeploymentKind, DrainPolicy, Evidence, HealthPolicy, InstanceId, Member, OnDrainTimeout,
@@ -140,7 +140,7 @@ fn kinds() -> Vec<EventKind> {
         EventKind::BatchVerified { batch: 1, bake_until: at(20) },
         EventKind::BatchCompleted { batch: 1 },
         EventKind::InstanceCheckStarted { instance: i.clone(), until: at(3) },
-        EventKind::InstanceSkipped { instance: i.clone(), reason: reason.clone() },
+        EventKind::InstanceSkipped { instance: i.clone(), reason: reason.clone(), found: Found::Unfit },
         EventKind::DrainStarted { instance: i.clone(), attempt: 1, until: at(4) },
         EventKind::InstanceTakenOut { instance: i.clone(), sessions: Some(9), until: at(5) },
         EventKind::InstanceTakenOut { instance: i.clone(), sessions: None, until: at(5) },

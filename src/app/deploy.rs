@@ -24,6 +24,8 @@ use crate::ports::{Session, SessionError, Snapshot, Update};
 
 /// How long an engine may take to read the world and report.
 const BOOT: Duration = Duration::from_mins(2);
+/// How long an engine that has ended may take to let go of its readers and its lock.
+const LEAVE: Duration = Duration::from_secs(12);
 /// More than any report has.
 const REPORT_MAX: u64 = 1 << 20;
 
@@ -70,9 +72,18 @@ pub(super) async fn deploy(common: &Common, args: &DeployArgs) -> Done {
                 return Ok(0);
             }
             let session: Box<dyn Session> = if args.yes { Box::new(Starting(client)) } else { Box::new(client) };
-            front_door(common, &config, session, None).await.map(|left| left.code)
+            let left = front_door(common, &config, session, None).await?;
+            if !left.running {
+                leave(started.child).await;
+            }
+            Ok(left.code)
         }
     }
+}
+
+/// The engine's lock goes with its process: only then may the next deployment begin.
+async fn leave(mut engine: Child) {
+    drop(tokio::time::timeout(LEAVE, engine.wait()).await);
 }
 
 /// A session whose deployment begins once its reader has the plan, so that the reader misses nothing.
@@ -121,7 +132,11 @@ pub(super) async fn recover(common: &Common, id: Option<&str>, detach: bool) -> 
                 return Ok(0);
             }
             let client = connect(&Place::of(&config)).await?;
-            front_door(common, &config, Box::new(client), None).await.map(|left| left.code)
+            let left = front_door(common, &config, Box::new(client), None).await?;
+            if !left.running {
+                leave(started.child).await;
+            }
+            Ok(left.code)
         }
     }
 }
@@ -142,9 +157,19 @@ pub(super) async fn start(path: &Path, common: &Common, config: &Config, engine:
     };
     match ready {
         Some(Report::Runs { deployment, pid }) => Ok(Boot::Started(Box::new(Started { deployment, pid, child }))),
-        Some(Report::AlreadyThere { summary }) => Ok(Boot::AlreadyThere(summary)),
-        Some(Report::Failed { code, message }) => Err(Failure { code, message }),
+        Some(Report::AlreadyThere { summary }) => {
+            leave(child).await;
+            Ok(Boot::AlreadyThere(summary))
+        }
+        Some(Report::Failed { code, message }) => {
+            leave(child).await;
+            Err(Failure { code, message })
+        }
         None => {
+            // Nobody will start what it may still plan: it ends it as cancelled, or it is gone already.
+            if let Some(pid) = child.id().and_then(|pid| i32::try_from(pid).ok()).and_then(rustix::process::Pid::from_raw) {
+                rustix::process::kill_process(pid, rustix::process::Signal::TERM).ok();
+            }
             let log = stderr_path(config);
             Err(Failure::person(format!("the engine's process did not come up; its last words are in {}", log.display())))
         }

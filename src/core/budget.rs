@@ -21,12 +21,10 @@ pub(super) fn is_out(state: &State, observed: &Observed, id: &InstanceId, instan
     if instance.ours {
         return true;
     }
-    let seen = observed.of(id).filter(|s| s.last.is_some());
-    let failing = seen.map(|s| s.is_failing(state.plan.policy.health.retries));
     match instance.phase {
         Phase::Failed => instance.down || !instance.serving,
-        Phase::Pending | Phase::Skipped => !instance.serving || failing.unwrap_or(instance.down),
-        Phase::Healthy | Phase::RolledBack | Phase::Settling { .. } => failing.unwrap_or(false),
+        Phase::Pending | Phase::Skipped => !instance.serving || is_failing(state, observed, id, instance),
+        Phase::Healthy | Phase::RolledBack | Phase::Settling { .. } => is_failing(state, observed, id, instance),
         Phase::Checking
         | Phase::TakingOut
         | Phase::Draining
@@ -37,6 +35,12 @@ pub(super) fn is_out(state: &State, observed: &Observed, id: &InstanceId, instan
         | Phase::Returning { .. }
         | Phase::Restoring => true,
     }
+}
+
+/// By what was seen of it, else by what the journal knows.
+fn is_failing(state: &State, observed: &Observed, id: &InstanceId, instance: &Instance) -> bool {
+    let seen = observed.of(id).filter(|s| s.last.is_some());
+    seen.map_or(instance.down, |s| s.is_failing(state.plan.policy.health.retries))
 }
 
 /// U, by id, in plan order.
@@ -62,6 +66,17 @@ pub(super) enum Denied {
 pub(super) fn may_take(state: &State, observed: &Observed, id: &InstanceId) -> Result<(), Denied> {
     let max = limit(state.plan.policy.strategy.max_unavailable, state.total());
     allow(state, &out(state, observed), id, max)
+}
+
+/// As `may_take`, for one that was just looked at and would now be drained: it is counted as out already, but if it was
+/// found to serve, taking it lowers what serves.
+pub(super) fn may_go_on(state: &State, observed: &Observed, (id, serves): (&InstanceId, bool)) -> Result<(), Denied> {
+    let max = limit(state.plan.policy.strategy.max_unavailable, state.total());
+    let mut out = out(state, observed);
+    if serves {
+        out.retain(|other| *other != id);
+    }
+    allow(state, &out, id, max)
 }
 
 /// As `may_take`, in a rollback: only instances on their way hold its budget, for the others cannot be repaired by waiting.

@@ -111,7 +111,9 @@ fn cancel(state: &State) -> Consequence {
         serving: serving(state),
         lowest_serving: serving(state),
         takes: None,
-        then: if updated == 0 {
+        then: if state.rollback.is_some() {
+            format!("it ends failed where it is: {updated} stay on {}", state.plan.version)
+        } else if updated == 0 {
             "it ends cancelled".to_owned()
         } else {
             format!("it ends cancelled with mixed versions: {updated} stay on {}", state.plan.version)

@@ -6,49 +6,56 @@ use crate::event::{Ending, EventKind};
 use crate::model::{InstanceId, InstanceState, Member, Rotation, Span, Survey, Timestamp, Version};
 use crate::state::{Goal, Instance, Phase, State};
 
-use super::Observed;
+use super::{Observed, rollback};
 
-/// How long the check at the end may take.
+/// How long the check at the end may take, besides the time for instances that do not answer.
 const END_CHECK: Span = Span::from_secs(30);
+/// So many are read in the time of one probe at least.
+const READ_AT_ONCE: u64 = 50;
+
+fn end_check(state: &State) -> Span {
+    END_CHECK + state.plan.policy.health.timeout.times(u64::from(state.total()) / READ_AT_ONCE)
+}
 
 /// The next thing that ends the deployment, once nothing is under way.
 pub(super) fn next(state: &State, observed: &Observed, now: Timestamp) -> Option<Vec<EventKind>> {
     if let Some(cancel) = state.cancel.as_ref().filter(|_| state.started_at.is_none()) {
         return Some(vec![ended(Ending::Cancelled, format!("cancelled before it began by {}", cancel.by.name()), observed)]);
     }
-    let stuck = state.active.iter().any(|&index| !is_given_up(state, index, now));
-    if stuck || state.started_at.is_none() || state.pause.is_some() || state.batch.is_some() && state.cancel.is_none() {
+    if !state.active.is_empty()
+        || state.started_at.is_none()
+        || state.pause.is_some()
+        || state.batch.is_some() && state.cancel.is_none()
+    {
         return None;
     }
     if !is_over(state) {
         return None;
     }
     let Some(until) = state.end_check_until else {
-        return Some(vec![EventKind::EndCheckStarted { until: now + END_CHECK }]);
+        return Some(vec![EventKind::EndCheckStarted { until: now + end_check(state) }]);
     };
     match state.end_checked {
         None if now >= until => {
             let why = observed.trouble.as_ref().map(|t| format!(": {t}")).unwrap_or_default();
-            Some(vec![ended(Ending::Failed, format!("the end check could not read the fleet within {END_CHECK}{why}"), observed)])
+            Some(vec![ended(
+                Ending::Failed,
+                format!("the end check could not read the fleet within {}{why}", end_check(state)),
+                observed,
+            )])
         }
         None => None,
         Some(mismatches) => Some(vec![finish(state, mismatches, observed)]),
     }
 }
 
-/// Taking it out was tried for long enough: it stays listed as it is.
-fn is_given_up(state: &State, index: usize, now: Timestamp) -> bool {
-    let Some((_, instance)) = state.instances.get_index(index) else { return true };
-    instance.is_evicting() && instance.until.is_some_and(|until| now >= until)
-}
-
 /// Nothing is left to be taken forward or back.
 fn is_over(state: &State) -> bool {
-    if state.rollback.is_some() {
-        return !state.instances.values().any(Instance::is_touched);
-    }
     if state.cancel.is_some() {
         return true;
+    }
+    if state.rollback.is_some() {
+        return rollback::is_over(state);
     }
     !state.instances.values().any(|i| i.phase == Phase::Pending)
 }
@@ -95,7 +102,10 @@ fn expected<'a>(member: &'a Member, instance: &Instance) -> Option<(Option<&'a V
     match (&instance.phase, instance.goal) {
         (Phase::Healthy, _) => Some((Some(&member.wanted), Rotation::Serving)),
         (Phase::RolledBack, _) => Some((member.previous.as_ref(), Rotation::Serving)),
-        (Phase::Pending, Goal::Forward) => Some((member.previous.as_ref(), member.rotation)),
+        // One that did not serve to begin with may do as it likes.
+        (Phase::Pending, Goal::Forward) if member.healthy && member.rotation == Rotation::Serving => {
+            Some((member.previous.as_ref(), member.rotation))
+        }
         _ => None,
     }
 }
@@ -110,9 +120,14 @@ fn finish(state: &State, mismatches: u32, observed: &Observed) -> EventKind {
         return ended(Ending::Failed, reason, observed);
     }
     if let Some(rollback) = &state.rollback {
-        let restored = tally.of(InstanceState::RolledBack);
-        let what = if restored == 0 { "nothing had been updated".to_owned() } else { format!("{restored} restored") };
-        return ended(Ending::RolledBack, format!("{what}{but}: {}", rollback.reason), observed);
+        let (restored, exposed) = (tally.of(InstanceState::RolledBack), state.instances.values().any(|i| i.exposed));
+        let (ending, what) = match (&state.cancel, restored) {
+            (Some(cancel), _) => (Ending::Failed, format!("ended where it was by {}, {restored} restored", cancel.by.name())),
+            (None, 0) if exposed => (Ending::Failed, "no instance could be restored".to_owned()),
+            (None, 0) => (Ending::RolledBack, "nothing had been updated".to_owned()),
+            (None, _) => (Ending::RolledBack, format!("{restored} restored")),
+        };
+        return ended(ending, format!("{what}{but}: {}", rollback.reason), observed);
     }
     if let Some(cancel) = &state.cancel {
         return ended(Ending::Cancelled, format!("cancelled by {}, {updated} updated{but}", cancel.by.name()), observed);

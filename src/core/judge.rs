@@ -36,23 +36,26 @@ pub(super) fn judge(state: &State) -> Option<Vec<EventKind>> {
     if state.pause.is_some() || policy.on_failure == OnFailure::Continue {
         return None;
     }
-    Some(act(state, &format!("{failed} of {finished} failed{}", because(state)), state.at))
+    Some(act(state, format!("{failed} of {finished} failed{}", because(state)), (state.at, deciding(state))))
 }
 
-/// What the policy does about trouble.
-pub(super) fn act(state: &State, reason: &str, now: Timestamp) -> Vec<EventKind> {
+/// No instance finished in time.
+pub(super) fn no_progress(state: &State, now: Timestamp) -> Vec<EventKind> {
+    let timeout = state.plan.policy.strategy.progress_timeout;
+    act(state, format!("no instance finished for {timeout}"), (now, None))
+}
+
+/// What the policy does about trouble: of `now`, or of the failure that decided.
+fn act(state: &State, reason: String, (now, decided): (Timestamp, Option<(&Instance, &Failure)>)) -> Vec<EventKind> {
     match state.plan.policy.rollback.on_failure {
-        OnFailure::Rollback => {
-            let decided = deciding(state);
-            vec![EventKind::RollbackStarted {
-                by: Actor::Engine,
-                reason: reason.to_owned(),
-                since: decided.map_or(now, |(_, f)| f.evidence.first_miss_at.unwrap_or(f.at)),
-                detect: decided.and_then(|(i, f)| i.updated_at.map(|ended| f.at.since(ended))),
-            }]
-        }
+        OnFailure::Rollback => vec![EventKind::RollbackStarted {
+            by: Actor::Engine,
+            reason,
+            since: decided.map_or(now, |(_, f)| f.evidence.first_miss_at.unwrap_or(f.at)),
+            detect: decided.and_then(|(i, f)| i.updated_at.map(|ended| f.at.since(ended))),
+        }],
         OnFailure::Ask => vec![pause(format!("{reason}; resume to go on, or roll back"))],
-        OnFailure::Pause | OnFailure::Continue => vec![pause(reason.to_owned())],
+        OnFailure::Pause | OnFailure::Continue => vec![pause(reason)],
     }
 }
 

@@ -41,11 +41,19 @@ pub fn check(state: &State, command: &Command) -> Result<Receipt, Refusal> {
         },
         Command::Resume if state.pause.is_none() => "it is not paused".to_owned(),
         Command::Resume => "resumed".to_owned(),
-        Command::Cancel { .. } if state.rollback.is_some() => {
-            return refuse("a rollback cannot be cancelled: pause it to hold it where it is".to_owned());
-        }
         Command::Cancel { .. } if state.cancel.is_some() => "it is being cancelled already".to_owned(),
+        Command::Cancel { .. } if state.rollback.is_some() && state.pause.is_none() => {
+            return refuse(
+                "a rollback is not cancelled under way: pause it to hold it where it is; a cancel then ends it there".to_owned(),
+            );
+        }
+        Command::Cancel { .. } if state.rollback.is_some() => {
+            "ending the rollback where it is: what did not go back stays as it is and is listed".to_owned()
+        }
         Command::Cancel { .. } => "cancelling: what is under way comes to rest".to_owned(),
+        Command::Rollback { .. } if state.rollback.is_some() && state.cancel.is_some() => {
+            return refuse("this rollback is being ended where it is; deploy the earlier version afterwards".to_owned());
+        }
         Command::Rollback { .. } if state.rollback.is_some() => "joined the rollback that is under way".to_owned(),
         Command::Rollback { .. } => "rolling back".to_owned(),
     };

@@ -3,12 +3,12 @@
 //! Imports: state, event, effect, model, core's parts. May not: look at other instances, but for the budget.
 
 use crate::effect::Outcome;
-use crate::event::{AfterReturn, EventKind, Step};
+use crate::event::{AfterReturn, EventKind, Found, Step};
 use crate::model::{Before, EffectId, Evidence, InstanceId, OnDrainTimeout, Rotation, Span, Survey, Timestamp};
 use crate::state::{Goal, Instance, Phase, State};
 
 use super::observed::is_in_rotation;
-use super::{Observed, pause, wanted};
+use super::{Observed, budget, pause, rollback, wanted};
 
 /// How long a balancer may take to confirm an order before the engine stops and says so.
 pub(super) const ORDER_TIMEOUT: Span = Span::from_secs(10);
@@ -54,7 +54,8 @@ pub(super) fn advance(state: &State, observed: &Observed, now: Timestamp, index:
         Phase::Healthy => scene.watched(),
         Phase::Returning { .. } => scene.expired().then(|| scene.failed(Step::Admit, scene.not_serving())),
         Phase::Restoring => Some(scene.restore()),
-        Phase::Pending | Phase::Failed | Phase::Skipped | Phase::RolledBack => None,
+        Phase::Failed => scene.evicting(),
+        Phase::Pending | Phase::Skipped | Phase::RolledBack => None,
     }
 }
 
@@ -159,7 +160,7 @@ impl Scene<'_> {
         }
         self.expired().then(|| {
             let reason = format!("could not be checked before it was touched{}", self.observed.because(self.id));
-            vec![EventKind::InstanceSkipped { instance: self.id.clone(), reason }]
+            vec![EventKind::InstanceSkipped { instance: self.id.clone(), reason, found: Found::Unfit }]
         })
     }
 
@@ -170,22 +171,27 @@ impl Scene<'_> {
         }
         let wanted = self.state.member(self.id).map(|m| &m.wanted);
         let skip = if !is_in_rotation(survey.rotation) {
-            Some(format!("{}, not by this deployment", survey.rotation.words()))
-        } else if survey.version.as_ref() == wanted && survey.health.passed() {
-            Some(format!("already at {}", self.state.plan.version))
+            Some((Found::Out, format!("{}, not by this deployment", survey.rotation.words())))
+        } else if survey.version.as_ref() == wanted && survey.health.passed() && survey.rotation == Rotation::Serving {
+            Some((Found::AtVersion, format!("already at {}", self.state.plan.version)))
         } else if self.state.plan.policy.health.before == Before::First {
             None
         } else if !survey.health.passed() {
-            Some(format!("unhealthy before it was touched: {}", survey.health.words()))
+            Some((Found::Unfit, format!("unhealthy before it was touched: {}", survey.health.words())))
         } else if survey.rotation == Rotation::Down {
-            Some(format!("{} before it was touched", survey.rotation.words()))
+            Some((Found::Out, format!("{} before it was touched", survey.rotation.words())))
         } else {
             None
         };
-        if let Some(reason) = skip {
-            return vec![EventKind::InstanceSkipped { instance, reason }];
+        if let Some((found, reason)) = skip {
+            return vec![EventKind::InstanceSkipped { instance, reason, found }];
         }
-        self.take_out()
+        // Others may have died during the look.
+        let serves = survey.rotation == Rotation::Serving && survey.health.passed();
+        match budget::may_go_on(self.state, self.observed, (self.id, serves)) {
+            Ok(()) => self.take_out(),
+            Err(_) => vec![EventKind::InstanceCheckDropped { instance }],
+        }
     }
 
     fn take_out(&self) -> Vec<EventKind> {
@@ -208,7 +214,9 @@ impl Scene<'_> {
             return Some(self.failed(Step::Drain, reason));
         }
         // Without a confirmed drain nothing may be updated: stop here, put it back, and let a person look.
-        Some(vec![self.return_to_rotation(&reason, AfterReturn::Untouched), pause(format!("{}: {reason}", self.id))])
+        let back_in = self.return_to_rotation(&reason, AfterReturn::Untouched);
+        let pause = self.state.pause.is_none().then(|| pause(format!("{}: {reason}", self.id)));
+        Some([back_in].into_iter().chain(pause).collect())
     }
 
     fn taken_out(&self, sessions: Option<u32>) -> Vec<EventKind> {
@@ -287,9 +295,6 @@ impl Scene<'_> {
         if self.back() {
             return Some(vec![EventKind::InstanceRestored { instance, evidence }]);
         }
-        if self.state.rollback.is_some() {
-            return None;
-        }
         if let Some(events) = self.watched() {
             return Some(events);
         }
@@ -306,9 +311,9 @@ impl Scene<'_> {
         self.expired().then(|| self.failed(Step::Watch, format!("not steadily healthy for {needed}")))
     }
 
-    /// A finished instance that fails later counts.
+    /// A finished instance that fails later counts, unless it is about to go back anyway.
     fn watched(&self) -> Decision {
-        if self.state.rollback.is_some() {
+        if self.state.rollback.is_some() && rollback::can_go_back(self.state, self.id, self.instance) {
             return None;
         }
         let seen = self.observed.of(self.id)?;
@@ -321,6 +326,18 @@ impl Scene<'_> {
             (None, None) => format!("{} failed checks in a row", seen.misses),
         };
         Some(self.failed(Step::Watch, format!("after it was healthy, {why}")))
+    }
+
+    /// It could not be taken out in time: it stays listed as it is, and holds nothing up.
+    fn evicting(&self) -> Decision {
+        (self.instance.is_evicting() && self.expired()).then(|| {
+            let why = if budget::may_evict(self.state, self.id) {
+                self.observed.because(self.id)
+            } else {
+                ": too few others serve".to_owned()
+            };
+            self.failed(Step::Drain, format!("it could not be taken out of rotation{why}"))
+        })
     }
 
     /// Back to its own version: one that may be in rotation is drained first.

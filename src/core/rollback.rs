@@ -22,14 +22,18 @@ pub(super) fn next(state: &State, observed: &Observed, _now: crate::model::Times
     if state.rollback.is_none() {
         // Under a cancel, one that failed goes back alone; without one, it stays out and listed.
         state.cancel.as_ref()?;
-        return first(state, |i| i.phase == Phase::Failed).map(|id| start(state, id));
+        return start(state, first(state, |i| i.phase == Phase::Failed)?);
+    }
+    // A rollback that an operator ends where it is takes no more.
+    if state.cancel.is_some() {
+        return None;
     }
     if let Some(id) = first(state, serves_nothing) {
-        return Some(start(state, id));
+        return start(state, id);
     }
     let id = newest_serving(state)?;
     match budget::may_restore(state, observed, id) {
-        Ok(()) => Some(start(state, id)),
+        Ok(()) => start(state, id),
         Err(_) if !state.active.is_empty() => None,
         Err(Denied::Budget(holders)) => Some(vec![pause(held_by(&holders))]),
         Err(Denied::Floor { others, floor }) => {
@@ -41,20 +45,28 @@ pub(super) fn next(state: &State, observed: &Observed, _now: crate::model::Times
 
 /// Touched instances in the order in which they go back: those that serve nothing, then the newest first.
 pub(super) fn order(state: &State) -> Vec<&InstanceId> {
-    let mut touched: Vec<(&InstanceId, &Instance)> = state.instances.iter().filter(|(_, i)| i.is_touched()).collect();
+    let mut touched: Vec<(&InstanceId, &Instance)> = state.instances.iter().filter(|(id, i)| can_go_back(state, id, i)).collect();
     touched.sort_by_key(|(_, i)| (!serves_nothing(i) && i.phase != Phase::Updating, std::cmp::Reverse(i.order)));
     touched.into_iter().map(|(id, _)| id).collect()
 }
 
-fn start(state: &State, id: &InstanceId) -> Vec<EventKind> {
-    match previous(state, id) {
-        Some(version) => vec![EventKind::RestoreStarted { instance: id.clone(), version }],
-        None => vec![pause(format!("{id} cannot go back: its earlier version is not known"))],
-    }
+fn start(state: &State, id: &InstanceId) -> Option<Vec<EventKind>> {
+    let version = previous(state, id)?;
+    Some(vec![EventKind::RestoreStarted { instance: id.clone(), version }])
+}
+
+/// A rollback concerns it, and there is a version to go back to. Without one it goes on to its verdict and is listed.
+pub(super) fn can_go_back(state: &State, id: &InstanceId, instance: &Instance) -> bool {
+    instance.is_touched() && state.member(id).is_some_and(|m| m.previous.is_some())
+}
+
+/// Whether anything is left to go back.
+pub(super) fn is_over(state: &State) -> bool {
+    !state.instances.iter().any(|(id, i)| can_go_back(state, id, i))
 }
 
 fn first(state: &State, which: impl Fn(&Instance) -> bool) -> Option<&InstanceId> {
-    state.instances.iter().find(|(_, i)| i.is_touched() && which(i)).map(|(id, _)| id)
+    state.instances.iter().find(|(id, i)| which(i) && can_go_back(state, id, i)).map(|(id, _)| id)
 }
 
 /// Out of rotation, or not known to be in it: going back costs no capacity. An update in hand is awaited instead.
@@ -77,7 +89,7 @@ fn serves_nothing(instance: &Instance) -> bool {
 }
 
 fn newest_serving(state: &State) -> Option<&InstanceId> {
-    let serving = state.instances.iter().filter(|(_, i)| i.is_touched());
+    let serving = state.instances.iter().filter(|(id, i)| can_go_back(state, id, i));
     let serving = serving.filter(|(_, i)| matches!(i.phase, Phase::Healthy | Phase::Settling { .. }));
     serving.max_by_key(|(_, i)| i.order).map(|(id, _)| id)
 }

@@ -4,7 +4,7 @@
 
 use serde::Serialize;
 
-use crate::event::EventKind;
+use crate::event::{EventKind, Found};
 use crate::model::{InstanceId, Member, Plan, Rotation, Timestamp};
 use crate::state::{Batch, Instance, Phase, State};
 
@@ -76,6 +76,7 @@ fn begin(state: &State) -> Option<Vec<EventKind>> {
             .map(|(member, _)| EventKind::InstanceSkipped {
                 instance: member.target.id.clone(),
                 reason: format!("already at {}", member.wanted),
+                found: Found::AtVersion,
             })
             .collect();
         if !there.is_empty() {
@@ -112,7 +113,9 @@ fn at_work(state: &State, observed: &Observed, now: Timestamp, batch: &Batch) ->
     }
     match batch.bake_until {
         None => {
-            let bake_until = now + state.plan.policy.strategy.batch_pause;
+            // Where nobody was updated there is nothing to watch.
+            let idle = !members.iter().any(|(_, i)| i.exposed);
+            let bake_until = if idle { now } else { now + state.plan.policy.strategy.batch_pause };
             Some(vec![EventKind::BatchVerified { batch: batch.number, bake_until }])
         }
         Some(until) if now >= until && members.iter().all(|(id, i)| is_still_healthy(observed, id, i)) => {

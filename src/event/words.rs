@@ -94,7 +94,7 @@ impl EventKind {
         match self {
             Self::InstanceCheckStarted { instance, .. } => format!("{instance} last look before it is touched"),
             Self::InstanceCheckDropped { instance } => format!("{instance} not taken after all"),
-            Self::InstanceSkipped { instance, reason } => format!("{instance} skipped: {reason}"),
+            Self::InstanceSkipped { instance, reason, .. } => format!("{instance} skipped: {reason}"),
             Self::DrainStarted { instance, .. } => format!("{instance} drain ordered"),
             Self::InstanceTakenOut { instance, sessions: Some(left), .. } => {
                 format!("{instance} out of rotation, {} left", connections(*left))

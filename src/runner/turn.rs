@@ -91,8 +91,9 @@ fn launch(parts: Parts, state: State, events: Vec<Event>, first: Option<Input>, 
     let (inputs, arriving) = mpsc::channel(INPUTS);
     let (signals, signalled) = mpsc::channel(COMMANDS);
     let performer = Performer::new(parts.clone(), bus.clone(), inputs);
-    let run = Run { parts, state, observed: Observed::default(), bus: bus.clone(), performer, stopping: 0 };
-    let sources = Sources { asked, arriving, signalled };
+    let run =
+        Run { parts, state, observed: Observed::default(), bus: bus.clone(), performer, signalled, stopping: 0, unsaved: false };
+    let sources = Sources { asked, arriving };
     let mut task = JoinSet::new();
     task.spawn(run.run(sources, first));
     Handle { bus, signals, task }
@@ -101,7 +102,6 @@ fn launch(parts: Parts, state: State, events: Vec<Event>, first: Option<Input>, 
 struct Sources {
     asked: mpsc::Receiver<Asked>,
     arriving: mpsc::Receiver<Input>,
-    signalled: mpsc::Receiver<&'static str>,
 }
 
 struct Run {
@@ -110,7 +110,10 @@ struct Run {
     observed: Observed,
     bus: Bus,
     performer: Performer,
+    signalled: mpsc::Receiver<&'static str>,
     stopping: u8,
+    /// It was stopped while the journal took nothing: what the state holds beyond it never happened.
+    unsaved: bool,
 }
 
 /// Every source turned into one thing.
@@ -128,7 +131,7 @@ impl Run {
         self.bus.flush((self.parts.clock)());
         self.bus.close();
         match outcome {
-            Ok(()) if self.state.end.is_some() => Stopped::Ended(Box::new(self.state)),
+            Ok(()) if self.state.end.is_some() && !self.unsaved => Stopped::Ended(Box::new(self.state)),
             Ok(()) => Stopped::Signalled(Box::new(self.state)),
             Err(illegal) => Stopped::Fault(illegal.to_string()),
         }
@@ -151,7 +154,7 @@ impl Run {
             let wait = self.until_deadline();
             let arrival = tokio::select! {
                 biased;
-                Some(name) = sources.signalled.recv() => Arrival::Signal(name),
+                Some(name) = self.signalled.recv() => Arrival::Signal(name),
                 Some(asked) = sources.asked.recv() => Arrival::Asked(asked),
                 Some(input) = sources.arriving.recv() => Arrival::Input(input),
                 _ = flush.tick() => Arrival::Flush,
@@ -180,29 +183,43 @@ impl Run {
         let now = (self.parts.clock)();
         let events = turn(&mut self.state, &mut self.observed, now, input)?;
         if !events.is_empty() {
-            self.store(&events).await;
-            self.follow(events);
+            if self.store(&events).await {
+                self.follow(events);
+            } else {
+                (self.unsaved, self.stopping) = (true, 2);
+            }
         }
         Ok(())
     }
 
     /// Nothing is shown or done before it is on disk. Without a journal the engine holds: what is in flight goes on,
-    /// nothing new begins.
-    async fn store(&self, events: &[Event]) {
+    /// nothing new begins, until it is mended or a signal stops the engine (`false`).
+    async fn store(&mut self, events: &[Event]) -> bool {
         let row = row(&self.state);
+        let last = events.last().map(|e| e.seq.0);
         loop {
             let (journal, batch, row) = (self.parts.journal.clone(), events.to_vec(), row.clone());
             let stored = tokio::task::spawn_blocking(move || journal.append(&batch, &row)).await;
             let why = match stored {
-                Ok(Ok(())) => return self.bus.general(self.vip(), &[]),
+                Ok(Ok(())) => break,
+                // An earlier try had its effect, only its answer was lost: nobody else writes under this lease.
+                Ok(Err(JournalError::Gap { last: stored, .. })) if Some(stored) == last => break,
                 Ok(Err(error)) => error.to_string(),
                 Err(error) => error.to_string(),
             };
             tracing::error!(target: "journal", "{why}; nothing new begins until this is mended");
             self.bus.general(self.vip(), &[format!("cannot journal, nothing new begins: {why}")]);
             self.bus.flush((self.parts.clock)());
-            tokio::time::sleep(APPEND_AGAIN).await;
+            tokio::select! {
+                () = tokio::time::sleep(APPEND_AGAIN) => {}
+                Some(name) = self.signalled.recv() => {
+                    tracing::warn!(target: "engine", "{name}: stopping at once, for nothing can be journalled");
+                    return false;
+                }
+            }
         }
+        self.bus.general(self.vip(), &[]);
+        true
     }
 
     fn vip(&self) -> Option<crate::model::VipStats> {
@@ -229,6 +246,9 @@ impl Run {
         if all {
             self.performer.reconcile(&self.state, 0..self.state.instances.len());
         } else {
+            // Whether a failed instance may be taken out depends on how many others serve.
+            let evicting = |index: &usize| self.state.instances.get_index(*index).is_some_and(|(_, i)| i.is_evicting());
+            touched.extend(self.state.active.iter().copied().filter(evicting));
             touched.sort_unstable();
             touched.dedup();
             self.performer.reconcile(&self.state, touched);

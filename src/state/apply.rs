@@ -2,10 +2,11 @@
 //!
 //! Imports: event, model, state's parts. May not: decide; everything that it writes is in the event or follows from it.
 
-use crate::event::{AfterReturn, Event, EventKind, Step};
-use crate::model::{InstanceId, Seq, Span, Timestamp, Version};
+use crate::event::{Event, EventKind};
+use crate::model::{InstanceId, OnFailure, Seq, Timestamp};
 
-use super::{Batch, End, Failure, Goal, Halt, Instance, Phase, Rollback, State};
+use super::fold::{Context, fold_instance};
+use super::{Batch, End, Goal, Halt, Instance, Phase, Rollback, State};
 
 /// An event that cannot follow the ones before it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -52,38 +53,47 @@ impl State {
             }
             EventKind::EngineRecovered => self.rearm(at),
             EventKind::DeploymentPaused { by, reason } => {
+                // Where a pause is what a crossed threshold leads to, this one answers it.
+                let answers = matches!(self.plan.policy.rollback.on_failure, OnFailure::Pause | OnFailure::Ask);
+                if self.pause.is_none() && answers {
+                    self.judged = self.judged.max(self.crossed);
+                }
                 self.pause = Some(Halt { by: by.clone(), reason: reason.clone(), at });
                 self.progress_until = None;
-                if self.crossed > self.judged {
-                    self.judged = self.crossed;
-                }
             }
-            EventKind::DeploymentResumed { .. } => {
-                self.pause = None;
-                self.arm_progress(at);
-            }
+            EventKind::DeploymentResumed { .. } => self.resume(at),
             EventKind::CancelRequested { by, reason } => {
                 self.cancel = Some(Halt { by: by.clone(), reason: reason.clone(), at });
                 self.pause = None;
+                self.progress_until = None;
             }
             EventKind::ThresholdCrossed { failed, .. } => self.crossed = *failed,
             EventKind::RollbackStarted { by, reason, since, detect } => {
                 self.rollback =
                     Some(Rollback { by: by.clone(), reason: reason.clone(), since: *since, detect: *detect, restored_at: None });
                 self.pause = None;
+                // It overrules an earlier cancel; a later one ends the rollback where it is.
+                self.cancel = None;
                 self.batch = None;
                 self.progress_until = None;
                 self.end_check_until = None;
                 self.end_checked = None;
             }
             EventKind::BatchStarted { batch, members } => self.start_batch(*batch, members, at)?,
-            EventKind::BatchVerified { batch, bake_until } => self.batch_at_work(*batch)?.bake_until = Some(*bake_until),
+            EventKind::BatchVerified { batch, bake_until } => {
+                self.batch_at_work(*batch)?.bake_until = Some(*bake_until);
+                // A bake is no lack of progress.
+                self.arm_progress(*bake_until);
+            }
             EventKind::BatchCompleted { batch } => {
                 let took = at.since(self.batch_at_work(*batch)?.started_at);
                 self.batch_times.push(took);
                 self.batch = None;
             }
-            EventKind::EndCheckStarted { until } => self.end_check_until = Some(*until),
+            EventKind::EndCheckStarted { until } => {
+                self.end_check_until = Some(*until);
+                self.progress_until = None;
+            }
             EventKind::EndCheckFinished { mismatches } => self.end_checked = Some(*mismatches),
             EventKind::DeploymentEnded { ending, reason, vip } => {
                 self.end = Some(End { ending: *ending, reason: reason.clone(), at, vip: *vip });
@@ -133,7 +143,16 @@ impl State {
 
     fn arm_progress(&mut self, at: Timestamp) {
         let timeout = self.plan.policy.strategy.progress_timeout;
-        self.progress_until = (!timeout.is_zero() && self.rollback.is_none() && self.pause.is_none()).then(|| at + timeout);
+        let expected = self.rollback.is_none() && self.cancel.is_none() && self.pause.is_none() && self.end_check_until.is_none();
+        self.progress_until = (!timeout.is_zero() && expected).then(|| at + timeout);
+    }
+
+    /// The time of a pause does not count.
+    fn resume(&mut self, at: Timestamp) {
+        if let Some(pause) = self.pause.take() {
+            self.end_check_until = self.end_check_until.map(|until| until + at.since(pause.at));
+        }
+        self.arm_progress(at);
     }
 
     /// Every open deadline runs anew in full: after a crash nobody knows how long nobody looked.
@@ -219,13 +238,6 @@ impl State {
     }
 }
 
-/// What folding an instance's event needs of the rest.
-struct Context<'a> {
-    wanted: Option<&'a Version>,
-    deadline: Span,
-    updates: u32,
-}
-
 /// The transition table: which event may meet which phase.
 fn may_follow(instance: &Instance, kind: &EventKind) -> bool {
     use Phase as P;
@@ -242,7 +254,11 @@ fn may_follow(instance: &Instance, kind: &EventKind) -> bool {
         EventKind::HealthPassed { .. } => matches!(phase, P::Verifying { .. }),
         EventKind::InstanceAdmitted { .. } => matches!(phase, P::Admitting),
         EventKind::InstanceHealthy { .. } => matches!(phase, P::Settling { .. }) && instance.goal == Goal::Forward,
-        EventKind::InstanceFailed { .. } => !matches!(phase, P::Pending | P::Checking | P::Failed | P::Skipped | P::RolledBack),
+        EventKind::InstanceFailed { .. } => match phase {
+            P::Pending | P::Checking | P::Skipped | P::RolledBack => false,
+            P::Failed => instance.is_evicting(),
+            _ => true,
+        },
         EventKind::ReturnStarted { .. } => matches!(phase, P::TakingOut | P::Draining | P::Drained | P::Checking),
         EventKind::InstanceReturned { .. } => matches!(phase, P::Returning { .. }),
         EventKind::RestoreStarted { .. } => {
@@ -265,126 +281,5 @@ fn may_follow(instance: &Instance, kind: &EventKind) -> bool {
         | EventKind::EndCheckStarted { .. }
         | EventKind::EndCheckFinished { .. }
         | EventKind::DeploymentEnded { .. } => false,
-    }
-}
-
-impl Instance {
-    fn enter(&mut self, phase: Phase, at: Timestamp, until: Option<Timestamp>) {
-        self.phase = phase;
-        self.since = at;
-        self.until = until;
-    }
-
-    fn fail(&mut self, step: Step, reason: &str, at: Timestamp, evidence: &crate::model::Evidence) {
-        self.failure = Some(Failure { step, reason: reason.to_owned(), at, evidence: evidence.clone() });
-        self.down = true;
-        if self.goal == Goal::Forward && step != Step::EndCheck {
-            self.verdict = Some(false);
-        }
-    }
-
-    fn back_in_service(&mut self) {
-        self.serving = true;
-        self.ours = false;
-    }
-}
-
-/// How long taking out a failed instance is tried.
-const EVICTION: Span = Span::from_secs(30);
-
-fn fold_instance(instance: &mut Instance, kind: &EventKind, at: Timestamp, context: &Context<'_>) {
-    match kind {
-        EventKind::InstanceCheckStarted { until, .. } => instance.enter(Phase::Checking, at, Some(*until)),
-        EventKind::InstanceCheckDropped { .. } => instance.enter(Phase::Pending, at, None),
-        EventKind::InstanceSkipped { reason, .. } => {
-            instance.skipped = Some(reason.clone());
-            instance.down = instance.version.as_ref() != context.wanted || instance.down;
-            instance.enter(Phase::Skipped, at, None);
-        }
-        EventKind::DrainStarted { attempt, until, .. } => {
-            instance.ours = true;
-            instance.attempt = *attempt;
-            instance.extensions = 0;
-            instance.enter(Phase::TakingOut, at, Some(*until));
-        }
-        EventKind::InstanceTakenOut { sessions, until, .. } => {
-            instance.serving = false;
-            instance.ours = true;
-            instance.sessions = *sessions;
-            if instance.phase == Phase::TakingOut {
-                instance.enter(Phase::Draining, at, Some(*until));
-            } else {
-                instance.until = None;
-            }
-        }
-        EventKind::DrainExtended { sessions, until, .. } => {
-            instance.extensions += 1;
-            instance.sessions = Some(*sessions);
-            instance.until = Some(*until);
-        }
-        EventKind::DrainFinished { .. } => instance.enter(Phase::Drained, at, None),
-        EventKind::UpdateStarted { attempt, until, .. } => {
-            instance.attempt = *attempt;
-            instance.order = context.updates;
-            instance.version = None;
-            instance.exposed = true;
-            instance.serving = false;
-            instance.ours = true;
-            instance.enter(Phase::Updating, at, Some(*until));
-        }
-        EventKind::UpdateFinished { start_until, until, .. } => {
-            instance.updated_at = Some(at);
-            instance.enter(Phase::Verifying { start_until: *start_until }, at, Some(*until));
-        }
-        EventKind::HealthPassed { .. } => {
-            let until = instance.until;
-            instance.enter(Phase::Admitting, at, until);
-        }
-        EventKind::InstanceAdmitted { settle_until, .. } => {
-            instance.back_in_service();
-            instance.enter(Phase::Settling { settle_until: *settle_until }, at, Some(*settle_until + context.deadline));
-        }
-        EventKind::InstanceFailed { step, reason, evidence, .. } => {
-            instance.fail(*step, reason, at, evidence);
-            let evict = instance.serving || instance.phase == Phase::Admitting;
-            instance.serving = evict;
-            instance.enter(Phase::Failed, at, evict.then(|| at + EVICTION));
-        }
-        EventKind::ReturnStarted { attempt, then, until, reason, .. } => {
-            instance.attempt = *attempt;
-            if *then == AfterReturn::Failed {
-                instance.fail(Step::Drain, reason, at, &crate::model::Evidence::default());
-                instance.down = false;
-            }
-            instance.enter(Phase::Returning { then: then.clone() }, at, Some(*until));
-        }
-        EventKind::InstanceReturned { .. } => {
-            instance.back_in_service();
-            let failed = instance.phase == Phase::Returning { then: AfterReturn::Failed };
-            instance.enter(if failed { Phase::Failed } else { Phase::Pending }, at, None);
-        }
-        EventKind::RestoreStarted { .. } => {
-            instance.goal = Goal::Back;
-            // The order to admit may have had its effect: only a drain that is read back makes it sure.
-            instance.serving |= instance.phase == Phase::Admitting;
-            instance.enter(Phase::Restoring, at, None);
-        }
-        EventKind::InstanceHealthy { .. } => {
-            instance.version = context.wanted.cloned();
-            instance.verdict = Some(true);
-            instance.down = false;
-            instance.enter(Phase::Healthy, at, None);
-        }
-        EventKind::InstanceRestored { .. } => {
-            instance.down = false;
-            instance.enter(Phase::RolledBack, at, None);
-        }
-        EventKind::EndCheckMismatch { version, serving, reason, .. } => {
-            instance.fail(Step::EndCheck, reason, at, &crate::model::Evidence::default());
-            instance.version.clone_from(version);
-            instance.serving = *serving;
-            instance.enter(Phase::Failed, at, serving.then(|| at + EVICTION));
-        }
-        _ => {}
     }
 }

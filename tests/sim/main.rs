@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test ends where it cannot go on")]
 
+mod chaos;
 mod world;
 
 use std::collections::BTreeMap;

@@ -9,6 +9,8 @@ use rollout::event::{Actor, Event, EventKind, FORMAT};
 use rollout::model::{EffectId, InstanceId, Plan, Rotation, Sample, SampleResult, Seq, Span, Survey, Timestamp, Version};
 use rollout::state::State;
 
+use crate::chaos::{Chaos, Fault};
+
 /// One instance as it really is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Machine {
@@ -39,6 +41,8 @@ pub(crate) struct World {
     pub(crate) bad: Option<Version>,
     pub(crate) crash: Option<(usize, Crash)>,
     pub(crate) crashes: usize,
+    /// What goes wrong by chance, if anything.
+    pub(crate) chaos: Option<Chaos>,
     script: Script,
     in_flight: Vec<(Timestamp, Effect)>,
 }
@@ -47,10 +51,23 @@ impl World {
     pub(crate) fn new(plan: &Plan, script: Script) -> Self {
         let now = Timestamp::from_millis(1_000_000);
         let machine = |version: &Version| Machine { version: version.clone(), rotation: Rotation::Serving, updates: Vec::new() };
-        let machines = plan.members.iter().map(|m| (m.target.id.clone(), machine(m.previous.as_ref().unwrap()))).collect();
+        let unknown = Version::new("v0").unwrap();
+        let machines =
+            plan.members.iter().map(|m| (m.target.id.clone(), machine(m.previous.as_ref().unwrap_or(&unknown)))).collect();
         let kind = EventKind::DeploymentPlanned { format: FORMAT, plan: Box::new(plan.clone()) };
         let journal = vec![Event { seq: Seq(1), at: now, deployment: plan.deployment.clone(), kind }];
-        Self { now, machines, journal, appends: 1, bad: None, crash: None, crashes: 0, script, in_flight: Vec::new() }
+        Self {
+            now,
+            machines,
+            journal,
+            appends: 1,
+            bad: None,
+            crash: None,
+            crashes: 0,
+            chaos: None,
+            script,
+            in_flight: Vec::new(),
+        }
     }
 
     /// Runs to the end of the deployment and returns its last state.
@@ -61,9 +78,13 @@ impl World {
         for _ in 0..100_000 {
             let events = turn(&mut state, &mut observed, self.now, &input).unwrap();
             if !events.is_empty() {
+                let before = self.journal.len();
                 self.journal.extend(events);
                 self.appends += 1;
-                self.check(&state);
+                match &self.chaos {
+                    None => self.check(&state),
+                    Some(chaos) => chaos.check(self, &state, before),
+                }
                 if self.dies(&state) {
                     state = State::replay(&self.journal).unwrap();
                     observed = Observed::default();
@@ -100,6 +121,12 @@ impl World {
 
     fn next_input(&mut self, state: &State) -> Input {
         let idle = state.pause.is_some() && state.active.is_empty();
+        if idle
+            && self.script.is_empty()
+            && let Some(chaos) = &mut self.chaos
+        {
+            return Input::Command(request(chaos.operator(state)));
+        }
         if let Some(index) = self.script.iter().position(|(at, _)| *at <= self.appends || idle) {
             return Input::Command(request(self.script.remove(index).1));
         }
@@ -125,13 +152,35 @@ impl World {
 
     fn survey(&self, id: &InstanceId) -> Survey {
         let machine = &self.machines[id];
-        let health =
-            Sample { at: self.now, latency: Span::from_millis(5), result: SampleResult::Pass { status: 200 }, version: None };
+        let sick = self.chaos.as_ref().is_some_and(|chaos| chaos.is_sick(id, &machine.version));
+        let result =
+            if sick { SampleResult::Miss { reason: "status 503".to_owned() } } else { SampleResult::Pass { status: 200 } };
+        let health = Sample { at: self.now, latency: Span::from_millis(5), result, version: None };
         Survey { version: Some(machine.version.clone()), rotation: machine.rotation, health }
     }
 
     /// The act's effect on the world, and what the controller hears of it.
     fn perform(&mut self, effect: &Effect) -> Input {
+        match self.chaos.as_ref().map(|chaos| chaos.of(effect)) {
+            Some(Fault::Stuck { after_effect }) => {
+                if after_effect {
+                    self.act(effect);
+                }
+                self.in_flight.push((self.now + Span::from_secs(100_000), effect.clone()));
+                return Input::Trouble { instance: effect.instance.clone(), trouble: "no answer".to_owned() };
+            }
+            Some(Fault::Fails) => {
+                return Input::Outcome {
+                    effect: effect.id.clone(),
+                    outcome: Outcome::UpdateFailed { reason: "exit code 1".to_owned() },
+                };
+            }
+            Some(Fault::None) | None => {}
+        }
+        self.act(effect)
+    }
+
+    fn act(&mut self, effect: &Effect) -> Input {
         let id = effect.instance.clone();
         let outcome = |outcome| Input::Outcome { effect: effect.id.clone(), outcome };
         match (&effect.kind, id) {
@@ -161,7 +210,8 @@ impl World {
             }
             (EffectKind::Watch { every, expect, .. }, Some(id)) => {
                 let version = self.machines[&id].version.clone();
-                let good = self.bad.as_ref() != Some(&version) && expect.as_ref().is_none_or(|e| *e == version);
+                let sick = self.chaos.as_ref().is_some_and(|chaos| chaos.is_sick(&id, &version));
+                let good = !sick && self.bad.as_ref() != Some(&version) && expect.as_ref().is_none_or(|e| *e == version);
                 let result = if good {
                     SampleResult::Pass { status: 200 }
                 } else {
@@ -182,7 +232,8 @@ impl World {
     }
 
     fn dies(&mut self, state: &State) -> bool {
-        let Some((at, kind)) = self.crash else { return false };
+        let crash = self.crash.or_else(|| self.chaos.as_ref()?.crash(self.appends).filter(|_| self.crashes < 3));
+        let Some((at, kind)) = crash else { return false };
         if at != self.appends || state.end.is_some() {
             return false;
         }

@@ -1,0 +1,159 @@
+//! One event of one instance, one change of it.
+//!
+//! Imports: event, model, state's nouns. May not: decide; look at anything but the instance.
+
+use crate::event::{AfterReturn, EventKind, Found, Step};
+use crate::model::{Evidence, Span, Timestamp, Version};
+
+use super::{Failure, Goal, Instance, Phase};
+
+/// What folding an instance's event needs of the rest.
+pub(super) struct Context<'a> {
+    pub(super) wanted: Option<&'a Version>,
+    pub(super) deadline: Span,
+    pub(super) updates: u32,
+}
+
+impl Instance {
+    fn enter(&mut self, phase: Phase, at: Timestamp, until: Option<Timestamp>) {
+        self.phase = phase;
+        self.since = at;
+        self.until = until;
+    }
+
+    fn fail(&mut self, step: Step, reason: &str, at: Timestamp, evidence: &Evidence) {
+        self.failure = Some(Failure { step, reason: reason.to_owned(), at, evidence: evidence.clone() });
+        self.down = true;
+        if self.goal == Goal::Forward && step != Step::EndCheck {
+            self.verdict = Some(false);
+        }
+    }
+
+    fn fail_where_it_stands(&mut self, step: Step, reason: &str, at: Timestamp, evidence: &Evidence) {
+        self.fail(step, reason, at, evidence);
+        // One that was not updated is not taken out because it could not be put back.
+        let returning = matches!(self.phase, Phase::Returning { .. });
+        let evict = self.serving && !returning || self.phase == Phase::Admitting;
+        self.serving = evict;
+        self.enter(Phase::Failed, at, evict.then(|| at + EVICTION));
+    }
+
+    /// Its failure stays what it was.
+    fn give_up_eviction(&mut self, reason: &str) {
+        if let Some(failure) = &mut self.failure {
+            failure.reason = format!("{}; {reason}", failure.reason);
+        }
+        self.until = None;
+    }
+
+    fn skip(&mut self, reason: &str, found: Found, wanted: Option<&Version>, at: Timestamp) {
+        self.skipped = Some(reason.to_owned());
+        self.down = found != Found::AtVersion;
+        match found {
+            Found::AtVersion => {
+                self.serving = true;
+                self.version = wanted.cloned();
+            }
+            Found::Out => self.serving = false,
+            Found::Unfit => {}
+        }
+        self.enter(Phase::Skipped, at, None);
+    }
+
+    fn back_in_service(&mut self) {
+        self.serving = true;
+        self.ours = false;
+    }
+}
+
+/// How long taking out a failed instance is tried.
+const EVICTION: Span = Span::from_secs(30);
+
+pub(super) fn fold_instance(instance: &mut Instance, kind: &EventKind, at: Timestamp, context: &Context<'_>) {
+    match kind {
+        EventKind::InstanceCheckStarted { until, .. } => instance.enter(Phase::Checking, at, Some(*until)),
+        EventKind::InstanceCheckDropped { .. } => instance.enter(Phase::Pending, at, None),
+        EventKind::InstanceSkipped { reason, found, .. } => instance.skip(reason, *found, context.wanted, at),
+        EventKind::DrainStarted { attempt, until, .. } => {
+            instance.ours = true;
+            instance.attempt = *attempt;
+            instance.extensions = 0;
+            instance.enter(Phase::TakingOut, at, Some(*until));
+        }
+        EventKind::InstanceTakenOut { sessions, until, .. } => {
+            instance.serving = false;
+            instance.ours = true;
+            instance.sessions = *sessions;
+            if instance.phase == Phase::TakingOut {
+                instance.enter(Phase::Draining, at, Some(*until));
+            } else {
+                instance.until = None;
+            }
+        }
+        EventKind::DrainExtended { sessions, until, .. } => {
+            instance.extensions += 1;
+            instance.sessions = Some(*sessions);
+            instance.until = Some(*until);
+        }
+        EventKind::DrainFinished { .. } => instance.enter(Phase::Drained, at, None),
+        EventKind::UpdateStarted { attempt, until, .. } => {
+            instance.attempt = *attempt;
+            instance.order = context.updates;
+            instance.version = None;
+            instance.exposed = true;
+            instance.serving = false;
+            instance.ours = true;
+            instance.enter(Phase::Updating, at, Some(*until));
+        }
+        EventKind::UpdateFinished { start_until, until, .. } => {
+            instance.updated_at = Some(at);
+            instance.enter(Phase::Verifying { start_until: *start_until }, at, Some(*until));
+        }
+        EventKind::HealthPassed { .. } => {
+            // The gate's deadline is the instance's; the balancer has its own time.
+            instance.enter(Phase::Admitting, at, Some(at + context.deadline));
+        }
+        EventKind::InstanceAdmitted { settle_until, .. } => {
+            instance.back_in_service();
+            instance.enter(Phase::Settling { settle_until: *settle_until }, at, Some(*settle_until + context.deadline));
+        }
+        EventKind::InstanceFailed { reason, .. } if instance.phase == Phase::Failed => instance.give_up_eviction(reason),
+        EventKind::InstanceFailed { step, reason, evidence, .. } => instance.fail_where_it_stands(*step, reason, at, evidence),
+        EventKind::ReturnStarted { attempt, then, until, reason, .. } => {
+            instance.attempt = *attempt;
+            if *then == AfterReturn::Failed {
+                instance.fail(Step::Drain, reason, at, &Evidence::default());
+                instance.down = false;
+            }
+            instance.enter(Phase::Returning { then: then.clone() }, at, Some(*until));
+        }
+        EventKind::InstanceReturned { .. } => {
+            instance.back_in_service();
+            let failed = instance.phase == Phase::Returning { then: AfterReturn::Failed };
+            instance.enter(if failed { Phase::Failed } else { Phase::Pending }, at, None);
+        }
+        EventKind::RestoreStarted { .. } => {
+            instance.goal = Goal::Back;
+            // The order to admit may have had its effect: only a drain that is read back makes it sure.
+            instance.serving |= instance.phase == Phase::Admitting;
+            instance.enter(Phase::Restoring, at, None);
+        }
+        EventKind::InstanceHealthy { .. } => {
+            instance.version = context.wanted.cloned();
+            instance.verdict = Some(true);
+            instance.down = false;
+            instance.enter(Phase::Healthy, at, None);
+        }
+        EventKind::InstanceRestored { .. } => {
+            instance.down = false;
+            instance.enter(Phase::RolledBack, at, None);
+        }
+        EventKind::EndCheckMismatch { version, serving, reason, .. } => {
+            instance.fail(Step::EndCheck, reason, at, &Evidence::default());
+            instance.version.clone_from(version);
+            instance.serving = *serving;
+            instance.enter(Phase::Failed, at, serving.then(|| at + EVICTION));
+        }
+        _ => {}
+    }
+}
