@@ -13,8 +13,8 @@ use crate::control::Client;
 use crate::headless::{self, Format};
 use crate::journal::Sqlite;
 use crate::model::DeploymentId;
-use crate::ports::{DeploymentRow, Journal as _, Session, SessionError};
-use crate::state::{State, Summary};
+use crate::ports::{DeploymentRow, Journal as _, Session, SessionError, Update};
+use crate::state::{State, Status, Summary};
 use crate::tui;
 
 /// How a front door was left.
@@ -247,6 +247,7 @@ pub(super) async fn command(common: &Common, command: Command) -> Done {
     let place = Place::of(&config);
     let client = running(&place).await?.ok_or_else(|| nothing_runs(&place))?;
     let snapshot = client.snapshot().await.map_err(Failure::person)?;
+    let restores = matches!(command, Command::Rollback { .. });
     match client.send(command, None).await {
         Ok(receipt) => match common.output {
             Output::Text => say(&format!("{}: {}", snapshot.state.plan.deployment, receipt.message)),
@@ -255,5 +256,24 @@ pub(super) async fn command(common: &Common, command: Command) -> Done {
         Err(SessionError::Refused(refusal)) => return Err(Failure::refused(refusal)),
         Err(SessionError::Link(why)) => return Err(Failure { code: PERSON, message: why }),
     }
-    Ok(0)
+    if restores { restored(common, client, snapshot.state).await } else { Ok(0) }
+}
+
+/// Waits until everything touched is back. What is in its way is said by `attach` and `status`.
+async fn restored(common: &Common, mut client: Client, mut state: State) -> Done {
+    while state.end.is_none() {
+        match client.next().await {
+            // What was in the snapshot already comes again and is refused by its number.
+            Update::Event(event) => drop(state.apply(&event)),
+            Update::Resync(snapshot) => state = snapshot.state,
+            Update::Closed => return Err(Failure::person("the engine went away before the end; look with: rollout status")),
+            Update::Progress(_) | Update::Log(_) | Update::Disconnected { .. } => {}
+        }
+    }
+    match common.output {
+        Output::Text => say(&format!("{}: {}", state.plan.deployment, state.headline())),
+        Output::Json => json(&Summary::of(&state, None))?,
+    }
+    let clean = state.status() == Status::RolledBack && state.exceptions().is_empty();
+    Ok(if clean { 0 } else { PERSON })
 }
