@@ -18,7 +18,7 @@ use super::app::{App, Dirt, Fixed, Link, Oracle, Tone};
 use super::encoder::Encoder;
 use super::input::{Input, Reader};
 use super::keys::Key;
-use super::terminal::{Tty, Writer, give_back, is_ours, take_over};
+use super::terminal::{Tty, Writer, give_back, is_ours, size, take_over};
 use super::theme::{Depth, Theme};
 use super::update::{Cmd, Msg, update};
 use super::{Exit, Settings, TuiError, text, view};
@@ -51,14 +51,14 @@ pub(super) async fn run(session: Box<dyn Session>, settings: Settings) -> Result
         zone: settings.zone,
         oracle: Oracle::default(),
     };
-    let size = tty.size();
+    let size = size();
     let now = settings.now;
     let mut app = App::new(snapshot, fixed, now(), size);
     app.message = complaint.map(|text| (text, Tone::Refused));
     let mut console = Console {
         replies: JoinSet::new(),
         signals: Signals::catch().map_err(TuiError::Terminal)?,
-        screen: Screen::enter(tty, size, (depth, ascii)).map_err(TuiError::Terminal)?,
+        screen: Screen::enter(&tty, size, (depth, ascii)).map_err(TuiError::Terminal)?,
         session,
         app,
         now,
@@ -184,7 +184,7 @@ impl Console {
 
     /// The clock in the header runs; afterwards an idle screen costs nothing.
     fn ticks(&self) -> bool {
-        self.app.state.end.is_none()
+        self.app.state.end.is_none() || self.app.message.is_some()
     }
 
     async fn handle(&mut self, wake: Wake) -> Result<Option<Exit>, TuiError> {
@@ -200,7 +200,7 @@ impl Console {
             Wake::Written(Ok(())) => {
                 if self.screen.underway() > STALL {
                     let text = format!("the terminal took nothing for {}s", self.screen.underway().as_secs());
-                    self.app.message = Some((text, Tone::Refused));
+                    self.app.say(text, Tone::Refused);
                     // Whatever lies between may have lost something.
                     self.repaint();
                 }
@@ -211,7 +211,7 @@ impl Console {
             }
             Wake::Written(Err(_gone)) => return Ok(Some(Exit::Left)),
             Wake::Resized => {
-                let (width, height) = self.screen.tty.size();
+                let (width, height) = size();
                 Msg::Resize(width, height)
             }
             Wake::Continued => {
@@ -262,6 +262,8 @@ impl Console {
                     update(&mut self.app, Msg::Update(Update::Disconnected { reason }));
                 }
             },
+            // Each frame that shows it says so; only the first one begins its time.
+            Cmd::Arm(id) if self.arm.is_some_and(|(_, arming)| arming == id) => {}
             Cmd::Arm(id) => self.arm = Some((Instant::now() + READ_FIRST, id)),
             Cmd::Repaint => self.repaint(),
             Cmd::Suspend => self.suspend().await?,
@@ -290,7 +292,7 @@ impl Console {
         self.last_log = line.number;
         let level = line.level.parse().unwrap_or(log::Level::Info);
         let time = text::time_of_day(line.at, &self.app.fixed.zone);
-        record(level, &clean(&line.target), &format!("{time} {}", clean(&line.message)));
+        record(level, part(&line.target), &format!("{time} {}", clean(&line.message)));
     }
 
     fn draw_if_due(&mut self) -> Result<(), TuiError> {
@@ -317,8 +319,8 @@ impl Console {
             // Another thread may take the signal: wait until we are back. Where nobody could continue us, it has no effect.
             timeout(Duration::from_millis(300), self.signals.continued.recv()).await.map(|_| ()).unwrap_or_default();
         }
-        take_over(&self.screen.tty).map_err(TuiError::Terminal)?;
-        let (width, height) = self.screen.tty.size();
+        take_over().map_err(TuiError::Terminal)?;
+        let (width, height) = size();
         update(&mut self.app, Msg::Resize(width, height));
         self.repaint();
         Ok(())
@@ -339,6 +341,12 @@ fn reply_of(reply: Result<(&'static str, Result<Receipt, String>), tokio::task::
     }
 }
 
+/// `engine` of `rollout::engine::bus`, and of a foreign part its first name.
+fn part(target: &str) -> &str {
+    let target = target.strip_prefix("rollout::").unwrap_or(target);
+    target.split("::").next().unwrap_or(target)
+}
+
 fn record(level: log::Level, target: &str, text: &str) {
     tui_logger::Drain::new().log(&log::Record::builder().level(level).target(target).args(format_args!("{text}")).build());
 }
@@ -348,7 +356,6 @@ struct Screen {
     terminal: Terminal<Encoder>,
     writer: Writer,
     reader: Reader,
-    tty: Tty,
     last_draw: Option<Instant>,
     /// What is in the frame on its way and has to be seen.
     unseen: Option<u64>,
@@ -357,13 +364,13 @@ struct Screen {
 }
 
 impl Screen {
-    fn enter(tty: Tty, size: (u16, u16), (depth, ascii): (Depth, bool)) -> io::Result<Self> {
+    fn enter(tty: &Tty, size: (u16, u16), (depth, ascii): (Depth, bool)) -> io::Result<Self> {
         let encoder = Encoder::new(Size::new(size.0, size.1), depth, ascii);
         let terminal = Terminal::new(encoder).map_err(impossible)?;
         let writer = Writer::start(tty.output()?)?;
         let reader = Reader::start(tty.input()?)?;
-        take_over(&tty)?;
-        Ok(Self { terminal, writer, reader, tty, last_draw: None, unseen: None, forgotten: false })
+        take_over()?;
+        Ok(Self { terminal, writer, reader, last_draw: None, unseen: None, forgotten: false })
     }
 
     /// When it may be drawn next.

@@ -5,13 +5,13 @@
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
-use super::Canvas;
-use super::place::{Level, Places};
+use super::{Canvas, card};
+use super::place::{LATENCY, Level, Places};
 use crate::event::thousands;
 use crate::model::{InstanceId, InstanceState, Version};
 use crate::state::{Goal, Instance, Phase};
-use crate::tui::app::App;
-use crate::tui::text::{fit, fit_right, spark, width};
+use crate::tui::app::{App, Chart, Mark};
+use crate::tui::text::{fit, fit_right, milliseconds, spark, width};
 use crate::tui::theme::Ui;
 
 /// Order of graveness: in what is shared by many the gravest is named first.
@@ -32,6 +32,7 @@ pub(super) fn draw(canvas: &mut Canvas<'_, '_>, places: &Places) {
     let zones = zones(canvas.app);
     zone_rule(canvas, places.zones, &zones);
     match places.cells.level {
+        Level::Card => card::draw(canvas, places),
         Level::Row | Level::Chip => listed(canvas, places),
         Level::Wide | Level::Dense => cells(canvas, places),
         Level::Bars => bars(canvas, places.grid, &zones),
@@ -129,12 +130,15 @@ fn chip(canvas: &Canvas<'_, '_>, index: usize, (id, instance): (&InstanceId, &In
     let theme = &canvas.app.fixed.theme;
     let shown = instance.shown();
     let selected = index == canvas.app.selected;
-    let name = fit(id.as_str(), columns.saturating_sub(3));
+    let timed = columns > LATENCY + 4 + width(id.as_str()).min(20);
+    let latency = if timed { fit_right(&latency(canvas.app.charts.get(index), instance), LATENCY) } else { String::new() };
+    let name = fit(id.as_str(), columns.saturating_sub(3 + latency.len()));
     let style = if selected { theme.ui(Ui::Selected) } else { ratatui::style::Style::new() };
     vec![
         Span::raw(if selected { ">" } else { " " }),
         Span::styled(theme.glyph(shown).to_string(), theme.state(shown)),
         Span::styled(name, style),
+        Span::styled(latency, theme.ui(Ui::Quiet)),
         Span::raw(" "),
     ]
 }
@@ -148,7 +152,6 @@ struct Widths {
 }
 
 const WORD: usize = 12;
-const LATENCY: usize = 6;
 
 impl Widths {
     fn of(app: &App, column: usize) -> Self {
@@ -180,14 +183,7 @@ fn row_spans(
     let style = theme.state(shown);
     let name_style = if selected { theme.ui(Ui::Selected) } else { ratatui::style::Style::new() };
     let chart = app.charts.get(index);
-    let latency = match (instance.phase == Phase::Updating, chart) {
-        (false, Some(chart)) => match (chart.latency, chart.samples.back()) {
-            (Some(ms), _) => milliseconds(ms),
-            (None, Some(None)) => "miss".to_owned(),
-            (None, _) => "--".to_owned(),
-        },
-        _ => "--".to_owned(),
-    };
+    let latency = latency(chart, instance);
     let mut spans = vec![
         Span::raw(if selected { ">" } else { " " }),
         Span::styled(theme.glyph(shown).to_string(), style),
@@ -200,7 +196,7 @@ fn row_spans(
         Span::raw(fit(&version(app, index, instance), widths.version)),
     ];
     if widths.spark > 0 {
-        let bars = chart.map_or_else(String::new, |c| spark(c.samples.iter().copied(), widths.spark, theme.ascii()));
+        let bars = chart.map_or_else(String::new, |c| spark(&c.samples, widths.spark, theme.ascii()));
         spans.push(Span::raw(" "));
         spans.push(Span::styled(fit(&bars, widths.spark), theme.ui(Ui::Quiet)));
     }
@@ -212,8 +208,13 @@ fn row_spans(
     spans
 }
 
-fn milliseconds(ms: u64) -> String {
-    if ms < 10_000 { format!("{ms}ms") } else { format!("{}s", ms / 1000) }
+/// The last latency, `miss` for none where there should be one.
+pub(super) fn latency(chart: Option<&Chart>, instance: &Instance) -> String {
+    match chart {
+        Some(Chart { latency: Some(ms), .. }) if instance.phase != Phase::Updating => milliseconds(*ms),
+        Some(chart) if instance.phase != Phase::Updating && chart.samples.back() == Some(&Mark::Missed) => "miss".to_owned(),
+        _ => "--".to_owned(),
+    }
 }
 
 /// The state in a word, with what counts in it.

@@ -7,7 +7,7 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::Widget;
 use tui_logger::{TuiLoggerLevelOutput, TuiLoggerWidget};
 
-use super::place::Places;
+use super::place::{Places, split};
 use super::{Canvas, grid, shows_both};
 use crate::event::thousands;
 use crate::model::{InstanceState, Rotation};
@@ -18,6 +18,9 @@ use crate::tui::text::{clip, seconds, time_of_day, width, zone_name};
 use crate::tui::theme::Ui;
 
 pub(super) fn draw(canvas: &mut Canvas<'_, '_>, places: &Places) {
+    if !places.aside.is_empty() {
+        canvas.rule(places.aside, vec![Span::raw("fleet")]);
+    }
     exceptions(canvas, places.exceptions);
     vip(canvas, places.vip);
     selected(canvas, places);
@@ -177,8 +180,6 @@ fn lower(canvas: &mut Canvas<'_, '_>, places: &Places) {
     let zone = zone_name(app.now, &app.fixed.zone);
     let title = |of: &str| vec![Span::raw(format!("{of} ({zone})"))];
     if both {
-        let half = area.width * 3 / 5;
-        let split = |r: Rect| (Rect { width: half, ..r }, Rect { x: r.x + half + 1, width: r.width - half - 1, ..r });
         let ((rule_left, rule_right), (left, right)) = (split(rule), split(area));
         canvas.rule(rule_left, title("events"));
         canvas.rule(rule_right, title("engine log"));
