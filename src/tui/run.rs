@@ -287,12 +287,14 @@ impl Console {
     fn log(&mut self, line: &LogLine) {
         let lost = line.number.saturating_sub(self.last_log + 1);
         if self.last_log > 0 && lost > 0 {
-            record(log::Level::Warn, "console", &format!("{lost} log lines were dropped"));
+            record(log::Level::Warn, &format!("         W {lost} log lines were dropped"));
         }
         self.last_log = line.number;
         let level = line.level.parse().unwrap_or(log::Level::Info);
         let time = text::time_of_day(line.at, &self.app.fixed.zone);
-        record(level, part(&line.target), &format!("{time} {}", clean(&line.message)));
+        // In mono a level must be told by more than its colour.
+        let initial = level.as_str().chars().next().unwrap_or('?');
+        record(level, &format!("{time} {initial} {}: {}", part(&line.target), clean(&line.message)));
     }
 
     fn draw_if_due(&mut self) -> Result<(), TuiError> {
@@ -347,8 +349,8 @@ fn part(target: &str) -> &str {
     target.split("::").next().unwrap_or(target)
 }
 
-fn record(level: log::Level, target: &str, text: &str) {
-    tui_logger::Drain::new().log(&log::Record::builder().level(level).target(target).args(format_args!("{text}")).build());
+fn record(level: log::Level, text: &str) {
+    tui_logger::Drain::new().log(&log::Record::builder().level(level).target("engine").args(format_args!("{text}")).build());
 }
 
 /// What is drawn on, and what is read from.

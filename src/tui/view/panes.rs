@@ -5,16 +5,16 @@
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Widget;
-use tui_logger::{TuiLoggerLevelOutput, TuiLoggerWidget};
+use tui_logger::TuiLoggerWidget;
 
 use super::place::{Places, split};
 use super::{Canvas, grid, shows_both};
 use crate::event::thousands;
-use crate::model::{InstanceState, Rotation};
+use crate::model::{InstanceState, Rotation, SampleResult};
 use crate::state::Phase;
 use crate::tui::app::{App, Pane, Tone};
 use crate::tui::keys::{Action, KEYMAP};
-use crate::tui::text::{clip, seconds, time_of_day, width, zone_name};
+use crate::tui::text::{clip, seconds, time_of_day, width, wrap, zone_name};
 use crate::tui::theme::Ui;
 
 pub(super) fn draw(canvas: &mut Canvas<'_, '_>, places: &Places) {
@@ -25,7 +25,7 @@ pub(super) fn draw(canvas: &mut Canvas<'_, '_>, places: &Places) {
     vip(canvas, places.vip);
     selected(canvas, places);
     lower(canvas, places);
-    message(canvas, places.message);
+    message(canvas, places.message, places.pane_rule);
     keys(canvas, places.keys);
 }
 
@@ -39,12 +39,14 @@ fn exceptions(canvas: &mut Canvas<'_, '_>, area: Rect) {
     }
     let all: Vec<_> = app.exceptions().collect();
     if all.is_empty() {
-        let going_back = app.state.rollback.as_ref().filter(|_| app.state.end.is_none());
-        let (text, part) = match going_back {
-            Some(rollback) => (format!(" rollback by {}: {}", rollback.by.name(), rollback.reason), Ui::Warning),
-            None => (" no failed instances".to_owned(), Ui::Quiet),
+        let (text, part) = match &app.state.rollback {
+            Some(rollback) if rollback.reason.starts_with("asked for by ") => (format!("rollback {}", rollback.reason), Ui::Warning),
+            Some(rollback) => (format!("rollback by {}: {}", rollback.by.name(), rollback.reason), Ui::Warning),
+            None => ("no failed instances".to_owned(), Ui::Quiet),
         };
-        canvas.text(area, &text, part);
+        let style = canvas.ui(part);
+        let lines = wrap_in(&text, usize::from(area.width).saturating_sub(2), rows);
+        canvas.lines(area, lines.into_iter().map(|line| Line::styled(format!(" {line}"), style)).collect());
         return;
     }
     let described = |(index, id, shown): &(usize, &crate::model::InstanceId, InstanceState)| {
@@ -78,6 +80,16 @@ fn exceptions(canvas: &mut Canvas<'_, '_>, area: Rect) {
     canvas.lines(area, lines);
 }
 
+/// At most `rows` lines; what does not fit is cut at the end.
+fn wrap_in(text: &str, columns: usize, rows: usize) -> Vec<String> {
+    let mut lines = wrap(text, columns);
+    if lines.len() > rows {
+        let rest = lines.split_off(rows.saturating_sub(1)).join(" ");
+        lines.push(clip(&rest, columns));
+    }
+    lines
+}
+
 /// What the probe through the balancer has counted.
 fn vip(canvas: &mut Canvas<'_, '_>, area: Rect) {
     let app = canvas.app;
@@ -92,6 +104,7 @@ fn vip(canvas: &mut Canvas<'_, '_>, area: Rect) {
             ),
             if vip.failed == 0 { Ui::Sentence } else { Ui::Error },
         ),
+        None if app.state.started_at.is_none() => (" no requests through the balancer counted yet".to_owned(), Ui::Quiet),
         None => (" no requests through the balancer counted".to_owned(), Ui::Quiet),
     };
     canvas.text(area, &text, part);
@@ -128,11 +141,14 @@ fn detail(app: &App) -> Vec<String> {
     let member = app.state.plan.members.get(app.selected);
     let reading = app.reading(id);
     let health = &app.state.plan.policy.health;
-    let mut probe = vec![match reading.and_then(|r| r.sample.as_ref()) {
+    let sample = reading.and_then(|r| r.sample.as_ref());
+    let starting = instance.is_active() && sample.is_some_and(|s| s.result == SampleResult::NotListening);
+    let mut probe = vec![match sample {
+        Some(_) if starting => "probe not listening yet".to_owned(),
         Some(sample) => format!("probe {}", sample.words()),
         None => "no probe yet".to_owned(),
     }];
-    if let (Phase::Verifying { .. }, Some(reading)) = (&instance.phase, reading) {
+    if let (Phase::Verifying { .. }, Some(reading), false) = (&instance.phase, reading, starting) {
         probe.push(format!("passes {} of {}", reading.passes.min(health.rise), health.rise));
         probe.push(format!("misses {} of {}", reading.misses.min(health.retries), health.retries));
     }
@@ -197,21 +213,21 @@ fn lower(canvas: &mut Canvas<'_, '_>, places: &Places) {
 fn events(canvas: &mut Canvas<'_, '_>, area: Rect) {
     let app = canvas.app;
     let rows = usize::from(area.height);
-    let skip = app.facts.len().saturating_sub(rows);
     let columns = usize::from(area.width).saturating_sub(10);
-    let lines = app
-        .facts
-        .iter()
-        .skip(skip)
-        .map(|fact| {
-            let style = if fact.grave { canvas.ui(Ui::Error) } else { ratatui::style::Style::new() };
-            Line::from(vec![
-                Span::styled(format!(" {} ", time_of_day(fact.at, &app.fixed.zone)), canvas.ui(Ui::Quiet)),
-                Span::styled(clip(&fact.text, columns), style),
-            ])
-        })
-        .collect();
-    canvas.lines(area, lines);
+    let mut lines = std::collections::VecDeque::new();
+    for fact in app.facts.iter().rev() {
+        let style = if fact.grave { canvas.ui(Ui::Error) } else { ratatui::style::Style::new() };
+        let text = wrap_in(&fact.text, columns, 2);
+        if lines.len() + text.len() > rows {
+            break;
+        }
+        for (i, line) in text.into_iter().enumerate().rev() {
+            let time = if i == 0 { time_of_day(fact.at, &app.fixed.zone) } else { String::new() };
+            let time = Span::styled(format!(" {time:8} "), canvas.ui(Ui::Quiet));
+            lines.push_front(Line::from(vec![time, Span::styled(line, style)]));
+        }
+    }
+    canvas.lines(area, lines.into());
 }
 
 fn log(canvas: &mut Canvas<'_, '_>, area: Rect) {
@@ -224,8 +240,9 @@ fn log(canvas: &mut Canvas<'_, '_>, area: Rect) {
         .style_trace(theme.log(log::Level::Trace))
         // The line's own time is in its text; the widget would show when it arrived.
         .output_timestamp(None)
-        .output_level(Some(TuiLoggerLevelOutput::Abbreviated))
-        .output_target(true)
+        // Its part and level are there, too, so that the columns are ours.
+        .output_level(None)
+        .output_target(false)
         .output_separator(' ')
         .output_file(false)
         .output_line(false)
@@ -233,12 +250,15 @@ fn log(canvas: &mut Canvas<'_, '_>, area: Rect) {
         .render(area, canvas.frame.buffer_mut());
 }
 
-fn message(canvas: &mut Canvas<'_, '_>, area: Rect) {
+fn message(canvas: &mut Canvas<'_, '_>, area: Rect, pane_rule: Rect) {
     match &canvas.app.message {
         Some((text, tone)) => {
             let part = if *tone == Tone::Refused { Ui::Warning } else { Ui::Message };
+            canvas.clear(area);
             canvas.text(area, &format!(" {text}"), part);
         }
+        // The rule over the pane has its title.
+        None if area == pane_rule => {}
         None => canvas.rule(area, Vec::new()),
     }
 }
