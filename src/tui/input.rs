@@ -147,7 +147,10 @@ impl Parser {
                 self.pasting = end.is_none();
                 // The end's first part may be here already.
                 at += end.map_or_else(|| rest.len().saturating_sub(PASTE.1.len() - 1), |end| end + PASTE.1.len());
-                if end.is_some() { continue } else { break }
+                if self.pasting {
+                    break;
+                }
+                continue;
             }
             if rest.starts_with(PASTE.0) {
                 self.pasting = true;

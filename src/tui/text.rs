@@ -114,7 +114,7 @@ fn zoned(at: Timestamp, zone: &TimeZone) -> Option<jiff::Zoned> {
 /// dramatic that is not; a miss is an `x`, down for its update a `_`.
 pub(super) fn spark(marks: &VecDeque<Mark>, columns: usize, ascii: bool) -> String {
     let steps =
-        if ascii { [' ', '.', ':', '-', '=', '+', '*', '#'] } else { ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'] };
+        if ascii { ['.', ':', '-', '=', '+', '*', '#', '%'] } else { ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'] };
     let shown = || marks.iter().skip(marks.len().saturating_sub(columns));
     let largest = shown().filter_map(|mark| if let Mark::Passed(ms) = mark { Some(*ms) } else { None }).max();
     let top = largest.unwrap_or(0).max(50);

@@ -38,7 +38,8 @@ fn card(canvas: &mut Canvas<'_, '_>, place: Rect, index: usize) {
         // Its colour alone: a reversed frame would hide what is in it.
         _ => style.fg.map_or_else(Style::new, |fg| Style::new().fg(fg)),
     };
-    let [tl, tr, bl, br, h, v] = if canvas.ascii() { ["+", "+", "+", "+", "-", "|"] } else { ["┌", "┐", "└", "┘", "─", "│"] };
+    let [tl, tr, bl, br, h, v] =
+        if canvas.ascii() { ["+", "+", "+", "+", "-", "|"] } else { ["┌", "┐", "└", "┘", "─", "│"] };
     // One column stays free between neighbours.
     let inner = usize::from(place.width).saturating_sub(3);
     let selected = index == app.selected;

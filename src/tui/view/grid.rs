@@ -5,10 +5,11 @@
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
-use super::{Canvas, card};
 use super::place::{LATENCY, Level, Places};
+use super::{Canvas, card};
 use crate::event::thousands;
 use crate::model::{InstanceId, InstanceState, Version};
+use crate::ports::Reading;
 use crate::state::{Goal, Instance, Phase};
 use crate::tui::app::{App, Chart, Mark};
 use crate::tui::text::{fit, fit_right, milliseconds, spark, width};
@@ -130,7 +131,7 @@ fn chip(canvas: &Canvas<'_, '_>, index: usize, (id, instance): (&InstanceId, &In
     let theme = &canvas.app.fixed.theme;
     let shown = instance.shown();
     let selected = index == canvas.app.selected;
-    let timed = columns > LATENCY + 4 + width(id.as_str()).min(20);
+    let timed = columns >= LATENCY + 4 + width(id.as_str()).min(20);
     let latency = if timed { fit_right(&latency(canvas.app.charts.get(index), instance), LATENCY) } else { String::new() };
     let name = fit(id.as_str(), columns.saturating_sub(3 + latency.len()));
     let style = if selected { theme.ui(Ui::Selected) } else { ratatui::style::Style::new() };
@@ -217,12 +218,17 @@ pub(super) fn latency(chart: Option<&Chart>, instance: &Instance) -> String {
     }
 }
 
+/// The reading that its health gate counts: not one from before the gate began.
+pub(super) fn gate_reading<'a>(app: &'a App, id: &InstanceId, instance: &Instance) -> Option<&'a Reading> {
+    app.reading(id).filter(|r| r.sample.as_ref().is_some_and(|sample| sample.at >= instance.since))
+}
+
 /// The state in a word, with what counts in it.
 pub(super) fn word(app: &App, id: &InstanceId, instance: &Instance) -> String {
     let reading = app.reading(id);
     let left = reading.and_then(|r| r.sessions).or(instance.sessions);
     let rise = app.state.plan.policy.health.rise;
-    let passes = reading.map_or(0, |r| r.passes).min(rise);
+    let passes = gate_reading(app, id, instance).map_or(0, |r| r.passes).min(rise);
     let back = instance.goal == Goal::Back;
     match (&instance.phase, back) {
         (Phase::Pending, _) => "pending".to_owned(),

@@ -92,18 +92,23 @@ pub(super) fn badge_line(app: &App) -> Line<'static> {
 fn times(app: &App, spread: bool) -> String {
     let state = &app.state;
     let Some(started) = state.started_at else { return String::new() };
-    let until = state.end.as_ref().map_or(app.now, |end| end.at);
+    // Without a link nobody knows whether it still runs: the clock stops at its last word.
+    let known = if app.link == Link::Up { app.now } else { app.heard_at };
+    let until = state.end.as_ref().map_or(known, |end| end.at);
     let text = format!(" {}", clock(until.since(started)));
-    let forward = state.status() == Status::InProgress && state.cancel.is_none();
-    match app.forecast {
-        Some((_, Some(left))) if forward && spread && left.low != left.high => {
-            format!("{text} eta ~{} ({}-{})", clock(left.likely), clock(left.low), clock(left.high))
-        }
-        Some((_, Some(left))) if forward => format!("{text} eta ~{}", clock(left.likely)),
-        // Its room is kept, so that nothing moves when it is known.
-        Some(_) | None if forward => format!("{text} eta --:--"),
-        Some(_) | None => text,
+    let forward = state.status() == Status::InProgress && state.cancel.is_none() && app.link == Link::Up;
+    if !forward {
+        return text;
     }
+    // Its room is kept, so that the badge does not move when it is known.
+    let eta = match app.forecast {
+        Some((_, Some(left))) if spread && left.low != left.high => {
+            format!("~{} ({}-{})", clock(left.likely), clock(left.low), clock(left.high))
+        }
+        Some((_, Some(left))) => format!("~{}", clock(left.likely)),
+        Some((_, None)) | None => "--:--".to_owned(),
+    };
+    if spread { format!("{text} eta {eta:20}") } else { format!("{text} eta {eta:>6}") }
 }
 
 /// What is wrong with the link, if anything is.
@@ -168,9 +173,8 @@ fn sentence(canvas: &mut Canvas<'_, '_>, area: Rect) {
         let brief = canvas.app.state.pause.as_ref().map(|halt| format!("pausing by {}; ", halt.by.name()));
         let text = brief.and_then(|brief| text.strip_prefix(&brief).map(|rest| format!("pausing: {rest}"))).unwrap_or(text);
         // Without the time of day, which the rest of it says, too.
-        let tail = tail.find(", ").filter(|_| tail.starts_with(" (until ")).map_or(tail.clone(), |at| {
-            format!(" ({}", tail.get(at + 2..).unwrap_or_default())
-        });
+        let brief = tail.strip_prefix(" (until ").and_then(|rest| rest.split_once(", ")).map(|(_, left)| format!(" ({left}"));
+        let tail = brief.unwrap_or(tail);
         lines = wrap(&format!("{text}{tail}"), columns);
         if lines.len() > rows {
             let all = columns * rows.saturating_sub(1);
@@ -198,12 +202,12 @@ fn said(app: &App) -> (String, String, Ui) {
     }
     match &app.link {
         Link::Closed => {
-            let text = "the engine is gone; this is its last word".to_owned();
+            let text = "engine gone; this is its last word".to_owned();
             return (text, ". `rollout recover` takes over, q leaves".to_owned(), Ui::Error);
         }
         Link::Down { reason, .. } => {
-            let text = format!("no link to the engine ({reason}); what is shown is its last word");
-            return (text, "; it goes on by itself".to_owned(), Ui::Error);
+            let text = format!("no link to the engine, trying again; this is its last word ({reason})");
+            return (text, String::new(), Ui::Error);
         }
         Link::Up => {}
     }
@@ -211,13 +215,8 @@ fn said(app: &App) -> (String, String, Ui) {
         return (format!("trouble: {trouble}"), String::new(), Ui::Warning);
     }
     let waiting = (app.fixed.oracle.waiting)(state);
-    waiting.map_or_else(
-        || (String::new(), String::new(), Ui::Sentence),
-        |w| {
-            let until = w.until.map_or_else(String::new, |until| until_words(app, until));
-            (w.to_string(), until, Ui::Sentence)
-        },
-    )
+    let until = waiting.as_ref().and_then(|w| w.until).map(|until| until_words(app, until));
+    (waiting.map(|w| w.to_string()).unwrap_or_default(), until.unwrap_or_default(), Ui::Sentence)
 }
 
 /// How it ended, and what there is to do.

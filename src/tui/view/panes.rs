@@ -14,7 +14,7 @@ use crate::model::{InstanceState, Rotation, SampleResult};
 use crate::state::Phase;
 use crate::tui::app::{App, Pane, Tone};
 use crate::tui::keys::{Action, KEYMAP};
-use crate::tui::text::{clip, seconds, time_of_day, width, wrap, zone_name};
+use crate::tui::text::{clip, milliseconds, seconds, time_of_day, width, wrap, zone_name};
 use crate::tui::theme::Ui;
 
 pub(super) fn draw(canvas: &mut Canvas<'_, '_>, places: &Places) {
@@ -40,7 +40,9 @@ fn exceptions(canvas: &mut Canvas<'_, '_>, area: Rect) {
     let all: Vec<_> = app.exceptions().collect();
     if all.is_empty() {
         let (text, part) = match &app.state.rollback {
-            Some(rollback) if rollback.reason.starts_with("asked for by ") => (format!("rollback {}", rollback.reason), Ui::Warning),
+            Some(rollback) if rollback.reason.starts_with("asked for by ") => {
+                (format!("rollback {}", rollback.reason), Ui::Warning)
+            }
             Some(rollback) => (format!("rollback by {}: {}", rollback.by.name(), rollback.reason), Ui::Warning),
             None => ("no failed instances".to_owned(), Ui::Quiet),
         };
@@ -97,10 +99,10 @@ fn vip(canvas: &mut Canvas<'_, '_>, area: Rect) {
     let (text, part) = match counted {
         Some(vip) => (
             format!(
-                " {} requests through the balancer, {} failed, p99 {} ms",
+                " {} requests through the balancer, {} failed, p99 {}",
                 thousands(vip.requests),
                 thousands(vip.failed),
-                vip.p99_ms
+                milliseconds(vip.p99_ms)
             ),
             if vip.failed == 0 { Ui::Sentence } else { Ui::Error },
         ),
@@ -148,7 +150,7 @@ fn detail(app: &App) -> Vec<String> {
         Some(sample) => format!("probe {}", sample.words()),
         None => "no probe yet".to_owned(),
     }];
-    if let (Phase::Verifying { .. }, Some(reading), false) = (&instance.phase, reading, starting) {
+    if let (Phase::Verifying { .. }, Some(reading), false) = (&instance.phase, grid::gate_reading(app, id, instance), starting) {
         probe.push(format!("passes {} of {}", reading.passes.min(health.rise), health.rise));
         probe.push(format!("misses {} of {}", reading.misses.min(health.retries), health.retries));
     }

@@ -168,7 +168,8 @@ fn grid_in(app: &App, size: (u16, u16), most: u16) -> Grid {
     let (columns, most) = (usize::from(size.0), usize::from(most));
     let count = app.state.instances.len().max(1);
     let longest = app.state.instances.keys().map(|id| width(id.as_str())).max().unwrap_or(1);
-    let bars = Grid { level: Level::Bars, columns: 1, column_width: columns, rows: zones(app).min(most).max(1), height: 1, label: 0 };
+    let bars =
+        Grid { level: Level::Bars, columns: 1, column_width: columns, rows: zones(app).min(most).max(1), height: 1, label: 0 };
     if size.0 < 60 || size.1 < 16 {
         return bars;
     }
