@@ -9,6 +9,7 @@ mod confirm;
 mod encoder;
 mod input;
 mod keys;
+mod log;
 mod run;
 mod terminal;
 mod text;

@@ -18,14 +18,14 @@ use super::app::{App, Dirt, Fixed, Link, Oracle, Tone};
 use super::encoder::Encoder;
 use super::input::{Input, Reader};
 use super::keys::Key;
+use super::log::LogFeed;
 use super::terminal::{Tty, Writer, give_back, is_ours, size, take_over};
 use super::theme::{Depth, Theme};
 use super::update::{Cmd, Msg, update};
-use super::{Exit, Settings, TuiError, text, view};
+use super::{Exit, Settings, TuiError, view};
 use crate::command::{Command, Receipt};
-use crate::event::clean;
 use crate::model::{Seq, Timestamp};
-use crate::ports::{LogLine, Session, Update};
+use crate::ports::{Session, Update};
 
 /// How long a question must have been on the screen before an answer counts.
 const READ_FIRST: Duration = Duration::from_millis(500);
@@ -64,7 +64,7 @@ pub(super) async fn run(session: Box<dyn Session>, settings: Settings) -> Result
         now,
         arm: None,
         tick: Instant::now(),
-        last_log: 0,
+        log: LogFeed::default(),
     };
     tui_logger::set_default_level(log::LevelFilter::Trace);
     let outcome = console.serve().await;
@@ -106,8 +106,7 @@ struct Console {
     arm: Option<(Instant, u64)>,
     /// The next second.
     tick: Instant,
-    /// Number of the last log line.
-    last_log: u64,
+    log: LogFeed,
 }
 
 /// Why the loop woke.
@@ -251,7 +250,7 @@ impl Console {
     async fn perform(&mut self, cmd: Cmd) -> Result<Option<Exit>, TuiError> {
         match cmd {
             Cmd::Send { command, revision } => self.send(command, revision),
-            Cmd::Log(line) => self.log(&line),
+            Cmd::Log(line) => self.log.take(&line, &self.app.fixed.zone),
             Cmd::Refresh => match timeout(ANSWER, self.session.snapshot()).await {
                 Ok(Ok(snapshot)) => {
                     update(&mut self.app, Msg::Fresh(Box::new(snapshot)));
@@ -282,19 +281,6 @@ impl Console {
             };
             (verb, result)
         });
-    }
-
-    fn log(&mut self, line: &LogLine) {
-        let lost = line.number.saturating_sub(self.last_log + 1);
-        if self.last_log > 0 && lost > 0 {
-            record(log::Level::Warn, &format!("         W {lost} log lines were dropped"));
-        }
-        self.last_log = line.number;
-        let level = line.level.parse().unwrap_or(log::Level::Info);
-        let time = text::time_of_day(line.at, &self.app.fixed.zone);
-        // In mono a level must be told by more than its colour.
-        let initial = level.as_str().chars().next().unwrap_or('?');
-        record(level, &format!("{time} {initial} {}: {}", part(&line.target), clean(&line.message)));
     }
 
     fn draw_if_due(&mut self) -> Result<(), TuiError> {
@@ -341,16 +327,6 @@ fn reply_of(reply: Result<(&'static str, Result<Receipt, String>), tokio::task::
         Ok((verb, result)) => Wake::Reply(verb, result),
         Err(error) => Wake::Reply("command", Err(error.to_string())),
     }
-}
-
-/// `engine` of `rollout::engine::bus`, and of a foreign part its first name.
-fn part(target: &str) -> &str {
-    let target = target.strip_prefix("rollout::").unwrap_or(target);
-    target.split("::").next().unwrap_or(target)
-}
-
-fn record(level: log::Level, text: &str) {
-    tui_logger::Drain::new().log(&log::Record::builder().level(level).target("engine").args(format_args!("{text}")).build());
 }
 
 /// What is drawn on, and what is read from.

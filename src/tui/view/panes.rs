@@ -37,8 +37,9 @@ fn exceptions(canvas: &mut Canvas<'_, '_>, area: Rect) {
     if rows == 0 {
         return;
     }
-    let all: Vec<_> = app.exceptions().collect();
-    if all.is_empty() {
+    let mut all: Vec<_> = app.exceptions().collect();
+    all.sort_by_key(|(_, _, shown)| *shown != InstanceState::Failed);
+    let Some(first) = all.first() else {
         let (text, part) = match &app.state.rollback {
             Some(rollback) if rollback.reason.starts_with("asked for by ") => {
                 (format!("rollback {}", rollback.reason), Ui::Warning)
@@ -50,21 +51,23 @@ fn exceptions(canvas: &mut Canvas<'_, '_>, area: Rect) {
         let lines = wrap_in(&text, usize::from(area.width).saturating_sub(2), rows);
         canvas.lines(area, lines.into_iter().map(|line| Line::styled(format!(" {line}"), style)).collect());
         return;
-    }
+    };
     let described = |(index, id, shown): &(usize, &crate::model::InstanceId, InstanceState)| {
         let why = app.state.instances.get_index(*index).and_then(|(_, i)| i.complaint()).unwrap_or_default();
         (format!("{} {id}", theme.glyph(*shown)), format!(" {why}"), theme.state(*shown))
     };
     let mut lines = Vec::new();
     if rows == 1 {
-        let mut spans = vec![Span::raw(" ")];
-        let more = if all.len() > 5 { format!("  and {} more", all.len() - 5) } else { String::new() };
-        let each = usize::from(area.width).saturating_sub(1 + width(&more)) / all.len().min(5);
-        for entry in all.iter().take(5) {
-            let (name, why, style) = described(entry);
-            let name = clip(&name, each.saturating_sub(1));
-            let why = clip(&why, each.saturating_sub(width(&name) + 1));
-            spans.extend([Span::styled(name, style), Span::raw(why), Span::raw(" ")]);
+        // The reason of the first one, the names of the others.
+        let (name, why, style) = described(first);
+        let others: Vec<_> = all.iter().skip(1).take(usize::from(area.width) / 20).map(described).collect();
+        let hidden = all.len() - 1 - others.len();
+        let more = if hidden > 0 { format!("  and {hidden} more") } else { String::new() };
+        let taken: usize = others.iter().map(|(name, ..)| width(name) + 2).sum();
+        let room = usize::from(area.width).saturating_sub(2 + width(&name) + taken + width(&more));
+        let mut spans = vec![Span::raw(" "), Span::styled(name, style), Span::raw(clip(&why, room))];
+        for (name, _, style) in others {
+            spans.extend([Span::raw("  "), Span::styled(name, style)]);
         }
         spans.push(Span::styled(more, theme.ui(Ui::Error)));
         lines.push(Line::from(spans));
