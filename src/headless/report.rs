@@ -81,9 +81,8 @@ pub fn summary_text(state: &State, summary: &Summary) -> String {
             summary.total, summary.updated, summary.failed, summary.rolled_back, summary.skipped, summary.untouched
         ),
     ));
-    let batches = counted(summary.batches.into(), "batch");
     let exposed = format!("{} ever ran {}", counted(summary.exposed.into(), "instance"), summary.version);
-    lines.push(named("batches", &format!("{batches}, at most {} out at once; {exposed}", summary.max_out)));
+    lines.push(named("batches", &format!("{}, at most {} out at once; {exposed}", summary.batches, summary.max_out)));
     let previous: Vec<String> = summary.previous.iter().map(|(version, n)| format!("{version} on {n}")).collect();
     lines.push(named("before", &previous.join(", ")));
     if let (Some(from), Some(to)) = (summary.started_at, summary.finished_at) {
@@ -99,13 +98,9 @@ fn named(name: &str, text: &str) -> String {
     format!("  {name:11} {text}")
 }
 
-/// `1 batch`, `2 batches`.
+/// `1 drain`, `2 drains`.
 fn counted(n: u64, what: &str) -> String {
-    match (n, what) {
-        (1, _) => format!("1 {what}"),
-        (_, "batch") => format!("{n} batches"),
-        _ => format!("{n} {what}s"),
-    }
+    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
 }
 
 /// What the probe through the balancer says about downtime.

@@ -249,6 +249,13 @@ impl App {
         self.message_since = None;
     }
 
+    /// The next second reckons the time left; until then the last word stands.
+    fn reckon_anew(&mut self) {
+        if let Some((told, _)) = &mut self.forecast {
+            *told = Timestamp::default();
+        }
+    }
+
     /// A number that was not given before.
     pub(super) fn number(&mut self) -> u64 {
         self.numbers += 1;
@@ -266,7 +273,7 @@ impl App {
         if missed {
             self.remember(Fact { at: self.state.at, text: "link back; some facts are not listed here".to_owned(), grave: false });
         }
-        self.forecast = None;
+        self.reckon_anew();
         self.open_next();
         self.dirt = Dirt::Now;
     }
@@ -291,7 +298,7 @@ impl App {
         self.remember(Fact { at: event.at, text: event.kind.words(), grave });
         if event.kind.is_terminal() || matches!(event.kind, EventKind::BatchCompleted { .. } | EventKind::RollbackStarted { .. })
         {
-            self.forecast = None;
+            self.reckon_anew();
         }
         self.open_next();
         self.dirt = Dirt::Now;

@@ -185,8 +185,8 @@ fn step(bytes: &[u8]) -> Step {
         [0x1b, 0x1b, ..] => Step::Took(1, Some(Key::Esc)),
         [0x1b, b'[', rest @ ..] => sequence(rest, 2),
         [0x1b, b'O', end, ..] => Step::Took(3, final_key(*end)),
-        // Alt and a key: on a slow link it cannot be told from escape and that key, so it is neither.
-        [0x1b, _, ..] => Step::Took(2, None),
+        // Alt and a key: on a slow link it cannot be told from escape and that key. Escape is harmless, the key may not be.
+        [0x1b, _, ..] => Step::Took(2, Some(Key::Esc)),
         [b'\r' | b'\n', ..] => Step::Took(1, Some(Key::Enter)),
         [b'\t', ..] => Step::Took(1, Some(Key::Tab)),
         [0x7f | 0x08, ..] => Step::Took(1, Some(Key::Backspace)),
@@ -264,7 +264,7 @@ mod tests {
 
     #[test]
     fn escape_with_a_letter_is_never_the_letter() {
-        assert_eq!(keys(&[b"\x1bR"]), []);
+        assert_eq!(keys(&[b"\x1bR"]), [Key::Esc]);
         assert_eq!(keys(&[b"\x1b[1;5Ay"]), [Key::Char('y')]);
         let mut parser = Parser::default();
         assert_eq!(parser.feed(b"\x1b"), []);

@@ -247,7 +247,7 @@ fn open_ask(app: &mut App, command: Command) {
     if !view::fits_question(app.size) {
         let verb = command.verb();
         let (width, height) = view::QUESTION;
-        app.say(format!("{verb}: the terminal must have {width}x{height} to show what it does"), Tone::Refused);
+        app.say(format!("{verb}: enlarge to {width}x{height} first"), Tone::Refused);
         return;
     }
     match (app.fixed.oracle.consequence)(&app.state, &command, app.now) {

@@ -311,6 +311,9 @@ fn cells(canvas: &mut Canvas<'_, '_>, places: &Places) {
 /// A bar for each zone, its tally, and its failed instances by name.
 fn bars(canvas: &mut Canvas<'_, '_>, area: Rect, zones: &[Zone]) {
     let rows = usize::from(area.height);
+    // Where there is one row only, the line above has told the zones apart.
+    let fleet = (rows == 1 && zones.len() > 1).then(|| [together(zones)]);
+    let zones = fleet.as_ref().map_or(zones, <[Zone; 1]>::as_slice);
     let name_width = zones.iter().map(|z| width(&z.name)).max().unwrap_or(0).min(16);
     let bar_width = (usize::from(area.width) / 3).min(60);
     for (row, zone) in zones.iter().take(rows).enumerate() {
@@ -331,6 +334,17 @@ fn bars(canvas: &mut Canvas<'_, '_>, area: Rect, zones: &[Zone]) {
         }
         line(canvas, area, row, spans);
     }
+}
+
+/// All zones as one.
+fn together(zones: &[Zone]) -> Zone {
+    let mut fleet = Zone { name: "fleet".to_owned(), counts: [0; 10], worst: Vec::new() };
+    for zone in zones {
+        for (sum, count) in fleet.counts.iter_mut().zip(zone.counts) {
+            *sum += count;
+        }
+    }
+    fleet
 }
 
 /// Cells for each state, the gravest first; what exists has at least one.

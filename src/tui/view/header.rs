@@ -194,6 +194,9 @@ fn until_words(app: &App, until: Timestamp) -> String {
     format!(" (until {}, {} left)", time_of_day(until, &app.fixed.zone), seconds(left))
 }
 
+/// Where what to do begins while it is paused.
+const TO_DO: &str = "; resume, ";
+
 /// What is said, the time or what to do next that must not be cut, and how grave it is.
 fn said(app: &App) -> (String, String, Ui) {
     let state = &app.state;
@@ -215,6 +218,9 @@ fn said(app: &App) -> (String, String, Ui) {
         return (format!("trouble: {trouble}"), String::new(), Ui::Warning);
     }
     let waiting = (app.fixed.oracle.waiting)(state);
+    if let Some((why, todo)) = waiting.as_ref().and_then(|w| w.what.split_once(TO_DO)) {
+        return (why.to_owned(), format!("{TO_DO}{todo}"), Ui::Sentence);
+    }
     let until = waiting.as_ref().and_then(|w| w.until).map(|until| until_words(app, until));
     (waiting.map(|w| w.to_string()).unwrap_or_default(), until.unwrap_or_default(), Ui::Sentence)
 }
