@@ -144,4 +144,7 @@ fn status_is_one_line_and_show_names_every_instance() {
     for id in half.state.instances.keys() {
         assert!(text.contains(id.as_str()), "{text}");
     }
+    let back = World::new(4).bad().started().until(|s| s.end.is_some());
+    let text = show_text(&back.state);
+    assert!(text.contains("web-01  rolled_back") && !text.contains("unknown"), "{text}");
 }

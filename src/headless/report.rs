@@ -8,7 +8,7 @@ use crate::core;
 use crate::event::{Ending, clean, thousands};
 use crate::model::{Span, Timestamp, Version};
 use crate::ports::Snapshot;
-use crate::state::{State, Summary};
+use crate::state::{Phase, State, Summary};
 
 /// Date, time and zone as on the reader's clock.
 pub(super) fn local(at: Timestamp, zone: &TimeZone) -> String {
@@ -39,8 +39,10 @@ pub fn show_text(state: &State) -> String {
     let name = state.instances.keys().map(|id| id.as_str().len()).max().unwrap_or(0);
     let longest = state.instances.values().filter_map(|i| i.version.as_ref()).map(|v| v.as_str().len()).max().unwrap_or(0).max(7);
     text.push('\n');
-    for (id, instance) in &state.instances {
-        let version = instance.version.as_ref().map_or("unknown", Version::as_str);
+    for ((id, instance), member) in state.instances.iter().zip(&state.plan.members) {
+        // A restored one was read back as its own earlier version.
+        let restored = member.previous.as_ref().filter(|_| instance.phase == Phase::RolledBack);
+        let version = instance.version.as_ref().or(restored).map_or("unknown", Version::as_str);
         let batch = instance.batch.map_or_else(|| "-".to_owned(), |b| b.to_string());
         let serving = if instance.serving { "in rotation" } else { "out of rotation" };
         let why = instance.complaint().or_else(|| instance.skipped.clone()).unwrap_or_default();
