@@ -9,6 +9,7 @@ mod confirm;
 mod encoder;
 mod input;
 mod keys;
+mod log;
 mod run;
 mod terminal;
 mod text;
@@ -21,7 +22,7 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 
-pub use app::{App, Chart, Dirt, Fact, Fixed, Link, LogView, NextGate, Oracle, Pane, Tone};
+pub use app::{App, Chart, Dirt, Fact, Fixed, Link, LogView, Mark, NextGate, Oracle, Pane, Tone};
 pub use confirm::{Ask, Overlay, Typed};
 pub use encoder::Encoder;
 pub use keys::{Action, Binding, KEYMAP, Key, action};

@@ -21,7 +21,7 @@ use futures::future::BoxFuture;
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
 use rollout::command::{Command, Receipt};
 use rollout::model::{Seq, Span, Timestamp};
-use rollout::ports::{Session, SessionError, Snapshot, Update};
+use rollout::ports::{LogLine, Session, SessionError, Snapshot, Update};
 use rollout::tui::{self, Settings};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
@@ -40,6 +40,8 @@ struct Local {
     sender: mpsc::UnboundedSender<Update>,
     panics: bool,
     sent: usize,
+    /// Log lines so far: they keep the screen busy, also while a question is open.
+    logged: u64,
     turn: tokio::time::Interval,
 }
 
@@ -47,7 +49,17 @@ impl Local {
     fn new(panics: bool) -> Self {
         let (sender, news) = mpsc::unbounded_channel();
         let world = Arc::new(Mutex::new(World::new(6)));
-        Self { world, news, sender, panics, sent: 1, turn: tokio::time::interval(Duration::from_millis(5)) }
+        Self { world, news, sender, panics, sent: 1, logged: 0, turn: tokio::time::interval(Duration::from_millis(5)) }
+    }
+
+    fn log_line(&self) -> LogLine {
+        LogLine {
+            number: self.logged / 20,
+            at: NOON,
+            level: "info".to_owned(),
+            target: "engine".to_owned(),
+            message: format!("turn {}", self.logged),
+        }
     }
 }
 
@@ -64,6 +76,10 @@ impl Session for Local {
                     return update;
                 }
                 self.turn.tick().await;
+                self.logged += 1;
+                if self.logged.is_multiple_of(20) {
+                    return Update::Log(self.log_line());
+                }
                 let mut world = self.world.lock().unwrap();
                 if world.state.started_at.is_some() && world.state.end.is_none() {
                     world.act();

@@ -380,8 +380,53 @@ fn a_link_that_is_not_fresh_is_said_and_nothing_is_sent() {
     assert_eq!(app.link, Link::Up);
     assert_eq!(press(&mut app, 'p').len(), 1);
     update(&mut app, Msg::Update(Update::Closed));
-    assert!(picture(&app).contains("[ENGINE GONE]"));
+    let text = picture(&app);
+    assert!(text.contains("[ENGINE GONE]") && text.contains("`rollout recover` takes over, q leaves"), "{text}");
     assert!(matches!(press(&mut app, 'q').as_slice(), [Cmd::Exit(Exit::Left)]));
+}
+
+#[test]
+fn a_message_goes_by_itself() {
+    let mut app = console(&running(20), SMALL, fixed(Depth::Rgb, false));
+    press(&mut app, 's');
+    let text = picture(&app);
+    assert!(text.contains("not possible: it has started already") && !text.contains("events ("), "{text}");
+    for secs in [1, 9, 2] {
+        let later = app.now + Span::from_secs(secs);
+        update(&mut app, Msg::Tick(later));
+    }
+    assert!(app.message.is_none());
+    assert!(picture(&app).contains("events ("));
+}
+
+#[test]
+fn the_bar_and_the_badge_keep_their_places() {
+    let places = |world: &World| {
+        let app = console(world, SMALL, fixed(Depth::Rgb, false));
+        let text = picture(&app);
+        let lines: Vec<Vec<char>> = text.lines().map(|line| line.chars().collect()).collect();
+        (lines[0].iter().position(|c| *c == '['), lines[1].iter().position(|c| "█░".contains(*c)))
+    };
+    let (badge, bar) = places(&World::new(20).started());
+    assert!(badge.is_some() && bar.is_some());
+    assert_eq!(places(&running(20)), (badge, bar));
+    for world in [World::new(20), paused(20), going_back(20), done(20)] {
+        assert_eq!(places(&world).1, bar);
+    }
+}
+
+#[test]
+fn passes_from_before_the_update_do_not_count_on_the_screen() {
+    let world = running(20);
+    let mut app = console(&world, SMALL, fixed(Depth::Rgb, false));
+    let find = |i: &rollout::state::Instance| matches!(i.phase, Phase::Verifying { .. });
+    let (id, since) = app.state.instances.iter().find(|(_, i)| find(i)).map(|(id, i)| (id.clone(), i.since)).unwrap();
+    let mut reading = app.reading(&id).unwrap().clone();
+    reading.passes = 2;
+    reading.sample.as_mut().unwrap().at = Timestamp::from_millis(since.as_millis() - 1);
+    let old = rollout::ports::Progress { readings: [(id, reading)].into(), ..Default::default() };
+    update(&mut app, Msg::Update(Update::Progress(old)));
+    assert!(picture(&app).contains("health 0/2"), "{}", picture(&app));
 }
 
 #[test]

@@ -69,9 +69,11 @@ impl EventKind {
             Self::DeploymentPaused { by, reason } => because(format!("paused by {}", by.name()), reason),
             Self::DeploymentResumed { by } => format!("resumed by {}", by.name()),
             Self::CancelRequested { by, reason } => because(format!("cancel asked for by {}", by.name()), reason),
-            Self::ThresholdCrossed { failed, finished, reason } => {
-                because(format!("failure threshold crossed: {failed} failed of {finished} finished"), reason)
+            Self::ThresholdCrossed { failed, finished, reason } if reason.is_empty() => {
+                format!("failure threshold crossed: {failed} failed of {finished} finished")
             }
+            // The reason has the numbers.
+            Self::ThresholdCrossed { reason, .. } => because("failure threshold crossed".to_owned(), reason),
             Self::RollbackStarted { by, reason, .. } => because(format!("rollback started by {}", by.name()), reason),
             Self::BatchStarted { batch, members } => format!("batch {batch} started: {}", names(members)),
             Self::BatchVerified { batch, .. } => format!("batch {batch} has its verdicts; bake began"),

@@ -5,10 +5,10 @@
 use jiff::tz::TimeZone;
 
 use crate::core;
-use crate::event::{clean, thousands};
-use crate::model::{Timestamp, Version};
+use crate::event::{Ending, clean, thousands};
+use crate::model::{Span, Timestamp, Version};
 use crate::ports::Snapshot;
-use crate::state::{State, Summary};
+use crate::state::{Phase, State, Summary};
 
 /// Date, time and zone as on the reader's clock.
 pub(super) fn local(at: Timestamp, zone: &TimeZone) -> String {
@@ -37,75 +37,99 @@ pub fn show_text(state: &State) -> String {
     let summary = Summary::of(state, None);
     let mut text = summary_text(state, &summary);
     let name = state.instances.keys().map(|id| id.as_str().len()).max().unwrap_or(0);
+    let longest = state.instances.values().filter_map(|i| i.version.as_ref()).map(|v| v.as_str().len()).max().unwrap_or(0).max(7);
     text.push('\n');
-    for (id, instance) in &state.instances {
-        let version = instance.version.as_ref().map_or("unknown", Version::as_str);
+    for ((id, instance), member) in state.instances.iter().zip(&state.plan.members) {
+        // A restored one was read back as its own earlier version.
+        let restored = member.previous.as_ref().filter(|_| instance.phase == Phase::RolledBack);
+        let version = instance.version.as_ref().or(restored).map_or("unknown", Version::as_str);
         let batch = instance.batch.map_or_else(|| "-".to_owned(), |b| b.to_string());
         let serving = if instance.serving { "in rotation" } else { "out of rotation" };
         let why = instance.complaint().or_else(|| instance.skipped.clone()).unwrap_or_default();
-        let line = format!("  {id:name$}  {:15}  batch {batch:3}  {serving:15}  {version}  {why}", instance.shown());
+        let line = format!("  {id:name$}  {:15}  batch {batch:>3}  {serving:15}  {version:longest$}  {why}", instance.shown());
         text.push_str(clean(&line).trim_end());
         text.push('\n');
     }
     text
 }
 
-/// The summary in a readable block.
+/// The summary in a readable block: what counts first, each line with its name.
 pub fn summary_text(state: &State, summary: &Summary) -> String {
-    let zone = TimeZone::system();
-    let previous: Vec<String> = summary.previous.iter().map(|(version, n)| format!("{version} on {n}")).collect();
     let mut lines = vec![
         format!("{} {} to {}: {}", summary.deployment, summary.env, summary.version, summary.status),
-        format!("  {}", state.headline()),
-        format!(
-            "  {} instances: {} updated, {} failed, {} rolled back, {} skipped, {} untouched",
-            summary.total, summary.updated, summary.failed, summary.rolled_back, summary.skipped, summary.untouched
-        ),
-        format!("  before: {}", previous.join(", ")),
-        format!(
-            "  {} batches, at most {} out at once, {} ever ran {}",
-            summary.batches, summary.max_out, summary.exposed, summary.version
-        ),
+        named("result", &state.headline()),
     ];
-    if let Some(end) = state.end.as_ref().filter(|end| !end.reason.is_empty()) {
-        lines.push(format!("  why: {}", end.reason));
-    }
-    if let (Some(from), Some(to)) = (summary.started_at, summary.finished_at) {
-        lines.push(format!("  {} to {}, by {}", local(from, &zone), local(to, &zone), summary.started_by));
+    // A completed one needs no reason.
+    let reason = state.end.as_ref().filter(|end| end.ending != Ending::Completed).map(|end| end.reason.as_str());
+    lines.extend(reason.filter(|reason| !reason.is_empty()).map(|reason| named("why", reason)));
+    lines.push(named("downtime", &downtime(summary)));
+    if let Some(drain) = summary.drain.filter(|drain| drain.forced > 0) {
+        let text = format!(
+            "{} ran out of time and cut {}",
+            counted(drain.forced.into(), "drain"),
+            counted(drain.connections_cut.into(), "connection")
+        );
+        lines.push(named("drains", &text));
     }
     if let Some(ms) = summary.rollback_ms {
-        let detect = summary
-            .detect_ms
-            .map_or_else(String::new, |ms| format!(", found {} after the update", crate::model::Span::from_millis(ms)));
-        lines.push(format!("  rolled back in {}{detect}", crate::model::Span::from_millis(ms)));
+        let detect =
+            summary.detect_ms.map_or_else(String::new, |ms| format!("; found {} after the update", Span::from_millis(ms)));
+        lines.push(named("rollback", &format!("done in {}{detect}", Span::from_millis(ms))));
     }
-    if let Some(drain) = summary.drain.filter(|drain| drain.forced > 0) {
-        lines.push(format!("  {} drains ran out of time and cut {} connections", drain.forced, drain.connections_cut));
-    }
-    lines.push(match summary.vip {
-        Some(vip) => format!(
-            "  {} of {} requests failed through the balancer, p50 {} ms, p99 {} ms",
-            thousands(vip.failed),
-            thousands(vip.requests),
-            vip.p50_ms,
-            vip.p99_ms
+    lines.push(named(
+        "instances",
+        &format!(
+            "{}: {} updated, {} failed, {} rolled back, {} skipped, {} untouched",
+            summary.total, summary.updated, summary.failed, summary.rolled_back, summary.skipped, summary.untouched
         ),
-        None => "  no requests through the balancer were counted".to_owned(),
-    });
-    match summary.exceptions.as_slice() {
-        [] => lines.push("  no exceptions".to_owned()),
-        exceptions => {
-            lines.push(format!("  {} exceptions:", exceptions.len()));
-            for e in exceptions {
-                let version = e.version.as_ref().map_or("unknown version", Version::as_str);
-                lines.push(format!("    {} {} {version}: {}", e.instance, e.state, e.reason));
-            }
-        }
+    ));
+    let exposed = format!("{} ever ran {}", counted(summary.exposed.into(), "instance"), summary.version);
+    lines.push(named("batches", &format!("{}, at most {} out at once; {exposed}", summary.batches, summary.max_out)));
+    let previous: Vec<String> = summary.previous.iter().map(|(version, n)| format!("{version} on {n}")).collect();
+    lines.push(named("before", &previous.join(", ")));
+    if let (Some(from), Some(to)) = (summary.started_at, summary.finished_at) {
+        let zone = TimeZone::system();
+        lines.push(named("time", &format!("{} to {}, by {}", local(from, &zone), local(to, &zone), summary.started_by)));
     }
-    let mut text = String::new();
-    for line in lines {
-        text.push_str(&clean(&line));
-        text.push('\n');
+    lines.extend(exceptions(summary));
+    lines.iter().fold(String::new(), |text, line| text + &clean(line) + "\n")
+}
+
+/// A line of the block.
+fn named(name: &str, text: &str) -> String {
+    format!("  {name:11} {text}")
+}
+
+/// `1 drain`, `2 drains`.
+fn counted(n: u64, what: &str) -> String {
+    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
+}
+
+/// What the probe through the balancer says about downtime.
+fn downtime(summary: &Summary) -> String {
+    let Some(vip) = summary.vip else {
+        return "not measured: no requests through the balancer were counted".to_owned();
+    };
+    let verdict = if vip.failed == 0 { "none" } else { "NOT ZERO" };
+    format!(
+        "{verdict}: {} of {} requests failed through the balancer, p50 {}, p99 {}",
+        thousands(vip.failed),
+        thousands(vip.requests),
+        Span::from_millis(vip.p50_ms),
+        Span::from_millis(vip.p99_ms)
+    )
+}
+
+/// What needs a person, a line each.
+fn exceptions(summary: &Summary) -> Vec<String> {
+    if summary.exceptions.is_empty() {
+        return vec![named("exceptions", "none: no instance needs a person")];
     }
-    text
+    let need = if summary.exceptions.len() == 1 { "instance needs" } else { "instances need" };
+    let mut lines = vec![named("exceptions", &format!("{} {need} a person:", summary.exceptions.len()))];
+    lines.extend(summary.exceptions.iter().map(|e| {
+        let version = e.version.as_ref().map_or("unknown version", Version::as_str);
+        format!("    {} {} {version}: {}", e.instance, e.state, e.reason)
+    }));
+    lines
 }

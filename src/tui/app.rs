@@ -14,14 +14,16 @@ use super::theme::Theme;
 use crate::command::{Command, Refusal};
 use crate::core::{self, Consequence, Forecast, Waiting};
 use crate::event::{Event, EventKind};
-use crate::model::{InstanceId, InstanceState, Span, Timestamp};
+use crate::model::{InstanceId, InstanceState, SampleResult, Span, Timestamp};
 use crate::ports::{Progress, Reading, Snapshot};
 use crate::state::{State, Status};
 
 /// Facts that are kept for the events pane: more than any screen is high.
 const FACTS: usize = 500;
-/// Samples of a sparkline.
-const SAMPLES: usize = 16;
+/// Samples of a sparkline: as many as a card is wide.
+const SAMPLES: usize = 40;
+/// How long a message stays.
+const MESSAGE_STAYS: Span = Span::from_secs(10);
 /// A sparkline takes one sample in this time, so that it can be read and costs few bytes.
 const SAMPLE_EVERY: Span = Span::from_secs(1);
 /// How long the shown time left stays as it is.
@@ -126,13 +128,24 @@ pub struct Fact {
     pub grave: bool,
 }
 
+/// One probe in a sparkline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mark {
+    /// Passed in so many milliseconds.
+    Passed(u64),
+    /// Not a pass.
+    Missed,
+    /// Down because it is being updated: no news.
+    Down,
+}
+
 /// The latencies of one instance, as shown.
 #[derive(Debug, Clone, Default)]
 pub struct Chart {
     /// The last one, to two digits, steady against small changes; `None` for none or a miss.
     pub latency: Option<u64>,
-    /// Oldest first; `None` for a miss.
-    pub samples: VecDeque<Option<u64>>,
+    /// Oldest first.
+    pub samples: VecDeque<Mark>,
     last: Timestamp,
 }
 
@@ -183,6 +196,8 @@ pub struct App {
     pub overlay: Option<Overlay>,
     /// The message line.
     pub message: Option<(String, Tone)>,
+    /// The first second that saw the message.
+    message_since: Option<Timestamp>,
     /// Enter after the end.
     pub next: Option<NextGate>,
     /// Leave once it has ended.
@@ -213,6 +228,7 @@ impl App {
             pane: Pane::Both,
             overlay: None,
             message: None,
+            message_since: None,
             next: None,
             leaving: false,
             size,
@@ -225,6 +241,19 @@ impl App {
         app.facts.push_back(Fact { at: app.state.at, text: opening(&app.state), grave: false });
         app.open_next();
         app
+    }
+
+    /// Puts a text in the message line, for a while.
+    pub(super) fn say(&mut self, text: impl Into<String>, tone: Tone) {
+        self.message = Some((text.into(), tone));
+        self.message_since = None;
+    }
+
+    /// The next second reckons the time left; until then the last word stands.
+    fn reckon_anew(&mut self) {
+        if let Some((told, _)) = &mut self.forecast {
+            *told = Timestamp::default();
+        }
     }
 
     /// A number that was not given before.
@@ -244,7 +273,7 @@ impl App {
         if missed {
             self.remember(Fact { at: self.state.at, text: "link back; some facts are not listed here".to_owned(), grave: false });
         }
-        self.forecast = None;
+        self.reckon_anew();
         self.open_next();
         self.dirt = Dirt::Now;
     }
@@ -269,7 +298,7 @@ impl App {
         self.remember(Fact { at: event.at, text: event.kind.words(), grave });
         if event.kind.is_terminal() || matches!(event.kind, EventKind::BatchCompleted { .. } | EventKind::RollbackStarted { .. })
         {
-            self.forecast = None;
+            self.reckon_anew();
         }
         self.open_next();
         self.dirt = Dirt::Now;
@@ -279,8 +308,9 @@ impl App {
     /// Takes readings in. They are shown with the next second.
     pub(super) fn take_progress(&mut self, newer: Progress) {
         for (id, reading) in &newer.readings {
-            if let Some(chart) = self.state.instances.get_index_of(id).and_then(|i| self.charts.get_mut(i)) {
-                chart.take(reading);
+            let Some((index, _, instance)) = self.state.instances.get_full(id) else { continue };
+            if let Some(chart) = self.charts.get_mut(index) {
+                chart.take(reading, instance.is_active());
             }
         }
         if newer.troubles != self.progress.troubles {
@@ -302,6 +332,11 @@ impl App {
     /// Time went on.
     pub(super) fn tick(&mut self, now: Timestamp) {
         self.now = now;
+        let since = *self.message_since.get_or_insert(now);
+        if self.message.is_some() && now.since(since) >= MESSAGE_STAYS {
+            self.message = None;
+            self.dirt = Dirt::Now;
+        }
         if self.state.end.is_none() {
             let stale = self.forecast.is_none_or(|(told, _)| now.since(told) >= FORECAST_EVERY);
             if stale {
@@ -418,21 +453,27 @@ fn opening(state: &State) -> String {
 }
 
 impl Chart {
-    fn take(&mut self, reading: &Reading) {
+    /// Takes a reading in; `at_work`: it is out by our doing, so that nobody listening is no news.
+    fn take(&mut self, reading: &Reading, at_work: bool) {
         let Some(sample) = &reading.sample else { return };
-        let latency = sample.passed().then(|| sample.latency.as_millis());
-        self.latency = match (self.latency, latency) {
-            // Small changes are not news.
-            (Some(shown), Some(ms)) if shown.abs_diff(ms) * 10 <= shown => Some(shown),
-            (_, Some(ms)) => Some(two_digits(ms)),
-            (_, None) => None,
+        let mark = match &sample.result {
+            SampleResult::Pass { .. } => Mark::Passed(sample.latency.as_millis()),
+            SampleResult::NotListening if at_work => Mark::Down,
+            SampleResult::NotListening | SampleResult::Exited { .. } | SampleResult::Miss { .. } => Mark::Missed,
         };
-        if self.samples.is_empty() || sample.at.since(self.last) >= SAMPLE_EVERY || latency.is_none() && sample.at > self.last {
+        self.latency = match (self.latency, mark) {
+            // Small changes are not news.
+            (Some(shown), Mark::Passed(ms)) if shown.abs_diff(ms) * 10 <= shown => Some(shown),
+            (_, Mark::Passed(ms)) => Some(two_digits(ms)),
+            (_, Mark::Missed | Mark::Down) => None,
+        };
+        let missed = mark == Mark::Missed && sample.at > self.last;
+        if self.samples.is_empty() || sample.at.since(self.last) >= SAMPLE_EVERY || missed {
             self.last = sample.at;
             if self.samples.len() >= SAMPLES {
                 self.samples.pop_front();
             }
-            self.samples.push_back(latency);
+            self.samples.push_back(mark);
         }
     }
 }

@@ -1,11 +1,15 @@
-//! The frame as bytes: a ratatui backend that writes into memory, so that a frame is one `write` and no colour leaves
-//! that was not asked for (crossterm 0.29 sends `38;5;n` for the sixteen and undoes reverse under `NO_COLOR`).
+//! The frame as bytes: a ratatui backend that writes into memory, so that a frame is one `write`.
+//!
+//! Colours and attributes are written here, all else by crossterm, whose 0.29 sends `38;5;n` for the sixteen and takes
+//! reverse away under `NO_COLOR` (crossterm #1069).
 //!
 //! Imports: nothing of this crate but `event::clean`'s rule. May not: do I/O.
 
 use std::convert::Infallible;
-use std::io::Write;
 
+use crossterm::cursor::MoveTo;
+use crossterm::queue;
+use crossterm::terminal::{BeginSynchronizedUpdate, Clear, ClearType as Part, EndSynchronizedUpdate};
 use ratatui::backend::{Backend, ClearType, WindowSize};
 use ratatui::buffer::Cell;
 use ratatui::layout::{Position, Size};
@@ -58,13 +62,14 @@ impl Encoder {
             return Vec::new();
         }
         let mut frame = Vec::with_capacity(self.out.len() + 24);
-        frame.extend_from_slice(b"\x1b[?2026h");
+        // Writing to memory does not fail, here and below.
+        queue!(frame, BeginSynchronizedUpdate).unwrap_or_default();
         frame.append(&mut self.out);
         if self.pen != Pen::PLAIN {
             frame.extend_from_slice(b"\x1b[m");
             self.pen = Pen::PLAIN;
         }
-        frame.extend_from_slice(b"\x1b[?2026l");
+        queue!(frame, EndSynchronizedUpdate).unwrap_or_default();
         frame
     }
 
@@ -160,7 +165,7 @@ impl Backend for Encoder {
         let mut next = None;
         for (x, y, cell) in content {
             if next != Some((x, y)) {
-                self.put(&format!("\x1b[{};{}H", y.saturating_add(1), x.saturating_add(1)));
+                queue!(self.out, MoveTo(x, y)).unwrap_or_default();
             }
             let pen = self.pen_of(cell);
             self.set_pen(pen);
@@ -194,8 +199,8 @@ impl Backend for Encoder {
 
     fn clear_region(&mut self, _clear_type: ClearType) -> Result<(), Infallible> {
         self.pen = Pen::PLAIN;
-        // Writing to memory does not fail.
-        Write::write_all(&mut self.out, b"\x1b[m\x1b[2J").unwrap_or_default();
+        self.put("\x1b[m");
+        queue!(self.out, Clear(Part::All)).unwrap_or_default();
         Ok(())
     }
 

@@ -1,6 +1,6 @@
 //! Keys from the terminal: bytes become keys, and a hang-up is noticed at once.
 //!
-//! crossterm 0.29's reader never returns once its terminal is gone, so the bytes are read here: `poll`, then `read`.
+//! crossterm 0.29's `event::poll` never returns once its terminal is gone (crossterm #793), so the bytes are read here.
 //!
 //! Imports: tui::keys. May not: know what a key does.
 
@@ -115,7 +115,12 @@ fn read_keys(tty: &OwnedFd, stopped: &io::PipeReader, keys: &mpsc::Sender<Input>
 #[derive(Debug, Default)]
 struct Parser {
     pending: Vec<u8>,
+    /// Between the marks of a paste: text from a clipboard is no order to the engine.
+    pasting: bool,
 }
+
+/// How a paste begins and ends.
+const PASTE: (&[u8], &[u8]) = (b"\x1b[200~", b"\x1b[201~");
 
 /// A sequence longer than this is noise.
 const LONGEST: usize = 64;
@@ -129,7 +134,7 @@ enum Step {
 
 impl Parser {
     fn is_waiting(&self) -> bool {
-        !self.pending.is_empty()
+        !self.pending.is_empty() && !self.pasting
     }
 
     fn feed(&mut self, bytes: &[u8]) -> Vec<Key> {
@@ -137,6 +142,21 @@ impl Parser {
         let mut keys = Vec::new();
         let mut at = 0;
         while let Some(rest) = self.pending.get(at..).filter(|rest| !rest.is_empty()) {
+            if self.pasting {
+                let end = rest.windows(PASTE.1.len()).position(|window| window == PASTE.1);
+                self.pasting = end.is_none();
+                // The end's first part may be here already.
+                at += end.map_or_else(|| rest.len().saturating_sub(PASTE.1.len() - 1), |end| end + PASTE.1.len());
+                if self.pasting {
+                    break;
+                }
+                continue;
+            }
+            if rest.starts_with(PASTE.0) {
+                self.pasting = true;
+                at += PASTE.0.len();
+                continue;
+            }
             match step(rest) {
                 Step::Took(n, key) => {
                     at += n.max(1);
@@ -151,6 +171,9 @@ impl Parser {
 
     /// Nothing followed: a lone escape is the key, the rest of a broken sequence is nothing.
     fn alone(&mut self) -> Option<Key> {
+        if self.pasting {
+            return None;
+        }
         let pending = std::mem::take(&mut self.pending);
         (pending == [0x1b]).then_some(Key::Esc)
     }
@@ -162,8 +185,8 @@ fn step(bytes: &[u8]) -> Step {
         [0x1b, 0x1b, ..] => Step::Took(1, Some(Key::Esc)),
         [0x1b, b'[', rest @ ..] => sequence(rest, 2),
         [0x1b, b'O', end, ..] => Step::Took(3, final_key(*end)),
-        // Alt and a key: on a slow link it cannot be told from escape and that key, so it is neither.
-        [0x1b, _, ..] => Step::Took(2, None),
+        // Alt and a key: on a slow link it cannot be told from escape and that key. Escape is harmless, the key may not be.
+        [0x1b, _, ..] => Step::Took(2, Some(Key::Esc)),
         [b'\r' | b'\n', ..] => Step::Took(1, Some(Key::Enter)),
         [b'\t', ..] => Step::Took(1, Some(Key::Tab)),
         [0x7f | 0x08, ..] => Step::Took(1, Some(Key::Backspace)),
@@ -241,7 +264,7 @@ mod tests {
 
     #[test]
     fn escape_with_a_letter_is_never_the_letter() {
-        assert_eq!(keys(&[b"\x1bR"]), []);
+        assert_eq!(keys(&[b"\x1bR"]), [Key::Esc]);
         assert_eq!(keys(&[b"\x1b[1;5Ay"]), [Key::Char('y')]);
         let mut parser = Parser::default();
         assert_eq!(parser.feed(b"\x1b"), []);
@@ -275,6 +298,12 @@ mod tests {
         let (_master, tty) = open();
         // Joins the thread, which waits for a key that never comes.
         drop(Reader::start(tty).unwrap());
+    }
+
+    #[test]
+    fn a_paste_orders_nothing() {
+        assert_eq!(keys(&[b"p\x1b[200~R y C\x1b[A\x1b[201~q"]), [Key::Char('p'), Key::Char('q')]);
+        assert_eq!(keys(&[b"\x1b[200~Ry", b"y\x1b[2", b"01~", b"q"]), [Key::Char('q')]);
     }
 
     #[test]

@@ -18,14 +18,14 @@ use super::app::{App, Dirt, Fixed, Link, Oracle, Tone};
 use super::encoder::Encoder;
 use super::input::{Input, Reader};
 use super::keys::Key;
-use super::terminal::{Tty, Writer, give_back, is_ours, take_over};
+use super::log::LogFeed;
+use super::terminal::{Tty, Writer, give_back, is_ours, size, take_over};
 use super::theme::{Depth, Theme};
 use super::update::{Cmd, Msg, update};
-use super::{Exit, Settings, TuiError, text, view};
+use super::{Exit, Settings, TuiError, view};
 use crate::command::{Command, Receipt};
-use crate::event::clean;
 use crate::model::{Seq, Timestamp};
-use crate::ports::{LogLine, Session, Update};
+use crate::ports::{Session, Update};
 
 /// How long a question must have been on the screen before an answer counts.
 const READ_FIRST: Duration = Duration::from_millis(500);
@@ -51,20 +51,20 @@ pub(super) async fn run(session: Box<dyn Session>, settings: Settings) -> Result
         zone: settings.zone,
         oracle: Oracle::default(),
     };
-    let size = tty.size();
+    let size = size();
     let now = settings.now;
     let mut app = App::new(snapshot, fixed, now(), size);
     app.message = complaint.map(|text| (text, Tone::Refused));
     let mut console = Console {
         replies: JoinSet::new(),
         signals: Signals::catch().map_err(TuiError::Terminal)?,
-        screen: Screen::enter(tty, size, (depth, ascii)).map_err(TuiError::Terminal)?,
+        screen: Screen::enter(&tty, size, (depth, ascii)).map_err(TuiError::Terminal)?,
         session,
         app,
         now,
         arm: None,
         tick: Instant::now(),
-        last_log: 0,
+        log: LogFeed::default(),
     };
     tui_logger::set_default_level(log::LevelFilter::Trace);
     let outcome = console.serve().await;
@@ -106,8 +106,7 @@ struct Console {
     arm: Option<(Instant, u64)>,
     /// The next second.
     tick: Instant,
-    /// Number of the last log line.
-    last_log: u64,
+    log: LogFeed,
 }
 
 /// Why the loop woke.
@@ -184,7 +183,7 @@ impl Console {
 
     /// The clock in the header runs; afterwards an idle screen costs nothing.
     fn ticks(&self) -> bool {
-        self.app.state.end.is_none()
+        self.app.state.end.is_none() || self.app.message.is_some()
     }
 
     async fn handle(&mut self, wake: Wake) -> Result<Option<Exit>, TuiError> {
@@ -200,7 +199,7 @@ impl Console {
             Wake::Written(Ok(())) => {
                 if self.screen.underway() > STALL {
                     let text = format!("the terminal took nothing for {}s", self.screen.underway().as_secs());
-                    self.app.message = Some((text, Tone::Refused));
+                    self.app.say(text, Tone::Refused);
                     // Whatever lies between may have lost something.
                     self.repaint();
                 }
@@ -211,7 +210,7 @@ impl Console {
             }
             Wake::Written(Err(_gone)) => return Ok(Some(Exit::Left)),
             Wake::Resized => {
-                let (width, height) = self.screen.tty.size();
+                let (width, height) = size();
                 Msg::Resize(width, height)
             }
             Wake::Continued => {
@@ -251,7 +250,7 @@ impl Console {
     async fn perform(&mut self, cmd: Cmd) -> Result<Option<Exit>, TuiError> {
         match cmd {
             Cmd::Send { command, revision } => self.send(command, revision),
-            Cmd::Log(line) => self.log(&line),
+            Cmd::Log(line) => self.log.take(&line, &self.app.fixed.zone),
             Cmd::Refresh => match timeout(ANSWER, self.session.snapshot()).await {
                 Ok(Ok(snapshot)) => {
                     update(&mut self.app, Msg::Fresh(Box::new(snapshot)));
@@ -262,6 +261,8 @@ impl Console {
                     update(&mut self.app, Msg::Update(Update::Disconnected { reason }));
                 }
             },
+            // Each frame that shows it says so; only the first one begins its time.
+            Cmd::Arm(id) if self.arm.is_some_and(|(_, arming)| arming == id) => {}
             Cmd::Arm(id) => self.arm = Some((Instant::now() + READ_FIRST, id)),
             Cmd::Repaint => self.repaint(),
             Cmd::Suspend => self.suspend().await?,
@@ -280,17 +281,6 @@ impl Console {
             };
             (verb, result)
         });
-    }
-
-    fn log(&mut self, line: &LogLine) {
-        let lost = line.number.saturating_sub(self.last_log + 1);
-        if self.last_log > 0 && lost > 0 {
-            record(log::Level::Warn, "console", &format!("{lost} log lines were dropped"));
-        }
-        self.last_log = line.number;
-        let level = line.level.parse().unwrap_or(log::Level::Info);
-        let time = text::time_of_day(line.at, &self.app.fixed.zone);
-        record(level, &clean(&line.target), &format!("{time} {}", clean(&line.message)));
     }
 
     fn draw_if_due(&mut self) -> Result<(), TuiError> {
@@ -317,8 +307,8 @@ impl Console {
             // Another thread may take the signal: wait until we are back. Where nobody could continue us, it has no effect.
             timeout(Duration::from_millis(300), self.signals.continued.recv()).await.map(|_| ()).unwrap_or_default();
         }
-        take_over(&self.screen.tty).map_err(TuiError::Terminal)?;
-        let (width, height) = self.screen.tty.size();
+        take_over().map_err(TuiError::Terminal)?;
+        let (width, height) = size();
         update(&mut self.app, Msg::Resize(width, height));
         self.repaint();
         Ok(())
@@ -339,16 +329,11 @@ fn reply_of(reply: Result<(&'static str, Result<Receipt, String>), tokio::task::
     }
 }
 
-fn record(level: log::Level, target: &str, text: &str) {
-    tui_logger::Drain::new().log(&log::Record::builder().level(level).target(target).args(format_args!("{text}")).build());
-}
-
 /// What is drawn on, and what is read from.
 struct Screen {
     terminal: Terminal<Encoder>,
     writer: Writer,
     reader: Reader,
-    tty: Tty,
     last_draw: Option<Instant>,
     /// What is in the frame on its way and has to be seen.
     unseen: Option<u64>,
@@ -357,13 +342,13 @@ struct Screen {
 }
 
 impl Screen {
-    fn enter(tty: Tty, size: (u16, u16), (depth, ascii): (Depth, bool)) -> io::Result<Self> {
+    fn enter(tty: &Tty, size: (u16, u16), (depth, ascii): (Depth, bool)) -> io::Result<Self> {
         let encoder = Encoder::new(Size::new(size.0, size.1), depth, ascii);
         let terminal = Terminal::new(encoder).map_err(impossible)?;
         let writer = Writer::start(tty.output()?)?;
         let reader = Reader::start(tty.input()?)?;
-        take_over(&tty)?;
-        Ok(Self { terminal, writer, reader, tty, last_draw: None, unseen: None, forgotten: false })
+        take_over()?;
+        Ok(Self { terminal, writer, reader, last_draw: None, unseen: None, forgotten: false })
     }
 
     /// When it may be drawn next.

@@ -2,20 +2,23 @@
 //!
 //! Imports: nothing of this crate. May not: know what is on the screen.
 
-use std::io;
-use std::os::fd::{AsFd, OwnedFd};
-use std::sync::mpsc as std_mpsc;
-use std::sync::{Mutex, Once, PoisonError};
+use std::io::{self, IsTerminal};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Once, mpsc as std_mpsc};
 use std::time::Duration;
 
+use crossterm::cursor::{Hide, Show};
+use crossterm::event::{DisableBracketedPaste, EnableBracketedPaste};
+use crossterm::queue;
+use crossterm::style::{Attribute, SetAttribute};
+use crossterm::terminal::{
+    Clear, ClearType, EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
+    window_size,
+};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::termios::{OptionalActions, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr};
 use tokio::sync::mpsc;
 
-/// Alternate screen, blank, no cursor. Nothing else is switched on, so nothing else has to be undone.
-const ENTER: &[u8] = b"\x1b[?1049h\x1b[m\x1b[2J\x1b[?25l";
-/// The synchronized update is ended first: a frame may have been cut off in it.
-const LEAVE: &[u8] = b"\x1b[?2026l\x1b[m\x1b[?25h\x1b[?1049l";
 /// How long a terminal that takes nothing is waited for while leaving.
 const PATIENCE: Duration = Duration::from_millis(200);
 
@@ -29,10 +32,10 @@ pub(super) struct Tty {
 impl Tty {
     /// Standard input and output, which must be terminals.
     pub(super) fn open() -> io::Result<Self> {
-        let (input, output) = (rustix::stdio::stdin(), rustix::stdio::stdout());
-        if !isatty(input) || !isatty(output) {
+        if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
             return Err(io::Error::other("standard input or output is no terminal"));
         }
+        let (input, output) = (rustix::stdio::stdin(), rustix::stdio::stdout());
         Ok(Self { input: input.try_clone_to_owned()?, output: output.try_clone_to_owned()? })
     }
 
@@ -45,24 +48,19 @@ impl Tty {
     pub(super) fn output(&self) -> io::Result<OwnedFd> {
         self.output.try_clone()
     }
-
-    /// Columns and rows; none after a hang-up.
-    pub(super) fn size(&self) -> (u16, u16) {
-        tcgetwinsize(&self.output).map_or((0, 0), |size| (size.ws_col, size.ws_row))
-    }
 }
 
-/// What is needed to give the terminal back. In a static, because a panic hook has nothing else.
-struct Saved {
-    tty: Tty,
-    modes: Termios,
+/// Columns and rows of the terminal; none after a hang-up. (`size` would start `tput` then.)
+pub(super) fn size() -> (u16, u16) {
+    window_size().map_or((0, 0), |size| (size.columns, size.rows))
 }
 
-static TAKEN: Mutex<Option<Saved>> = Mutex::new(None);
+/// True between `take_over` and `give_back`. In a static, because a panic hook has nothing else.
+static TAKEN: AtomicBool = AtomicBool::new(false);
 static HOOK: Once = Once::new();
 
-/// Takes the terminal over: raw mode, alternate screen. Until `give_back`, or a panic.
-pub(super) fn take_over(tty: &Tty) -> io::Result<()> {
+/// Takes the terminal over: raw mode, alternate screen, pasted text marked as such. Until `give_back`, or a panic.
+pub(super) fn take_over() -> io::Result<()> {
     HOOK.call_once(|| {
         let before = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
@@ -70,36 +68,38 @@ pub(super) fn take_over(tty: &Tty) -> io::Result<()> {
             before(info);
         }));
     });
-    let modes = tcgetattr(&tty.input)?;
-    let mut raw = modes.clone();
-    raw.make_raw();
-    let saved = Saved { tty: Tty { input: tty.input()?, output: tty.output()? }, modes };
-    *TAKEN.lock().unwrap_or_else(PoisonError::into_inner) = Some(saved);
-    tcsetattr(&tty.input, OptionalActions::Now, &raw)?;
-    write_bounded(&tty.output, ENTER);
+    enable_raw_mode()?;
+    TAKEN.store(true, Ordering::SeqCst);
+    let mut enter = Vec::new();
+    queue!(enter, EnterAlternateScreen, SetAttribute(Attribute::Reset), Clear(ClearType::All), Hide, EnableBracketedPaste)?;
+    write_bounded(rustix::stdio::stdout(), &enter);
     Ok(())
 }
 
 /// False once a panic has given it back.
 pub(super) fn is_ours() -> bool {
-    TAKEN.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    TAKEN.load(Ordering::SeqCst)
 }
 
 /// Gives the terminal back; a second time does nothing. A terminal that is gone or takes nothing is not waited for.
 pub(super) fn give_back() {
-    let taken = TAKEN.lock().unwrap_or_else(PoisonError::into_inner).take();
-    if let Some(saved) = taken {
-        write_bounded(&saved.tty.output, LEAVE);
-        // It may be gone; there is nobody to tell.
-        tcsetattr(&saved.tty.input, OptionalActions::Now, &saved.modes).unwrap_or_default();
+    if !TAKEN.swap(false, Ordering::SeqCst) {
+        return;
     }
+    let mut leave = Vec::new();
+    // The synchronized update is ended first: a frame may have been cut off in it. Only what was switched on is undone.
+    let reset = SetAttribute(Attribute::Reset);
+    queue!(leave, EndSynchronizedUpdate, reset, DisableBracketedPaste, Show, LeaveAlternateScreen).unwrap_or_default();
+    write_bounded(rustix::stdio::stdout(), &leave);
+    // It may be gone; there is nobody to tell.
+    disable_raw_mode().unwrap_or_default();
 }
 
 /// Writes as long as the terminal takes it.
-fn write_bounded(fd: &OwnedFd, mut bytes: &[u8]) {
+fn write_bounded(fd: BorrowedFd<'_>, mut bytes: &[u8]) {
     let patience = Timespec::try_from(PATIENCE).unwrap_or_default();
     while !bytes.is_empty() {
-        let mut fds = [PollFd::new(fd, PollFlags::OUT)];
+        let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::OUT)];
         let ready = poll(&mut fds, Some(&patience)).unwrap_or(0);
         if ready == 0 || !fds.iter().all(|fd| fd.revents() == PollFlags::OUT) {
             return;

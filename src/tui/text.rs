@@ -1,10 +1,13 @@
 //! Texts that fit: widths, cuts, lines, times, sparklines.
 //!
-//! Imports: event, model. May not: know a style.
+//! Imports: tui::app's marks, event, model. May not: know a style.
+
+use std::collections::VecDeque;
 
 use jiff::tz::TimeZone;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
+use super::app::Mark;
 use crate::event::clean;
 use crate::model::{Span, Timestamp};
 
@@ -107,25 +110,33 @@ fn zoned(at: Timestamp, zone: &TimeZone) -> Option<jiff::Zoned> {
     Some(jiff::Timestamp::from_millisecond(ms).ok()?.to_zoned(zone.clone()))
 }
 
-/// The last `columns` samples as bars. The scale ends at the largest one, but not below 50 ms, so that nothing looks
-/// dramatic that is not; a miss is an `x`.
-pub(super) fn spark(samples: impl DoubleEndedIterator<Item = Option<u64>> + Clone, columns: usize, ascii: bool) -> String {
+/// The last `columns` marks as bars. The scale ends at the largest one shown, but not below 50 ms, so that nothing looks
+/// dramatic that is not; a miss is an `x`, down for its update a `_`.
+pub(super) fn spark(marks: &VecDeque<Mark>, columns: usize, ascii: bool) -> String {
     let steps =
-        if ascii { [' ', '.', ':', '-', '=', '+', '*', '#'] } else { ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'] };
-    let top = samples.clone().flatten().max().unwrap_or(0).max(50);
-    let mut bars: Vec<char> = samples
-        .rev()
-        .take(columns)
-        .map(|sample| match sample {
-            None => 'x',
-            Some(ms) => {
+        if ascii { ['.', ':', '-', '=', '+', '*', '#', '%'] } else { ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'] };
+    let shown = || marks.iter().skip(marks.len().saturating_sub(columns));
+    let largest = shown().filter_map(|mark| if let Mark::Passed(ms) = mark { Some(*ms) } else { None }).max();
+    let top = largest.unwrap_or(0).max(50);
+    shown()
+        .map(|mark| match mark {
+            Mark::Missed => 'x',
+            Mark::Down => '_',
+            Mark::Passed(ms) => {
                 let step = usize::try_from(ms * 8 / (top + 1)).unwrap_or(7);
                 steps.get(step).copied().unwrap_or('x')
             }
         })
-        .collect();
-    bars.reverse();
-    bars.into_iter().collect()
+        .collect()
+}
+
+/// A latency in at most six columns.
+pub(super) fn milliseconds(ms: u64) -> String {
+    match ms {
+        0 => "<1ms".to_owned(),
+        1..10_000 => format!("{ms}ms"),
+        _ => format!("{}s", ms / 1000),
+    }
 }
 
 #[cfg(test)]
@@ -152,8 +163,10 @@ mod tests {
 
     #[test]
     fn sparklines_have_a_floor_and_show_misses() {
-        let samples = [Some(1), Some(2), None, Some(400)];
-        assert_eq!(spark(samples.into_iter(), 4, false), "▁▁x█");
-        assert_eq!(spark([Some(2), Some(3)].into_iter(), 4, false), "▁▁");
+        let marks = |marks: &[Mark]| marks.iter().copied().collect::<VecDeque<_>>();
+        let passed = [1, 2, 400].map(Mark::Passed);
+        assert_eq!(spark(&marks(&[passed[0], passed[1], Mark::Missed, passed[2]]), 4, false), "▁▁x█");
+        assert_eq!(spark(&marks(&[passed[2], Mark::Down, passed[0]]), 2, false), "_▁", "the scale is that of what is shown");
+        assert_eq!(spark(&marks(&passed[..2]), 4, false), "▁▁");
     }
 }

@@ -76,13 +76,13 @@ pub fn update(app: &mut App, msg: Msg) -> Vec<Cmd> {
         }
         Msg::Reply { verb, result } => {
             app.dirt = Dirt::Now;
-            app.message = Some(match result {
-                Ok(receipt) => (format!("{verb}: {}", receipt.message), Tone::Plain),
+            match result {
+                Ok(receipt) => app.say(format!("{verb}: {}", receipt.message), Tone::Plain),
                 Err(why) => {
                     app.leaving = false;
-                    (format!("{verb}: {why}"), Tone::Refused)
+                    app.say(format!("{verb}: {why}"), Tone::Refused);
                 }
-            });
+            }
             Vec::new()
         }
         Msg::Tick(now) => {
@@ -166,7 +166,7 @@ fn on_key(app: &mut App, key: Key) -> Vec<Cmd> {
                 app.message = None;
                 return on_action(app, action);
             }
-            app.message = Some((format!("{} does nothing here; ? shows the keys", shown(key)), Tone::Refused));
+            app.say(format!("{} does nothing here; ? shows the keys", shown(key)), Tone::Refused);
             Vec::new()
         }
     }
@@ -174,7 +174,7 @@ fn on_key(app: &mut App, key: Key) -> Vec<Cmd> {
 
 fn on_action(app: &mut App, action: Action) -> Vec<Cmd> {
     if let Err(why) = app.allowed(action) {
-        app.message = Some((format!("not possible: {why}"), Tone::Refused));
+        app.say(format!("not possible: {why}"), Tone::Refused);
         return Vec::new();
     }
     match action {
@@ -247,7 +247,7 @@ fn open_ask(app: &mut App, command: Command) {
     if !view::fits_question(app.size) {
         let verb = command.verb();
         let (width, height) = view::QUESTION;
-        app.message = Some((format!("{verb}: the terminal must have {width}x{height} to show what it does"), Tone::Refused));
+        app.say(format!("{verb}: enlarge to {width}x{height} first"), Tone::Refused);
         return;
     }
     match (app.fixed.oracle.consequence)(&app.state, &command, app.now) {
@@ -258,7 +258,7 @@ fn open_ask(app: &mut App, command: Command) {
             let ask = Ask { id, command, consequence, typed, armed: false, changed: false };
             app.overlay = Some(Overlay::Ask(Box::new(ask)));
         }
-        Err(refusal) => app.message = Some((format!("{}: {refusal}", command.verb()), Tone::Refused)),
+        Err(refusal) => app.say(format!("{}: {refusal}", command.verb()), Tone::Refused),
     }
 }
 
@@ -297,7 +297,7 @@ fn on_ask_key(app: &mut App, key: Key) -> Vec<Cmd> {
     }
     let command = ask.command.clone();
     app.overlay = None;
-    app.message = Some((format!("{}: sent", command.verb()), Tone::Plain));
+    app.say(format!("{}: sent", command.verb()), Tone::Plain);
     // What it would do is compared with each fact that arrives; the engine refuses what has changed in between.
     vec![Cmd::Send { command, revision: None }]
 }
@@ -331,7 +331,7 @@ fn reconsider(app: &mut App) {
 fn close_ask(app: &mut App, why: &str) {
     if app.ask().is_some() {
         app.overlay = None;
-        app.message = Some((why.to_owned(), Tone::Refused));
+        app.say(why, Tone::Refused);
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Imports: tui parts, state, model. May not: change anything that is not the view's own place; do I/O; read a clock.
 
+mod card;
 mod dialog;
 mod grid;
 mod header;

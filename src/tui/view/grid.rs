@@ -5,13 +5,14 @@
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
-use super::Canvas;
-use super::place::{Level, Places};
+use super::place::{LATENCY, Level, Places};
+use super::{Canvas, card};
 use crate::event::thousands;
 use crate::model::{InstanceId, InstanceState, Version};
+use crate::ports::Reading;
 use crate::state::{Goal, Instance, Phase};
-use crate::tui::app::App;
-use crate::tui::text::{fit, fit_right, spark, width};
+use crate::tui::app::{App, Chart, Mark};
+use crate::tui::text::{fit, fit_right, milliseconds, spark, width};
 use crate::tui::theme::Ui;
 
 /// Order of graveness: in what is shared by many the gravest is named first.
@@ -32,6 +33,7 @@ pub(super) fn draw(canvas: &mut Canvas<'_, '_>, places: &Places) {
     let zones = zones(canvas.app);
     zone_rule(canvas, places.zones, &zones);
     match places.cells.level {
+        Level::Card => card::draw(canvas, places),
         Level::Row | Level::Chip => listed(canvas, places),
         Level::Wide | Level::Dense => cells(canvas, places),
         Level::Bars => bars(canvas, places.grid, &zones),
@@ -129,12 +131,15 @@ fn chip(canvas: &Canvas<'_, '_>, index: usize, (id, instance): (&InstanceId, &In
     let theme = &canvas.app.fixed.theme;
     let shown = instance.shown();
     let selected = index == canvas.app.selected;
-    let name = fit(id.as_str(), columns.saturating_sub(3));
+    let timed = columns >= LATENCY + 4 + width(id.as_str()).min(20);
+    let latency = if timed { fit_right(&latency(canvas.app.charts.get(index), instance), LATENCY) } else { String::new() };
+    let name = fit(id.as_str(), columns.saturating_sub(3 + latency.len()));
     let style = if selected { theme.ui(Ui::Selected) } else { ratatui::style::Style::new() };
     vec![
         Span::raw(if selected { ">" } else { " " }),
         Span::styled(theme.glyph(shown).to_string(), theme.state(shown)),
         Span::styled(name, style),
+        Span::styled(latency, theme.ui(Ui::Quiet)),
         Span::raw(" "),
     ]
 }
@@ -148,7 +153,6 @@ struct Widths {
 }
 
 const WORD: usize = 12;
-const LATENCY: usize = 6;
 
 impl Widths {
     fn of(app: &App, column: usize) -> Self {
@@ -180,14 +184,7 @@ fn row_spans(
     let style = theme.state(shown);
     let name_style = if selected { theme.ui(Ui::Selected) } else { ratatui::style::Style::new() };
     let chart = app.charts.get(index);
-    let latency = match (instance.phase == Phase::Updating, chart) {
-        (false, Some(chart)) => match (chart.latency, chart.samples.back()) {
-            (Some(ms), _) => milliseconds(ms),
-            (None, Some(None)) => "miss".to_owned(),
-            (None, _) => "--".to_owned(),
-        },
-        _ => "--".to_owned(),
-    };
+    let latency = latency(chart, instance);
     let mut spans = vec![
         Span::raw(if selected { ">" } else { " " }),
         Span::styled(theme.glyph(shown).to_string(), style),
@@ -200,7 +197,7 @@ fn row_spans(
         Span::raw(fit(&version(app, index, instance), widths.version)),
     ];
     if widths.spark > 0 {
-        let bars = chart.map_or_else(String::new, |c| spark(c.samples.iter().copied(), widths.spark, theme.ascii()));
+        let bars = chart.map_or_else(String::new, |c| spark(&c.samples, widths.spark, theme.ascii()));
         spans.push(Span::raw(" "));
         spans.push(Span::styled(fit(&bars, widths.spark), theme.ui(Ui::Quiet)));
     }
@@ -212,8 +209,18 @@ fn row_spans(
     spans
 }
 
-fn milliseconds(ms: u64) -> String {
-    if ms < 10_000 { format!("{ms}ms") } else { format!("{}s", ms / 1000) }
+/// The last latency, `miss` for none where there should be one.
+pub(super) fn latency(chart: Option<&Chart>, instance: &Instance) -> String {
+    match chart {
+        Some(Chart { latency: Some(ms), .. }) if instance.phase != Phase::Updating => milliseconds(*ms),
+        Some(chart) if instance.phase != Phase::Updating && chart.samples.back() == Some(&Mark::Missed) => "miss".to_owned(),
+        _ => "--".to_owned(),
+    }
+}
+
+/// The reading that its health gate counts: not one from before the gate began.
+pub(super) fn gate_reading<'a>(app: &'a App, id: &InstanceId, instance: &Instance) -> Option<&'a Reading> {
+    app.reading(id).filter(|r| r.sample.as_ref().is_some_and(|sample| sample.at >= instance.since))
 }
 
 /// The state in a word, with what counts in it.
@@ -221,7 +228,7 @@ pub(super) fn word(app: &App, id: &InstanceId, instance: &Instance) -> String {
     let reading = app.reading(id);
     let left = reading.and_then(|r| r.sessions).or(instance.sessions);
     let rise = app.state.plan.policy.health.rise;
-    let passes = reading.map_or(0, |r| r.passes).min(rise);
+    let passes = gate_reading(app, id, instance).map_or(0, |r| r.passes).min(rise);
     let back = instance.goal == Goal::Back;
     match (&instance.phase, back) {
         (Phase::Pending, _) => "pending".to_owned(),
@@ -304,6 +311,9 @@ fn cells(canvas: &mut Canvas<'_, '_>, places: &Places) {
 /// A bar for each zone, its tally, and its failed instances by name.
 fn bars(canvas: &mut Canvas<'_, '_>, area: Rect, zones: &[Zone]) {
     let rows = usize::from(area.height);
+    // Where there is one row only, the line above has told the zones apart.
+    let fleet = (rows == 1 && zones.len() > 1).then(|| [together(zones)]);
+    let zones = fleet.as_ref().map_or(zones, <[Zone; 1]>::as_slice);
     let name_width = zones.iter().map(|z| width(&z.name)).max().unwrap_or(0).min(16);
     let bar_width = (usize::from(area.width) / 3).min(60);
     for (row, zone) in zones.iter().take(rows).enumerate() {
@@ -324,6 +334,17 @@ fn bars(canvas: &mut Canvas<'_, '_>, area: Rect, zones: &[Zone]) {
         }
         line(canvas, area, row, spans);
     }
+}
+
+/// All zones as one.
+fn together(zones: &[Zone]) -> Zone {
+    let mut fleet = Zone { name: "fleet".to_owned(), counts: [0; 10], worst: Vec::new() };
+    for zone in zones {
+        for (sum, count) in fleet.counts.iter_mut().zip(zone.counts) {
+            *sum += count;
+        }
+    }
+    fleet
 }
 
 /// Cells for each state, the gravest first; what exists has at least one.

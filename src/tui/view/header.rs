@@ -7,7 +7,7 @@ use ratatui::text::{Line, Span};
 
 use super::Canvas;
 use super::place::Places;
-use crate::event::Actor;
+use crate::event::{Actor, Ending};
 use crate::model::{InstanceState, Timestamp, Version};
 use crate::state::{State, Status};
 use crate::tui::app::{App, Link};
@@ -92,16 +92,23 @@ pub(super) fn badge_line(app: &App) -> Line<'static> {
 fn times(app: &App, spread: bool) -> String {
     let state = &app.state;
     let Some(started) = state.started_at else { return String::new() };
-    let until = state.end.as_ref().map_or(app.now, |end| end.at);
+    // Without a link nobody knows whether it still runs: the clock stops at its last word.
+    let known = if app.link == Link::Up { app.now } else { app.heard_at };
+    let until = state.end.as_ref().map_or(known, |end| end.at);
     let text = format!(" {}", clock(until.since(started)));
-    let forward = state.status() == Status::InProgress && state.cancel.is_none();
-    match app.forecast {
-        Some((_, Some(left))) if forward && spread && left.low != left.high => {
-            format!("{text} eta ~{} ({}-{})", clock(left.likely), clock(left.low), clock(left.high))
-        }
-        Some((_, Some(left))) if forward => format!("{text} eta ~{}", clock(left.likely)),
-        Some(_) | None => text,
+    let forward = state.status() == Status::InProgress && state.cancel.is_none() && app.link == Link::Up;
+    if !forward {
+        return text;
     }
+    // Its room is kept, so that the badge does not move when it is known.
+    let eta = match app.forecast {
+        Some((_, Some(left))) if spread && left.low != left.high => {
+            format!("~{} ({}-{})", clock(left.likely), clock(left.low), clock(left.high))
+        }
+        Some((_, Some(left))) => format!("~{}", clock(left.likely)),
+        Some((_, None)) | None => "--:--".to_owned(),
+    };
+    if spread { format!("{text} eta {eta:20}") } else { format!("{text} eta {eta:>6}") }
 }
 
 /// What is wrong with the link, if anything is.
@@ -127,11 +134,11 @@ fn headline(canvas: &mut Canvas<'_, '_>, area: Rect) {
         return;
     }
     let mut spans = vec![Span::styled(text.clone(), style)];
-    // The bar goes first where it is narrow; the headline is never cut.
-    let room = columns.saturating_sub(width(&text) + 8);
+    // The bar has its place whatever the headline says; it goes first where it is narrow, the headline is never cut.
+    let room = columns.saturating_sub(width(&text) + 8).min(columns * 3 / 10);
     if room >= 6 {
         let (done, of) = settled(&app.state);
-        let bar = room.min(90);
+        let bar = room;
         let filled = (bar * done).checked_div(of).unwrap_or(0);
         let percent = (100 * done).checked_div(of).unwrap_or(0);
         let (full, empty) = if canvas.ascii() { ("#", ".") } else { ("█", "░") };
@@ -155,80 +162,87 @@ fn settled(state: &State) -> (usize, usize) {
     (done.iter().map(|s| number(tally.of(*s))).sum(), state.instances.len())
 }
 
-/// Why it waits and until when; after the end, how it ended.
+/// Why it waits and until when; after the end, how it ended. Its tail is kept whole; what is said before it is cut if it
+/// must be.
 fn sentence(canvas: &mut Canvas<'_, '_>, area: Rect) {
-    let app = canvas.app;
-    let columns = usize::from(area.width);
-    let (text, until, part) = said(app);
-    let rows = usize::from(area.height);
-    let mut lines = wrap(&text, columns);
-    let taken = lines.last().map_or(0, |last| width(last));
-    let tail = until.map_or_else(String::new, |until| {
-        let short = lines.len() >= rows && taken + width(&until_words(app, until, false)) > columns;
-        until_words(app, until, short)
-    });
-    if lines.len() > rows || lines.last().is_some_and(|last| width(last) + width(&tail) > columns) {
-        // The time is kept whole, the reason is cut.
-        lines.truncate(rows);
-        let room = columns.saturating_sub(width(&tail));
-        let last = lines.len().saturating_sub(1);
-        let rest: String = if lines.len() == rows {
-            wrap(&text, columns).split_off(last).join(" ")
-        } else {
-            lines.push(String::new());
-            String::new()
-        };
-        if let Some(line) = lines.last_mut() {
-            *line = format!("{}{tail}", clip(&rest, room));
+    let (columns, rows) = (usize::from(area.width), usize::from(area.height));
+    let (text, tail, part) = said(canvas.app);
+    let mut lines = wrap(&format!("{text}{tail}"), columns);
+    if lines.len() > rows {
+        // The badge has said by whom.
+        let brief = canvas.app.state.pause.as_ref().map(|halt| format!("pausing by {}; ", halt.by.name()));
+        let text = brief.and_then(|brief| text.strip_prefix(&brief).map(|rest| format!("pausing: {rest}"))).unwrap_or(text);
+        // Without the time of day, which the rest of it says, too.
+        let brief = tail.strip_prefix(" (until ").and_then(|rest| rest.split_once(", ")).map(|(_, left)| format!(" ({left}"));
+        let tail = brief.unwrap_or(tail);
+        lines = wrap(&format!("{text}{tail}"), columns);
+        if lines.len() > rows {
+            let all = columns * rows.saturating_sub(1);
+            let room = all + columns.saturating_sub(width(&tail) + rows);
+            lines = wrap(&format!("{}{tail}", clip(&text, room)), columns);
         }
-    } else if let Some(last) = lines.last_mut() {
-        last.push_str(&tail);
     }
     let style = canvas.ui(part);
     canvas.lines(area, lines.into_iter().map(|line| Line::styled(line, style)).collect());
 }
 
-fn until_words(app: &App, until: Timestamp, short: bool) -> String {
+fn until_words(app: &App, until: Timestamp) -> String {
     let left = until.since(app.now);
     if left.is_zero() {
         return " (due now)".to_owned();
     }
-    if short {
-        return format!(" ({} left)", seconds(left));
-    }
     format!(" (until {}, {} left)", time_of_day(until, &app.fixed.zone), seconds(left))
 }
 
-fn said(app: &App) -> (String, Option<Timestamp>, Ui) {
+/// Where what to do begins while it is paused.
+const TO_DO: &str = "; resume, ";
+
+/// What is said, the time or what to do next that must not be cut, and how grave it is.
+fn said(app: &App) -> (String, String, Ui) {
     let state = &app.state;
-    if let Some(end) = &state.end {
-        let exceptions = state.exceptions().len();
-        let mut text = if end.reason.is_empty() { end.ending.words().to_owned() } else { end.reason.clone() };
-        if exceptions > 0 {
-            text = format!("{text}; {exceptions} instance{} a person", if exceptions == 1 { " needs" } else { "s need" });
-        }
-        return match &app.fixed.next {
-            Some(next) => (format!("{next}. {text}"), None, Ui::Message),
-            None => (text, None, if exceptions > 0 { Ui::Error } else { Ui::Sentence }),
-        };
+    if state.end.is_some() {
+        return ended(app);
     }
     match &app.link {
         Link::Closed => {
-            let text = "the engine is gone and the deployment has not ended; what is shown is its last word. `rollout status` looks again";
-            return (text.to_owned(), None, Ui::Error);
+            let text = "engine gone; this is its last word".to_owned();
+            return (text, ". `rollout recover` takes over, q leaves".to_owned(), Ui::Error);
         }
         Link::Down { reason, .. } => {
-            return (
-                format!("no link to the engine ({reason}); what is shown is its last word, it goes on by itself"),
-                None,
-                Ui::Error,
-            );
+            let text = format!("no link to the engine, trying again; this is its last word ({reason})");
+            return (text, String::new(), Ui::Error);
         }
         Link::Up => {}
     }
     if let Some(trouble) = app.progress.troubles.first() {
-        return (format!("trouble: {trouble}"), None, Ui::Warning);
+        return (format!("trouble: {trouble}"), String::new(), Ui::Warning);
     }
     let waiting = (app.fixed.oracle.waiting)(state);
-    waiting.map_or_else(|| (String::new(), None, Ui::Sentence), |w| (w.to_string(), w.until, Ui::Sentence))
+    if let Some((why, todo)) = waiting.as_ref().and_then(|w| w.what.split_once(TO_DO)) {
+        return (why.to_owned(), format!("{TO_DO}{todo}"), Ui::Sentence);
+    }
+    let until = waiting.as_ref().and_then(|w| w.until).map(|until| until_words(app, until));
+    (waiting.map(|w| w.to_string()).unwrap_or_default(), until.unwrap_or_default(), Ui::Sentence)
+}
+
+/// How it ended, and what there is to do.
+fn ended(app: &App) -> (String, String, Ui) {
+    let state = &app.state;
+    let Some(end) = &state.end else { return (String::new(), String::new(), Ui::Sentence) };
+    let exceptions = state.exceptions().len();
+    let mut text = match (end.ending, end.reason.as_str()) {
+        // The headline has said so.
+        (Ending::RolledBack, reason) if !reason.is_empty() => reason.to_owned(),
+        (ending, "") => ending.words().to_owned(),
+        (ending, reason) => format!("{}: {reason}", ending.words()),
+    };
+    if exceptions > 0 {
+        let need = if exceptions == 1 { " needs" } else { "s need" };
+        text = format!("{exceptions} instance{need} a person; {text}");
+    }
+    let (next, part) = match &app.fixed.next {
+        Some(next) => (format!(". {next}, q leaves"), Ui::Message),
+        None => (format!(". q leaves; rollout show {}", state.plan.deployment), Ui::Sentence),
+    };
+    (text, next, if exceptions > 0 { Ui::Error } else { part })
 }

@@ -27,10 +27,12 @@ pub(super) fn draw(canvas: &mut Canvas<'_, '_>, area: Rect) {
         })
         .collect();
     lines.push(Line::styled(
-        clip(" lower case is safe or asks briefly, upper case is heavy; any key closes this page", columns),
+        clip(" lower case is safe or asks briefly, upper case is heavy; any key closes this", columns),
         canvas.ui(Ui::Quiet),
     ));
     lines.extend(legend(canvas, columns));
+    let marks = " bars: x a check that did not pass, _ down for its update";
+    lines.push(Line::styled(clip(marks, columns), canvas.ui(Ui::Quiet)));
     let body = Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area };
     canvas.lines(body, lines);
 }

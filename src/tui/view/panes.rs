@@ -5,24 +5,27 @@
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::Widget;
-use tui_logger::{TuiLoggerLevelOutput, TuiLoggerWidget};
+use tui_logger::TuiLoggerWidget;
 
-use super::place::Places;
+use super::place::{Places, split};
 use super::{Canvas, grid, shows_both};
 use crate::event::thousands;
-use crate::model::{InstanceState, Rotation};
+use crate::model::{InstanceState, Rotation, SampleResult};
 use crate::state::Phase;
 use crate::tui::app::{App, Pane, Tone};
 use crate::tui::keys::{Action, KEYMAP};
-use crate::tui::text::{clip, seconds, time_of_day, width, zone_name};
+use crate::tui::text::{clip, milliseconds, seconds, time_of_day, width, wrap, zone_name};
 use crate::tui::theme::Ui;
 
 pub(super) fn draw(canvas: &mut Canvas<'_, '_>, places: &Places) {
+    if !places.aside.is_empty() {
+        canvas.rule(places.aside, vec![Span::raw("fleet")]);
+    }
     exceptions(canvas, places.exceptions);
     vip(canvas, places.vip);
     selected(canvas, places);
     lower(canvas, places);
-    message(canvas, places.message);
+    message(canvas, places.message, places.pane_rule);
     keys(canvas, places.keys);
 }
 
@@ -34,30 +37,37 @@ fn exceptions(canvas: &mut Canvas<'_, '_>, area: Rect) {
     if rows == 0 {
         return;
     }
-    let all: Vec<_> = app.exceptions().collect();
-    if all.is_empty() {
-        let going_back = app.state.rollback.as_ref().filter(|_| app.state.end.is_none());
-        let (text, part) = match going_back {
-            Some(rollback) => (format!(" rollback by {}: {}", rollback.by.name(), rollback.reason), Ui::Warning),
-            None => (" no failed instances".to_owned(), Ui::Quiet),
+    let mut all: Vec<_> = app.exceptions().collect();
+    all.sort_by_key(|(_, _, shown)| *shown != InstanceState::Failed);
+    let Some(first) = all.first() else {
+        let (text, part) = match &app.state.rollback {
+            Some(rollback) if rollback.reason.starts_with("asked for by ") => {
+                (format!("rollback {}", rollback.reason), Ui::Warning)
+            }
+            Some(rollback) => (format!("rollback by {}: {}", rollback.by.name(), rollback.reason), Ui::Warning),
+            None => ("no failed instances".to_owned(), Ui::Quiet),
         };
-        canvas.text(area, &text, part);
+        let style = canvas.ui(part);
+        let lines = wrap_in(&text, usize::from(area.width).saturating_sub(2), rows);
+        canvas.lines(area, lines.into_iter().map(|line| Line::styled(format!(" {line}"), style)).collect());
         return;
-    }
+    };
     let described = |(index, id, shown): &(usize, &crate::model::InstanceId, InstanceState)| {
         let why = app.state.instances.get_index(*index).and_then(|(_, i)| i.complaint()).unwrap_or_default();
         (format!("{} {id}", theme.glyph(*shown)), format!(" {why}"), theme.state(*shown))
     };
     let mut lines = Vec::new();
     if rows == 1 {
-        let mut spans = vec![Span::raw(" ")];
-        let more = if all.len() > 5 { format!("  and {} more", all.len() - 5) } else { String::new() };
-        let each = usize::from(area.width).saturating_sub(1 + width(&more)) / all.len().min(5);
-        for entry in all.iter().take(5) {
-            let (name, why, style) = described(entry);
-            let name = clip(&name, each.saturating_sub(1));
-            let why = clip(&why, each.saturating_sub(width(&name) + 1));
-            spans.extend([Span::styled(name, style), Span::raw(why), Span::raw(" ")]);
+        // The reason of the first one, the names of the others.
+        let (name, why, style) = described(first);
+        let others: Vec<_> = all.iter().skip(1).take(usize::from(area.width) / 20).map(described).collect();
+        let hidden = all.len() - 1 - others.len();
+        let more = if hidden > 0 { format!("  and {hidden} more") } else { String::new() };
+        let taken: usize = others.iter().map(|(name, ..)| width(name) + 2).sum();
+        let room = usize::from(area.width).saturating_sub(2 + width(&name) + taken + width(&more));
+        let mut spans = vec![Span::raw(" "), Span::styled(name, style), Span::raw(clip(&why, room))];
+        for (name, _, style) in others {
+            spans.extend([Span::raw("  "), Span::styled(name, style)]);
         }
         spans.push(Span::styled(more, theme.ui(Ui::Error)));
         lines.push(Line::from(spans));
@@ -75,6 +85,16 @@ fn exceptions(canvas: &mut Canvas<'_, '_>, area: Rect) {
     canvas.lines(area, lines);
 }
 
+/// At most `rows` lines; what does not fit is cut at the end.
+fn wrap_in(text: &str, columns: usize, rows: usize) -> Vec<String> {
+    let mut lines = wrap(text, columns);
+    if lines.len() > rows {
+        let rest = lines.split_off(rows.saturating_sub(1)).join(" ");
+        lines.push(clip(&rest, columns));
+    }
+    lines
+}
+
 /// What the probe through the balancer has counted.
 fn vip(canvas: &mut Canvas<'_, '_>, area: Rect) {
     let app = canvas.app;
@@ -82,13 +102,14 @@ fn vip(canvas: &mut Canvas<'_, '_>, area: Rect) {
     let (text, part) = match counted {
         Some(vip) => (
             format!(
-                " {} requests through the balancer, {} failed, p99 {} ms",
+                " {} requests through the balancer, {} failed, p99 {}",
                 thousands(vip.requests),
                 thousands(vip.failed),
-                vip.p99_ms
+                milliseconds(vip.p99_ms)
             ),
             if vip.failed == 0 { Ui::Sentence } else { Ui::Error },
         ),
+        None if app.state.started_at.is_none() => (" no requests through the balancer counted yet".to_owned(), Ui::Quiet),
         None => (" no requests through the balancer counted".to_owned(), Ui::Quiet),
     };
     canvas.text(area, &text, part);
@@ -125,11 +146,14 @@ fn detail(app: &App) -> Vec<String> {
     let member = app.state.plan.members.get(app.selected);
     let reading = app.reading(id);
     let health = &app.state.plan.policy.health;
-    let mut probe = vec![match reading.and_then(|r| r.sample.as_ref()) {
+    let sample = reading.and_then(|r| r.sample.as_ref());
+    let starting = instance.is_active() && sample.is_some_and(|s| s.result == SampleResult::NotListening);
+    let mut probe = vec![match sample {
+        Some(_) if starting => "probe not listening yet".to_owned(),
         Some(sample) => format!("probe {}", sample.words()),
         None => "no probe yet".to_owned(),
     }];
-    if let (Phase::Verifying { .. }, Some(reading)) = (&instance.phase, reading) {
+    if let (Phase::Verifying { .. }, Some(reading), false) = (&instance.phase, grid::gate_reading(app, id, instance), starting) {
         probe.push(format!("passes {} of {}", reading.passes.min(health.rise), health.rise));
         probe.push(format!("misses {} of {}", reading.misses.min(health.retries), health.retries));
     }
@@ -177,8 +201,6 @@ fn lower(canvas: &mut Canvas<'_, '_>, places: &Places) {
     let zone = zone_name(app.now, &app.fixed.zone);
     let title = |of: &str| vec![Span::raw(format!("{of} ({zone})"))];
     if both {
-        let half = area.width * 3 / 5;
-        let split = |r: Rect| (Rect { width: half, ..r }, Rect { x: r.x + half + 1, width: r.width - half - 1, ..r });
         let ((rule_left, rule_right), (left, right)) = (split(rule), split(area));
         canvas.rule(rule_left, title("events"));
         canvas.rule(rule_right, title("engine log"));
@@ -196,21 +218,21 @@ fn lower(canvas: &mut Canvas<'_, '_>, places: &Places) {
 fn events(canvas: &mut Canvas<'_, '_>, area: Rect) {
     let app = canvas.app;
     let rows = usize::from(area.height);
-    let skip = app.facts.len().saturating_sub(rows);
     let columns = usize::from(area.width).saturating_sub(10);
-    let lines = app
-        .facts
-        .iter()
-        .skip(skip)
-        .map(|fact| {
-            let style = if fact.grave { canvas.ui(Ui::Error) } else { ratatui::style::Style::new() };
-            Line::from(vec![
-                Span::styled(format!(" {} ", time_of_day(fact.at, &app.fixed.zone)), canvas.ui(Ui::Quiet)),
-                Span::styled(clip(&fact.text, columns), style),
-            ])
-        })
-        .collect();
-    canvas.lines(area, lines);
+    let mut lines = std::collections::VecDeque::new();
+    for fact in app.facts.iter().rev() {
+        let style = if fact.grave { canvas.ui(Ui::Error) } else { ratatui::style::Style::new() };
+        let text = wrap_in(&fact.text, columns, 2);
+        if lines.len() + text.len() > rows {
+            break;
+        }
+        for (i, line) in text.into_iter().enumerate().rev() {
+            let time = if i == 0 { time_of_day(fact.at, &app.fixed.zone) } else { String::new() };
+            let time = Span::styled(format!(" {time:8} "), canvas.ui(Ui::Quiet));
+            lines.push_front(Line::from(vec![time, Span::styled(line, style)]));
+        }
+    }
+    canvas.lines(area, lines.into());
 }
 
 fn log(canvas: &mut Canvas<'_, '_>, area: Rect) {
@@ -223,8 +245,9 @@ fn log(canvas: &mut Canvas<'_, '_>, area: Rect) {
         .style_trace(theme.log(log::Level::Trace))
         // The line's own time is in its text; the widget would show when it arrived.
         .output_timestamp(None)
-        .output_level(Some(TuiLoggerLevelOutput::Abbreviated))
-        .output_target(true)
+        // Its part and level are there, too, so that the columns are ours.
+        .output_level(None)
+        .output_target(false)
         .output_separator(' ')
         .output_file(false)
         .output_line(false)
@@ -232,12 +255,15 @@ fn log(canvas: &mut Canvas<'_, '_>, area: Rect) {
         .render(area, canvas.frame.buffer_mut());
 }
 
-fn message(canvas: &mut Canvas<'_, '_>, area: Rect) {
+fn message(canvas: &mut Canvas<'_, '_>, area: Rect, pane_rule: Rect) {
     match &canvas.app.message {
         Some((text, tone)) => {
             let part = if *tone == Tone::Refused { Ui::Warning } else { Ui::Message };
+            canvas.clear(area);
             canvas.text(area, &format!(" {text}"), part);
         }
+        // The rule over the pane has its title.
+        None if area == pane_rule => {}
         None => canvas.rule(area, Vec::new()),
     }
 }

@@ -12,9 +12,11 @@ use crate::tui::text::{width, wrap};
 /// How much of each instance is shown.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Level {
+    /// A box of its own: what a row has, a long sparkline or what is wrong.
+    Card,
     /// Glyph, name, word, latency, version, sparkline.
     Row,
-    /// Glyph and name.
+    /// Glyph and name, and the latency where there is room.
     Chip,
     /// Glyph and a gap.
     Wide,
@@ -25,6 +27,11 @@ pub(super) enum Level {
     Bars,
 }
 
+/// Columns that a card takes at least, and its rows.
+const CARD: (usize, usize) = (38, 4);
+/// Columns of a latency.
+pub(super) const LATENCY: usize = 6;
+
 /// The grid: instances in plan order.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Grid {
@@ -33,8 +40,10 @@ pub(super) struct Grid {
     pub(super) columns: usize,
     /// Columns of the terminal for each.
     pub(super) column_width: usize,
-    /// Rows of the terminal.
+    /// Instances below each other.
     pub(super) rows: usize,
+    /// Rows of the terminal for each.
+    pub(super) height: usize,
     /// Columns of the terminal for a row's label.
     pub(super) label: usize,
 }
@@ -54,6 +63,8 @@ pub(super) struct Places {
     pub(super) vip: Rect,
     pub(super) selected: Rect,
     pub(super) detail: Rect,
+    /// The rule over exceptions and proof, where they stand beside the selected instance.
+    pub(super) aside: Rect,
     pub(super) pane_rule: Rect,
     pub(super) pane: Rect,
     pub(super) message: Rect,
@@ -61,6 +72,7 @@ pub(super) struct Places {
 }
 
 /// Rows of the parts other than grid and pane.
+#[derive(Default)]
 struct Heights {
     sentence: u16,
     exceptions: u16,
@@ -69,17 +81,31 @@ struct Heights {
     detail: u16,
     pane_rule: u16,
     pane_min: u16,
+    /// 0 where a message takes the place of the rule over the pane.
+    message: u16,
+    /// Exceptions and proof stand to the right of the selected instance.
+    beside: bool,
 }
 
 fn heights(size: (u16, u16)) -> Heights {
-    let (width, height) = size;
-    match (width, height) {
-        (60.., 36..) => Heights { sentence: 2, exceptions: 5, vip: 1, selected: 1, detail: 3, pane_rule: 1, pane_min: 6 },
-        (60.., 30..) => Heights { sentence: 2, exceptions: 3, vip: 1, selected: 1, detail: 3, pane_rule: 1, pane_min: 4 },
-        (60.., 24..) => Heights { sentence: 1, exceptions: 1, vip: 1, selected: 1, detail: 2, pane_rule: 1, pane_min: 2 },
-        (60.., 16..) => Heights { sentence: 1, exceptions: 1, vip: 1, selected: 0, detail: 1, pane_rule: 0, pane_min: 0 },
-        _ => Heights { sentence: 2, exceptions: 1, vip: 0, selected: 0, detail: 0, pane_rule: 0, pane_min: 0 },
+    let of = |rows: [u16; 8], beside| {
+        let [sentence, exceptions, vip, selected, detail, pane_rule, pane_min, message] = rows;
+        Heights { sentence, exceptions, vip, selected, detail, pane_rule, pane_min, message, beside }
+    };
+    match size {
+        (120.., 36..) => of([1, 0, 0, 1, 4, 1, 8, 1], true),
+        (60.., 36..) => of([2, 4, 1, 1, 3, 1, 6, 1], false),
+        (60.., 30..) => of([2, 2, 1, 1, 3, 1, 4, 1], false),
+        (60.., 24..) => of([1, 1, 1, 1, 2, 1, 3, 0], false),
+        (60.., 16..) => of([1, 1, 1, 0, 1, 0, 0, 1], false),
+        _ => of([2, 1, 0, 0, 0, 0, 0, 1], false),
     }
+}
+
+/// The left and the right part of a place; the same everywhere.
+pub(super) fn split(area: Rect) -> (Rect, Rect) {
+    let left = area.width * 3 / 5;
+    (Rect { width: left, ..area }, Rect { x: area.x + left + 1, width: area.width.saturating_sub(left + 1), ..area })
 }
 
 /// The places on a terminal of this size.
@@ -90,20 +116,13 @@ pub(super) fn places(app: &App, size: (u16, u16)) -> Places {
     }
     let heights = heights(size);
     let headline = headline_rows(app, width);
-    let fixed = 1
-        + headline
-        + heights.sentence
-        + 1
-        + heights.exceptions
-        + heights.vip
-        + heights.selected
-        + heights.detail
-        + heights.pane_rule
-        + 2;
+    // Title, zones and keys have one row each.
+    let below = heights.exceptions + heights.vip + heights.selected + heights.detail + heights.pane_rule + heights.message;
+    let fixed = 3 + headline + heights.sentence + below;
     let room = height.saturating_sub(fixed);
     let most = room.saturating_sub(heights.pane_min).max(1);
     let grid = grid_in(app, size, most);
-    let grid_rows = u16::try_from(grid.rows).unwrap_or(most).min(most);
+    let grid_rows = u16::try_from(grid.rows * grid.height).unwrap_or(most).min(most);
     let mut y = 0;
     let mut take = |rows: u16| {
         let rows = rows.min(height.saturating_sub(y));
@@ -127,8 +146,15 @@ pub(super) fn places(app: &App, size: (u16, u16)) -> Places {
         ..Places::default()
     };
     places.pane = take(height.saturating_sub(fixed + places.grid.height));
-    places.message = take(1);
+    places.message = if heights.message == 0 { places.pane_rule } else { take(heights.message) };
     places.keys = take(1);
+    if heights.beside {
+        (places.selected, places.aside) = split(places.selected);
+        let (left, right) = split(places.detail);
+        places.detail = left;
+        places.vip = Rect { height: 1, ..right };
+        places.exceptions = Rect { y: right.y + 1, height: right.height.saturating_sub(1), ..right };
+    }
     places
 }
 
@@ -142,21 +168,29 @@ fn grid_in(app: &App, size: (u16, u16), most: u16) -> Grid {
     let (columns, most) = (usize::from(size.0), usize::from(most));
     let count = app.state.instances.len().max(1);
     let longest = app.state.instances.keys().map(|id| width(id.as_str())).max().unwrap_or(1);
-    let bars = Grid { level: Level::Bars, columns: 1, column_width: columns, rows: zones(app).min(most).max(1), label: 0 };
+    let bars =
+        Grid { level: Level::Bars, columns: 1, column_width: columns, rows: zones(app).min(most).max(1), height: 1, label: 0 };
     if size.0 < 60 || size.1 < 16 {
         return bars;
+    }
+    let beside = (columns / CARD.0).max(1);
+    let rows = count.div_ceil(beside);
+    if size.0 >= 100 && rows * CARD.1 <= most {
+        return Grid { level: Level::Card, columns: beside, column_width: columns / beside, rows, height: CARD.1, label: 0 };
     }
     for beside in (columns / 80).max(1)..=(columns / 40).max(1) {
         let rows = count.div_ceil(beside);
         if rows <= most {
-            return Grid { level: Level::Row, columns: beside, column_width: columns / beside, rows, label: 0 };
+            return Grid { level: Level::Row, columns: beside, column_width: columns / beside, rows, height: 1, label: 0 };
         }
     }
     let chip = longest.min(20) + 3;
     let label = longest.min(14) + 1;
     let cells = columns.saturating_sub(label).max(1);
-    let others = [(Level::Chip, columns / chip, chip, 0), (Level::Wide, cells / 2, 2, label), (Level::Dense, cells, 1, label)];
-    for (level, beside, column_width, label) in others {
+    let timed = chip + LATENCY + 1;
+    let chips = [(Level::Chip, columns / timed, timed, 0), (Level::Chip, columns / chip, chip, 0)];
+    let others = [(Level::Wide, cells / 2, 2, label), (Level::Dense, cells, 1, label)];
+    for (level, beside, column_width, label) in chips.into_iter().chain(others) {
         let beside = match level {
             // Tens can be counted at a glance.
             Level::Wide | Level::Dense if beside > 10 => beside / 10 * 10,
@@ -164,7 +198,7 @@ fn grid_in(app: &App, size: (u16, u16), most: u16) -> Grid {
         };
         let rows = count.div_ceil(beside);
         if rows <= most {
-            return Grid { level, columns: beside, column_width, rows, label };
+            return Grid { level, columns: beside, column_width, rows, height: 1, label };
         }
     }
     bars
@@ -178,11 +212,11 @@ fn zones(app: &App) -> usize {
     names.len()
 }
 
-/// Moves the selection. Rows and chips run downwards, cells run to the right.
+/// Moves the selection. Cards, rows and chips run downwards, cells run to the right.
 pub(in crate::tui) fn walk(app: &mut App, way: Action) {
     let places = places(app, app.size);
     let (across, down) = match places.cells.level {
-        Level::Row | Level::Chip => (places.cells.rows, 1),
+        Level::Card | Level::Row | Level::Chip => (places.cells.rows, 1),
         Level::Wide | Level::Dense => (1, places.cells.columns),
         Level::Bars => (10, 1),
     };
