@@ -2,6 +2,7 @@
 //!
 //! The only place that knows everybody. Each verb of the command line is one function here.
 
+pub mod args;
 mod demo;
 mod deploy;
 mod engine;
@@ -13,7 +14,7 @@ mod verbs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use crate::cli::{Color, DemoArgs, DeployArgs, EngineArgs, Output};
+use self::args::{Color, DemoArgs, DeployArgs, EngineArgs, Output};
 use crate::command::Command;
 use crate::config::{self, Config};
 use crate::demo::{instance::InstanceArgs, proxy::ProxyArgs};

@@ -5,8 +5,9 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 
+use crate::app::args::{Color, DemoArgs, DeployArgs, EngineArgs, Output};
 use crate::app::{self, Common};
 use crate::model::Version;
 
@@ -45,32 +46,6 @@ struct CommonArgs {
     /// Watch only: every command is refused
     #[arg(long, global = true)]
     read_only: bool,
-}
-
-/// Output for people or for programs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Output {
-    /// One line a fact.
-    Text,
-    /// One JSON object a line.
-    Json,
-}
-
-/// Colours of the console.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Color {
-    /// What the terminal can.
-    Auto,
-    /// None.
-    Mono,
-    /// The sixteen.
-    #[value(name = "16")]
-    C16,
-    /// 256.
-    #[value(name = "256")]
-    C256,
-    /// 24 bits.
-    Truecolor,
 }
 
 #[derive(Debug, Subcommand)]
@@ -126,64 +101,11 @@ enum Verb {
     DemoProxy(crate::demo::proxy::ProxyArgs),
 }
 
-/// `rollout demo`.
-#[derive(Debug, Args)]
-pub struct DemoArgs {
-    /// How many instances
-    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(2..=500))]
-    pub instances: u32,
-    /// The balancer: its own small one, or a real HAProxy
-    #[arg(long, value_enum, default_value_t = DemoBalancer::Builtin)]
-    pub lb: DemoBalancer,
-}
-
-/// The balancer of the demo.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum DemoBalancer {
-    /// A small proxy that speaks the part of HAProxy's runtime API that the driver uses.
-    Builtin,
-    /// The installed HAProxy.
-    Haproxy,
-}
-
-/// `rollout deploy`.
-#[derive(Debug, Args)]
-pub struct DeployArgs {
-    /// The version to deploy
-    pub version: Version,
-    /// Begin without asking
-    #[arg(long)]
-    pub yes: bool,
-    /// Begin and leave it to itself; needs --yes
-    #[arg(long, requires = "yes")]
-    pub detach: bool,
-    /// Accept that nothing serves for a while
-    #[arg(long)]
-    pub allow_outage: bool,
-}
-
 #[derive(Debug, Args)]
 struct ReasonArgs {
     /// Why, for the journal
     #[arg(long, default_value = "")]
     reason: String,
-}
-
-/// `rollout engine`: how a front door starts the engine's process.
-#[derive(Debug, Args)]
-pub struct EngineArgs {
-    /// The version to deploy
-    #[arg(long, required_unless_present = "recover")]
-    pub version: Option<Version>,
-    /// Login of who asked
-    #[arg(long, default_value = "unknown")]
-    pub started_by: String,
-    /// The floor of min_serving does not hold
-    #[arg(long)]
-    pub allow_outage: bool,
-    /// Take over this interrupted deployment instead
-    #[arg(long, value_name = "ID", conflicts_with = "version")]
-    pub recover: Option<String>,
 }
 
 /// The program. Returns the exit code of the contract.

@@ -83,7 +83,7 @@ fn the_demos_file_says_what_the_demo_is() {
     assert_eq!(policy.health.watch_interval, Span::from_secs(1));
     assert!(policy.health.expects_version);
     assert_eq!(policy.strategy.batch_size, [Count::Absolute(2)]);
-    assert_eq!(config.vip.unwrap().rate, 400);
+    assert_eq!(config.vip.unwrap().rate, 320);
     assert_eq!(config.journal_dir, Path::new("/tmp/rollout-demo/state"));
     let protected = config.envs.get("default").map(|env| env.protected);
     assert_eq!(protected, Some(false));

@@ -8,10 +8,10 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::args::{DemoArgs, DemoBalancer, Output};
 use super::deploy::{Boot, Starting, already_there, connect, is_interactive, start};
 use super::verbs::{Left, front_door};
 use super::{Common, Done, Failure, Place, complain, load_file, parts, say};
-use crate::cli::{DemoArgs, DemoBalancer, Output};
 use crate::config::Config;
 use crate::demo::world::{Lb, Spec, World};
 use crate::fleet;

@@ -11,10 +11,10 @@ use futures::future::BoxFuture;
 use tokio::io::AsyncReadExt as _;
 use tokio::process::{Child, Command as Process};
 
+use super::args::{DeployArgs, Output};
 use super::engine::Report;
 use super::verbs::front_door;
 use super::{Common, Done, Failure, PERSON, Place, load, say};
-use crate::cli::{DeployArgs, Output};
 use crate::command::{Command, Receipt};
 use crate::config::Config;
 use crate::control::{self, Client};

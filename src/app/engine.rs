@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
+use super::args::EngineArgs;
 use super::{Common, Done, Failure, PERSON, Place, REFUSED, SIGNALLED, load, parts};
-use crate::cli::EngineArgs;
 use crate::control::Server;
 use crate::core::{PlanRequest, Planned};
 use crate::event::{Event, EventKind, FORMAT};

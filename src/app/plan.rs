@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
+use super::args::Output;
 use super::{Common, Done, Failure, Place, load, parts, say};
-use crate::cli::Output;
 use crate::control::own_login;
 use crate::core::{Forecast, PlanRequest, Planned, PlannedBatch, batches};
 use crate::journal::Memory;

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::args::{Color, Output};
 use super::deploy::is_interactive;
 use super::{Common, Done, Failure, PERSON, Place, SIGNALLED, complain, load, say};
-use crate::cli::{Color, Output};
 use crate::command::Command;
 use crate::config::{ColorDepth, Config};
 use crate::control::Client;

@@ -29,9 +29,9 @@ pub const INSTANCES_MIN: u32 = 2;
 pub const INSTANCES_MAX: u32 = 500;
 /// The backend's name at the balancer.
 pub const BACKEND: &str = "be_demo";
-/// Requests a second of the probe through the balancer. At this rate eight slow requests are under way at any time: a
+/// Requests a second of the probe through the balancer. At this rate six slow requests are under way at any time: a
 /// drain that does not wait for them cuts some in every run, and the probe says so.
-pub const VIP_RATE: u32 = 400;
+pub const VIP_RATE: u32 = 320;
 /// As before, for a large fleet, whose processes need the machine.
 pub const VIP_RATE_LARGE: u32 = 120;
 /// From how many instances on a fleet is large.
