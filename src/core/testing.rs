@@ -6,9 +6,8 @@ use crate::command::{Command, Request};
 use crate::effect::Outcome;
 use crate::event::{Actor, Event, EventKind, FORMAT};
 use crate::model::{
-    Before, Count, DeploymentId, DeploymentKind, DrainPolicy, EffectId, HealthPolicy, InstanceId, Member, OnDrainTimeout,
-    OnFailure, Plan, Policy, RollbackPolicy, Rolling, Rotation, Sample, SampleResult, Seq, Span, Survey, Target, Timestamp,
-    UpdatePolicy, Version,
+    DeploymentId, DeploymentKind, EffectId, InstanceId, Member, Plan, Policy, Rotation, Sample, SampleResult, Seq, Span, Survey,
+    Target, Timestamp, Version,
 };
 use crate::state::State;
 
@@ -21,36 +20,9 @@ pub(super) fn id(number: u32) -> InstanceId {
 
 /// The contract's defaults.
 pub(super) fn policy() -> Policy {
-    Policy {
-        strategy: Rolling {
-            batch_size: vec![Count::Absolute(2)],
-            batch_pause: Span::from_secs(10),
-            max_unavailable: Count::Absolute(2),
-            min_serving: Count::Absolute(1),
-            min_healthy_time: Span::ZERO,
-            progress_timeout: Span::from_secs(600),
-            approval_timeout: Span::from_secs(1800),
-        },
-        drain: DrainPolicy { timeout: Span::from_secs(5), on_timeout: OnDrainTimeout::Force },
-        update: UpdatePolicy { timeout: Span::from_secs(120) },
-        health: HealthPolicy {
-            timeout: Span::from_secs(5),
-            interval: Span::from_secs(2),
-            rise: 2,
-            retries: 3,
-            start_timeout: Span::from_secs(20),
-            deadline: Span::from_secs(60),
-            watch_interval: Span::from_secs(5),
-            before: Before::Skip,
-            expects_version: true,
-        },
-        rollback: RollbackPolicy {
-            threshold_percent: 10,
-            max_failures: 3,
-            on_failure: OnFailure::Rollback,
-            max_unavailable: Count::Absolute(2),
-        },
-    }
+    let mut policy = Policy::default();
+    policy.health.expects_version = true;
+    policy
 }
 
 /// A fleet of `total` on `v1`, all serving.

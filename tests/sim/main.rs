@@ -9,44 +9,15 @@ use std::collections::BTreeMap;
 
 use rollout::command::Command;
 use rollout::event::Ending;
-use rollout::model::{
-    Before, Count, DeploymentId, DeploymentKind, DrainPolicy, HealthPolicy, InstanceId, Member, OnDrainTimeout, OnFailure, Plan,
-    Policy, RollbackPolicy, Rolling, Rotation, Span, Target, UpdatePolicy, Version,
-};
+use rollout::model::{Count, DeploymentId, DeploymentKind, InstanceId, Member, Plan, Policy, Rotation, Span, Target, Version};
 use rollout::state::State;
 use world::{Crash, Machine, Script, World};
 
 fn policy() -> Policy {
-    Policy {
-        strategy: Rolling {
-            batch_size: vec![Count::Absolute(1)],
-            batch_pause: Span::from_secs(10),
-            max_unavailable: Count::Absolute(2),
-            min_serving: Count::Absolute(1),
-            min_healthy_time: Span::from_secs(3),
-            progress_timeout: Span::from_secs(600),
-            approval_timeout: Span::from_secs(1800),
-        },
-        drain: DrainPolicy { timeout: Span::from_secs(5), on_timeout: OnDrainTimeout::Force },
-        update: UpdatePolicy { timeout: Span::from_secs(120) },
-        health: HealthPolicy {
-            timeout: Span::from_secs(5),
-            interval: Span::from_secs(2),
-            rise: 2,
-            retries: 3,
-            start_timeout: Span::from_secs(20),
-            deadline: Span::from_secs(60),
-            watch_interval: Span::from_secs(5),
-            before: Before::Skip,
-            expects_version: true,
-        },
-        rollback: RollbackPolicy {
-            threshold_percent: 10,
-            max_failures: 3,
-            on_failure: OnFailure::Rollback,
-            max_unavailable: Count::Absolute(2),
-        },
-    }
+    let mut policy = Policy::default();
+    policy.strategy.min_healthy_time = Span::from_secs(3);
+    policy.health.expects_version = true;
+    policy
 }
 
 /// Three instances on versions of their own: a rollback must bring back each its own.
