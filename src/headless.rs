@@ -18,7 +18,7 @@ use crate::model::{Seq, Timestamp};
 use crate::ports::{Progress, Session, SessionError, Snapshot, Update};
 use crate::state::{State, Summary};
 
-pub use report::{show_text, status_line, summary_text};
+pub use report::{local_time, show_text, status_line, summary_text};
 
 /// After so long without a line, the reader is told what is awaited.
 const QUIET: Duration = Duration::from_secs(30);

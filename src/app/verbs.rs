@@ -39,11 +39,40 @@ pub(super) async fn front_door(
     }
     let settings = console_settings(common, config, next);
     match tui::run(session, settings).await {
-        Ok(tui::Exit::Left) => Ok(Left { code: 0, next: false, running: true }),
+        Ok(tui::Exit::Left) => left(config).await,
         Ok(tui::Exit::Ended { code }) => Ok(Left { code, next: false, running: false }),
         Ok(tui::Exit::Next) => Ok(Left { code: 0, next: true, running: false }),
         Err(error) => Err(Failure::person(error)),
     }
+}
+
+/// Left before the end: what becomes of the deployment, and how to come back to it.
+async fn left(config: &Config) -> Result<Left, Failure> {
+    let place = Place::of(config);
+    let snapshot = match running(&place).await? {
+        Some(client) => client.snapshot().await.ok(),
+        None => None,
+    };
+    let Some(snapshot) = snapshot else {
+        let last = view(config)?.map_or_else(|| Ok(Vec::new()), |j| j.list()).map_err(Failure::person)?;
+        return match last.into_iter().next() {
+            Some(row) if row.ended_at.is_some() => {
+                say(&last_line(&row));
+                Ok(Left { code: 0, next: false, running: false })
+            }
+            Some(row) => Err(Failure::person(format!("the engine is gone; {}", last_line(&row)))),
+            None => Ok(Left { code: 0, next: false, running: false }),
+        };
+    };
+    let state = &snapshot.state;
+    let id = &state.plan.deployment;
+    say(&match state.status() {
+        Status::Pending => {
+            format!("{id} stays planned, nothing is touched; rollout attach shows it again, rollout cancel ends it")
+        }
+        _ => format!("{id} goes on by itself ({}); rollout attach shows it again", state.headline()),
+    });
+    Ok(Left { code: 0, next: false, running: true })
 }
 
 fn console_settings(common: &Common, config: &Config, next: Option<String>) -> tui::Settings {
@@ -193,7 +222,10 @@ fn last_status(common: &Common, config: &Config) -> Result<(), Failure> {
 
 fn last_line(row: &DeploymentRow) -> String {
     match row.ended_at {
-        Some(at) => format!("{} to {}: {} at {at}, by {}", row.id, row.version, row.status, row.started_by),
+        Some(at) => {
+            let at = headless::local_time(at);
+            format!("{} to {}: {} at {at}, by {}", row.id, row.version, row.status, row.started_by)
+        }
         None => format!("{} to {}: interrupted while {}; take it over with: rollout recover", row.id, row.version, row.status),
     }
 }

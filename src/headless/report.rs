@@ -11,6 +11,11 @@ use crate::ports::Snapshot;
 use crate::state::{Phase, State, Summary};
 
 /// Date, time and zone as on the reader's clock.
+pub fn local_time(at: Timestamp) -> String {
+    local(at, &TimeZone::system())
+}
+
+/// As `local_time`, in a given zone.
 pub(super) fn local(at: Timestamp, zone: &TimeZone) -> String {
     let zoned = i64::try_from(at.as_millis()).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
     zoned.map_or_else(|| at.to_string(), |at| at.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S %Z").to_string())
