@@ -20,7 +20,7 @@ fn end_check(state: &State) -> Span {
 /// The next thing that ends the deployment, once nothing is under way.
 pub(super) fn next(state: &State, observed: &Observed, now: Timestamp) -> Option<Vec<EventKind>> {
     if let Some(cancel) = state.cancel.as_ref().filter(|_| state.started_at.is_none()) {
-        return Some(vec![ended(Ending::Cancelled, format!("cancelled before it began by {}", cancel.by.name()), observed)]);
+        return Some(vec![ended(Ending::Cancelled, format!("before it began, by {}", cancel.by.name()), observed)]);
     }
     if !state.active.is_empty()
         || state.started_at.is_none()
@@ -130,7 +130,7 @@ fn finish(state: &State, mismatches: u32, observed: &Observed) -> EventKind {
         return ended(ending, format!("{what}{but}: {}", rollback.reason), observed);
     }
     if let Some(cancel) = &state.cancel {
-        return ended(Ending::Cancelled, format!("cancelled by {}, {updated} updated{but}", cancel.by.name()), observed);
+        return ended(Ending::Cancelled, format!("by {}, {updated} updated{but}", cancel.by.name()), observed);
     }
     if updated == 0 && state.failures() > 0 {
         return ended(Ending::Failed, format!("no instance could be updated{but}"), observed);

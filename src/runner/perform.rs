@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::core::{Input, wanted_for, wanted_for_fleet};
 use crate::effect::{Effect, EffectKind, Outcome};
-use crate::model::{InstanceId, Sample, SampleResult, Span, Target, Version};
+use crate::model::{InstanceId, Rotation, Sample, SampleResult, Span, Target, Version};
 use crate::ports::{FleetError, TrafficError, UpdateOrder};
 use crate::state::State;
 
@@ -106,7 +106,7 @@ impl Scene {
 async fn perform(hands: Hands, effect: Effect, scene: Scene) {
     let began = Instant::now();
     let outcome = match (&effect.kind, &scene.target) {
-        (EffectKind::SurveyFleet, _) => hands.survey_fleet(&scene.fleet).await,
+        (EffectKind::SurveyFleet, _) => hands.survey_fleet(&scene).await,
         (EffectKind::Watch { every, expect, attentive }, Some(target)) => {
             hands.watch(target, Watch { every: *every, expect: expect.clone(), attentive: *attentive }).await;
             return;
@@ -172,14 +172,26 @@ impl Hands {
         }
     }
 
-    async fn survey_fleet(&self, fleet: &[Target]) -> Outcome {
-        let surveys = loop {
-            match survey(&self.parts, fleet).await {
+    /// What cannot be read, or does not serve, is looked at again before it is believed.
+    async fn survey_fleet(&self, scene: &Scene) -> Outcome {
+        let mut surveys = loop {
+            match survey(&self.parts, &scene.fleet).await {
                 Ok(surveys) => break surveys,
                 Err(error) => self.trouble(None, &error.to_string()).await,
             }
             tokio::time::sleep(AGAIN).await;
         };
+        for _ in 1..scene.retries {
+            let in_doubt = |target: &&Target| !matches!(surveys.get(&target.id), Some(Ok(s)) if s.rotation == Rotation::Serving);
+            let doubtful: Vec<Target> = scene.fleet.iter().filter(in_doubt).cloned().collect();
+            if doubtful.is_empty() {
+                break;
+            }
+            tokio::time::sleep(scene.interval.to_std()).await;
+            if let Ok(again) = survey(&self.parts, &doubtful).await {
+                surveys.extend(again);
+            }
+        }
         let vip = match &self.parts.vip {
             Some(vip) => vip.stop().await,
             None => None,

@@ -41,13 +41,15 @@ async fn one(parts: &Parts, target: &Target, rotation: Rotation) -> Result<Surve
     Ok(Survey { version, rotation, health })
 }
 
-/// One target; a failing probe is repeated up to `retries` times, `interval` apart, before it is believed.
+/// One target; a failing probe, ours or the balancer's own, is repeated up to `retries` times, `interval` apart, before it
+/// is believed.
 pub(super) async fn patient(parts: &Parts, target: &Target, (retries, interval): (u32, Span)) -> Result<Survey, String> {
     let mut tries = 1;
     loop {
         let found = survey(parts, std::slice::from_ref(target)).await.map_err(|error| error.to_string())?;
         let survey = found.into_values().next().unwrap_or_else(|| Err("not read".to_owned()))?;
-        if survey.health.passed() || tries >= retries.max(1) {
+        let well = survey.health.passed() && survey.rotation != Rotation::Down;
+        if well || tries >= retries.max(1) {
             return Ok(survey);
         }
         tries += 1;
