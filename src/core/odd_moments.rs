@@ -3,33 +3,16 @@
 //! Imports: core. May not: be part of a build that is not a test.
 
 use crate::command::Command;
-use crate::core::testing::{Fixture, id};
+use crate::core::testing::{Fixture, cancel, id, pause, rollback};
 use crate::core::{Input, waiting, wanted};
 use crate::effect::{EffectKind, Outcome};
 use crate::event::Ending;
 use crate::model::{Before, Count, OnDrainTimeout, OnFailure, Rotation, SampleResult, Span, Version};
 use crate::state::{Status, Summary};
 
-fn cancel() -> Command {
-    Command::Cancel { reason: String::new() }
-}
-
-fn rollback() -> Command {
-    Command::Rollback { reason: String::new() }
-}
-
-fn pause() -> Command {
-    Command::Pause { reason: String::new() }
-}
-
 fn acts(run: &Fixture, number: u32) -> Vec<EffectKind> {
     let of_one = wanted(&run.state).into_iter().filter(|e| e.instance == Some(id(number)));
     of_one.map(|e| e.kind).filter(|kind| kind.word() != "watch").collect()
-}
-
-fn checked(run: &mut Fixture, number: u32) {
-    let survey = run.survey(number, "v1");
-    run.outcome(number, Outcome::Surveyed { survey });
 }
 
 /// A balancer that never confirms a drain must not hold the whole rollback: the instance is listed, the rest goes on.
@@ -109,7 +92,7 @@ fn a_healthy_one_of_unknown_earlier_version_is_listed_after_a_rollback() {
 fn a_second_trouble_under_a_pause_does_not_swallow_the_threshold() {
     let mut run = Fixture::new(6).started();
     run.bring_to_gate(1);
-    checked(&mut run, 2);
+    run.check(2);
     run.command(pause());
     run.misses(1, 3);
     run.wait(Span::from_secs(10));
@@ -124,7 +107,7 @@ fn a_second_trouble_under_a_pause_does_not_swallow_the_threshold() {
 fn no_progress_is_expected_of_a_cancelled_deployment() {
     let mut run = Fixture::new(6).with(|p| p.strategy.progress_timeout = Span::from_secs(30)).started();
     run.bring_to_healthy(1);
-    checked(&mut run, 2);
+    run.check(2);
     run.outcome(2, Outcome::TakenOut { sessions: Some(0) });
     run.command(cancel());
     run.wait(Span::from_secs(40));
@@ -162,7 +145,7 @@ fn proven_in_the_last_second_still_has_time_to_be_admitted() {
 #[test]
 fn an_untouched_instance_is_never_taken_out_because_its_return_failed() {
     let mut run = Fixture::new(6).started();
-    checked(&mut run, 1);
+    run.check(1);
     run.wait(Span::from_secs(10));
     assert_eq!(acts(&run, 1), [EffectKind::Admit]);
     run.wait(Span::from_secs(60));
@@ -179,7 +162,7 @@ fn what_others_took_out_holds_the_budget() {
     run.passes(1, 1);
     run.outcome(1, Outcome::Surveyed { survey });
     assert_eq!(run.word(1), "skipped");
-    checked(&mut run, 2);
+    run.check(2);
     assert_eq!(acts(&run, 3), [], "one is out by somebody, one by us: two may be");
 }
 
@@ -202,8 +185,8 @@ fn a_death_during_the_last_look_holds_the_drain() {
     let mut run = Fixture::new(6).started();
     assert_eq!((acts(&run, 1), acts(&run, 2)), (vec![EffectKind::Survey], vec![EffectKind::Survey]));
     run.misses(6, 3);
-    checked(&mut run, 1);
-    checked(&mut run, 2);
+    run.check(1);
+    run.check(2);
     assert_eq!(run.state.out, 1, "web-06 is down: one more may be out");
     run.outcome(if acts(&run, 1) == [EffectKind::TakeOut] { 1 } else { 2 }, Outcome::TakenOut { sessions: Some(0) });
     assert!(run.state.end.is_none() && run.state.pause.is_none(), "it waits for the one under way");
@@ -355,7 +338,7 @@ fn the_sum_adds_up_at_every_ending() {
     for (policy, script) in [(OnFailure::Rollback, 0), (OnFailure::Continue, 1), (OnFailure::Pause, 2)] {
         let mut run =
             Fixture::new(5).with(|p| (p.rollback.on_failure, p.drain.on_timeout) = (policy, OnDrainTimeout::Fail)).started();
-        checked(&mut run, 1);
+        run.check(1);
         run.outcome(1, Outcome::TakenOut { sessions: Some(4) });
         run.wait(Span::from_secs(5));
         run.outcome(1, Outcome::Admitted);

@@ -3,24 +3,12 @@
 //! Imports: core. May not: be part of a build that is not a test.
 
 use crate::command::Command;
-use crate::core::testing::{Fixture, id};
+use crate::core::testing::{Fixture, cancel, id, pause, rollback};
 use crate::core::{Planned, plan, wanted};
 use crate::effect::{EffectKind, Outcome};
 use crate::event::{Ending, EventKind, Step};
 use crate::model::{Count, OnDrainTimeout, OnFailure, Rotation, SampleResult, Span, Version};
 use crate::state::Status;
-
-fn cancel() -> Command {
-    Command::Cancel { reason: String::new() }
-}
-
-fn rollback() -> Command {
-    Command::Rollback { reason: String::new() }
-}
-
-fn pause() -> Command {
-    Command::Pause { reason: String::new() }
-}
 
 fn updates(run: &Fixture) -> Vec<(String, String)> {
     let started = run.events.iter().filter_map(|e| match &e.kind {
@@ -56,8 +44,7 @@ fn a_cancel_outlives_everything_that_happens_after_it() {
 #[test]
 fn a_cancel_puts_drained_instances_back() {
     let mut run = after_first_batch();
-    let survey = run.survey(3, "v1");
-    run.outcome(3, Outcome::Surveyed { survey });
+    run.check(3);
     run.outcome(3, Outcome::TakenOut { sessions: Some(4) });
     assert_eq!(run.word(3), "draining");
     run.command(cancel());
@@ -80,8 +67,7 @@ fn a_rollback_acts_on_machines_and_a_failed_restore_stays_failed() {
     assert_eq!(run.word(3), "failed");
     let four = run.act(4).map(|e| e.to_string());
     if four.is_some() {
-        let survey = run.survey(4, "v1");
-        run.outcome(4, Outcome::Surveyed { survey });
+        run.check(4);
     }
     for n in [2, 1] {
         run.outcome(n, Outcome::TakenOut { sessions: Some(0) });
@@ -166,8 +152,7 @@ fn max_unavailable_holds_whatever_the_batch_size() {
 #[test]
 fn nothing_is_updated_before_the_balancer_confirmed_and_the_connections_ended() {
     let mut run = Fixture::new(4).started();
-    let survey = run.survey(1, "v1");
-    run.outcome(1, Outcome::Surveyed { survey });
+    run.check(1);
     run.wait(Span::from_secs(9));
     assert!(updates(&run).is_empty(), "the drain is not confirmed");
     run.outcome(1, Outcome::TakenOut { sessions: Some(2) });
@@ -180,8 +165,7 @@ fn nothing_is_updated_before_the_balancer_confirmed_and_the_connections_ended() 
 #[test]
 fn an_unconfirmed_drain_pauses_and_puts_the_instance_back() {
     let mut run = Fixture::new(4).started();
-    let survey = run.survey(1, "v1");
-    run.outcome(1, Outcome::Surveyed { survey });
+    run.check(1);
     run.wait(Span::from_secs(10));
     assert_eq!(run.state.status(), Status::Paused);
     assert!(updates(&run).is_empty());
@@ -259,8 +243,7 @@ fn every_gate_has_its_deadlines() {
     assert_eq!(gone.state.failures(), 1, "a process that is gone fails at once");
 
     let mut stuck = Fixture::new(4).started();
-    let survey = stuck.survey(1, "v1");
-    stuck.outcome(1, Outcome::Surveyed { survey });
+    stuck.check(1);
     stuck.outcome(1, Outcome::TakenOut { sessions: Some(0) });
     stuck.wait(Span::from_secs(120));
     let failure = stuck.state.instance(&id(1)).unwrap().failure.clone().unwrap();
@@ -291,8 +274,7 @@ fn tolerated_failures_end_completed_with_the_exception_listed() {
 #[test]
 fn a_failing_member_does_not_lose_its_mates() {
     let mut run = Fixture::new(6).with(|p| p.rollback.threshold_percent = 100).started();
-    let survey = run.survey(1, "v1");
-    run.outcome(1, Outcome::Surveyed { survey });
+    run.check(1);
     run.outcome(1, Outcome::TakenOut { sessions: Some(0) });
     run.outcome(1, Outcome::UpdateFailed { reason: "exit code 1".to_owned() });
     run.bring_to_healthy(2);
@@ -304,8 +286,7 @@ fn a_failing_member_does_not_lose_its_mates() {
 fn a_rollback_awaits_an_update_in_hand_and_returns_the_drained() {
     let mut run = Fixture::new(6).started();
     for n in [1, 2] {
-        let survey = run.survey(n, "v1");
-        run.outcome(n, Outcome::Surveyed { survey });
+        run.check(n);
     }
     run.outcome(1, Outcome::TakenOut { sessions: Some(0) });
     run.outcome(2, Outcome::TakenOut { sessions: Some(9) });
@@ -381,8 +362,7 @@ fn commands_are_idempotent_and_refused_after_the_end() {
 fn a_drain_that_does_not_end_follows_its_policy() {
     let drained = |policy: OnDrainTimeout| {
         let mut run = Fixture::new(4).with(|p| (p.drain.on_timeout, p.rollback.threshold_percent) = (policy, 100)).started();
-        let survey = run.survey(1, "v1");
-        run.outcome(1, Outcome::Surveyed { survey });
+        run.check(1);
         run.outcome(1, Outcome::TakenOut { sessions: Some(7) });
         run.input(&super::Input::Sessions { instance: id(1), sessions: 3 });
         run.wait(Span::from_secs(5));

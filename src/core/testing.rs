@@ -46,6 +46,18 @@ pub(super) fn members(total: u32) -> Vec<Member> {
         .collect()
 }
 
+pub(super) fn cancel() -> Command {
+    Command::Cancel { reason: String::new() }
+}
+
+pub(super) fn rollback() -> Command {
+    Command::Rollback { reason: String::new() }
+}
+
+pub(super) fn pause() -> Command {
+    Command::Pause { reason: String::new() }
+}
+
 /// A deployment from `v1` to `v2` and its past.
 pub(super) struct Fixture {
     pub(super) plan: Plan,
@@ -152,10 +164,15 @@ impl Fixture {
         }
     }
 
-    /// Checked, drained and updated: the gate is open.
-    pub(super) fn bring_to_gate(&mut self, number: u32) {
+    /// The last look finds it well: its drain is ordered.
+    pub(super) fn check(&mut self, number: u32) {
         let survey = self.survey(number, "v1");
         self.outcome(number, Outcome::Surveyed { survey });
+    }
+
+    /// Checked, drained and updated: the gate is open.
+    pub(super) fn bring_to_gate(&mut self, number: u32) {
+        self.check(number);
         self.outcome(number, Outcome::TakenOut { sessions: Some(0) });
         self.outcome(number, Outcome::Updated);
     }

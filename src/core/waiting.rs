@@ -147,11 +147,9 @@ mod tests {
         assert!(said(&run).contains("someone to start it"));
         run.command(Command::Start);
         assert_eq!(said(&run), "looking at web-01 and web-02 before touching them");
-        let survey = run.survey(1, "v1");
-        run.outcome(1, Outcome::Surveyed { survey });
+        run.check(1);
         assert_eq!(said(&run), "looking at web-02 before touching it");
-        let survey = run.survey(2, "v1");
-        run.outcome(2, Outcome::Surveyed { survey });
+        run.check(2);
         assert_eq!(said(&run), "the balancer has yet to confirm the drain of web-01 and web-02");
         run.outcome(1, Outcome::TakenOut { sessions: Some(3) });
         run.outcome(2, Outcome::TakenOut { sessions: Some(0) });
