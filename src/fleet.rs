@@ -32,10 +32,20 @@ pub struct ProcessSettings {
     pub dir: PathBuf,
 }
 
+/// Makes what the driver keeps its records in. To be called before `build` by whoever is going to change the fleet.
+///
+/// # Errors
+/// Fails with a sentence if it cannot be made.
+pub fn prepare(settings: &Settings) -> Result<(), String> {
+    match settings {
+        Settings::Process(settings) => process::prepare(settings),
+    }
+}
+
 /// The driver for `settings`.
 ///
 /// # Errors
-/// Fails with a sentence if the settings cannot work (a template that does not render, a directory that cannot be made).
+/// Fails with a sentence if the settings cannot work (a template that does not render).
 pub fn build(settings: &Settings) -> Result<Arc<dyn FleetDriver>, String> {
     match settings {
         Settings::Process(settings) => Ok(Arc::new(process::Processes::new(settings.clone())?)),

@@ -146,6 +146,9 @@ pub struct State {
     pub planned_at: Timestamp,
     /// When the deployment began.
     pub started_at: Option<Timestamp>,
+    /// When an engine last took it over from a dead one.
+    #[serde(default)]
+    pub recovered_at: Option<Timestamp>,
     /// The pause, if it is paused.
     pub pause: Option<Halt>,
     /// The request to end, if there is one.
@@ -204,6 +207,7 @@ impl State {
             instances: plan.members.iter().map(|m| (m.target.id.clone(), Instance::planned(m, event.at))).collect(),
             planned_at: event.at,
             started_at: None,
+            recovered_at: None,
             pause: None,
             cancel: None,
             rollback: None,
@@ -297,10 +301,21 @@ impl State {
         (ended && instance.phase == Phase::Healthy).then(|| format!("serves, but still on {}", self.plan.version))
     }
 
-    /// Instances that did not end as planned, in plan order.
+    /// Instances that did not end as planned, in plan order. What is under way in a running deployment is none.
     pub fn exceptions(&self) -> Vec<Exception> {
+        let over = self.end.is_some();
+        self.exceptions_of(|instance| over || !instance.is_active() || instance.is_evicting())
+    }
+
+    /// As `exceptions`, of a deployment whose engine is gone: what was under way needs a person.
+    pub fn exceptions_if_dead(&self) -> Vec<Exception> {
+        self.exceptions_of(|_| true)
+    }
+
+    fn exceptions_of(&self, which: impl Fn(&Instance) -> bool) -> Vec<Exception> {
         self.instances
             .iter()
+            .filter(|(_, instance)| which(instance))
             .filter_map(|(id, instance)| {
                 let reason = instance.complaint().or_else(|| self.left_behind(instance))?;
                 Some(Exception { instance: id.clone(), state: instance.shown(), version: instance.version.clone(), reason })

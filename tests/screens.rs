@@ -261,20 +261,31 @@ fn keys_typed_before_a_question_was_read_do_nothing() {
 }
 
 #[test]
-fn a_question_that_no_longer_holds_has_to_be_read_again() {
-    let world = running(20);
-    let mut app = console(&world, SMALL, fixed(Depth::Rgb, false));
-    press(&mut app, 'R');
-    read(&mut app);
-    let known = world.events.len();
-    let later = world.until(|s| s.batches == 4 && s.instances.values().any(|i| matches!(i.phase, Phase::Verifying { .. })));
-    for event in &later.events[known..] {
-        update(&mut app, Msg::Update(Update::Event(event.clone())));
+fn in_an_emergency_the_answer_counts_although_the_fleet_moves_on() {
+    for key in ['R', 'C'] {
+        let world = running(20);
+        let mut app = console(&world, SMALL, fixed(Depth::Rgb, false));
+        press(&mut app, key);
+        read(&mut app);
+        let known = world.events.len();
+        let later = world.until(|s| s.batches == 4 && s.instances.values().any(|i| matches!(i.phase, Phase::Verifying { .. })));
+        for event in &later.events[known..] {
+            update(&mut app, Msg::Update(Update::Event(event.clone())));
+        }
+        assert!(!press(&mut app, 'y').is_empty(), "{key}");
     }
-    assert!(press(&mut app, 'y').is_empty(), "what it would do has changed");
-    assert!(picture(&app).contains("has changed"), "{}", picture(&app));
-    read(&mut app);
-    assert!(!press(&mut app, 'y').is_empty());
+}
+
+#[test]
+fn a_rollback_that_would_cost_more_than_was_shown_has_to_be_read_again() {
+    let mut app = console(&running(20), SMALL, fixed(Depth::Rgb, false));
+    press(&mut app, 'R');
+    let Some(Overlay::Ask(ask)) = &app.overlay else { panic!("no question") };
+    let mut now = ask.consequence.clone();
+    now.changes.clear();
+    assert!(!ask.differs(&now), "as many serve");
+    now.lowest_serving -= 1;
+    assert!(ask.differs(&now), "fewer would serve");
 }
 
 #[test]

@@ -9,7 +9,7 @@ use futures::StreamExt as _;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::args::{DemoArgs, DemoBalancer, Output};
-use super::deploy::{Boot, Starting, already_there, connect, is_interactive, start};
+use super::deploy::{Boot, Starting, already_there, connect, is_interactive, not_read_only, start};
 use super::verbs::{Left, front_door};
 use super::{Common, Done, Failure, Place, complain, load_file, parts, say};
 use crate::config::Config;
@@ -31,6 +31,7 @@ const SERVING: Duration = Duration::from_mins(1);
 
 /// `rollout demo`.
 pub(super) async fn demo(common: &Common, args: &DemoArgs) -> Done {
+    not_read_only(common, "demo")?;
     let exe = std::env::current_exe().map_err(|e| Failure::person(format!("cannot find this program: {e}")))?;
     let lb = match args.lb {
         DemoBalancer::Builtin => Lb::Builtin,
@@ -42,7 +43,7 @@ pub(super) async fn demo(common: &Common, args: &DemoArgs) -> Done {
     let common = Common { config: Some(path.clone()), ..common.clone() };
     let mut engines = Engines::default();
     let done = tokio::select! {
-        done = play(&common, &world, &mut engines) => done,
+        done = play(&common, (&world, lb), &mut engines) => done,
         name = stopped_by_signal() => {
             complain(&format!("{name}: cleaning up"));
             Err(Failure { code: 7, message: "the demo was stopped".to_owned() })
@@ -82,16 +83,20 @@ impl Engines {
     }
 }
 
-async fn play(common: &Common, world: &World, engines: &mut Engines) -> Done {
+async fn play(common: &Common, (world, lb): (&World, Lb), engines: &mut Engines) -> Done {
     let path = world.config_path();
     let config = load_file(&path, &common.sets)?;
     let note = |line: String| if common.output == Output::Text { say(&line) } else { complain(&line) };
-    note(format!("starting {} instances of {FIRST} behind {}", world.targets().len(), world.url()));
+    let balancer = if lb == Lb::Haproxy { "HAProxy" } else { "the built-in balancer" };
+    note(format!("starting {} instances of {FIRST} behind {balancer} at {}", world.targets().len(), world.url()));
+    fleet::prepare(&config.fleet).map_err(Failure::person)?;
     let parts = parts::parts(&config, std::sync::Arc::new(crate::journal::Memory::new("demo")))?;
     bring_up(&parts, &config.targets).await?;
     note(format!("effective file   {}", path.display()));
     note(format!("state directory  {}", Place::of(&config).dir().display()));
-    note(format!("from a second shell:  rollout --config {} attach", path.display()));
+    let program = std::env::current_exe().map_or_else(|_| "rollout".to_owned(), |exe| exe.display().to_string());
+    let sets: String = common.sets.iter().flat_map(|set| [" --set ", set]).collect();
+    note(format!("from a second shell:  {program} --config {}{sets} attach", path.display()));
     note("pauses and probe intervals are shortened for the demo; the file says which".to_owned());
     if is_interactive(common) {
         let next = Some(format!("Enter deploys {BAD} next"));

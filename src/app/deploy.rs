@@ -50,8 +50,14 @@ pub(super) fn is_interactive(common: &Common) -> bool {
     common.output == Output::Text && std::io::stdin().is_terminal() && std::io::stdout().is_terminal()
 }
 
+/// A read-only session changes nothing, whatever the verb.
+pub(super) fn not_read_only(common: &Common, verb: &str) -> Result<(), Failure> {
+    if common.read_only { Err(Failure::refused(format!("{verb} is refused: this is a read-only session"))) } else { Ok(()) }
+}
+
 /// `rollout deploy`.
 pub(super) async fn deploy(common: &Common, args: &DeployArgs) -> Done {
+    not_read_only(common, "deploy")?;
     let (path, config) = load(common)?;
     let interactive = is_interactive(common) && !args.detach;
     if !interactive && !args.yes {
@@ -119,6 +125,7 @@ pub(super) fn already_there(common: &Common, summary: &crate::state::Summary) ->
 
 /// `rollout recover`.
 pub(super) async fn recover(common: &Common, id: Option<&str>, detach: bool) -> Done {
+    not_read_only(common, "recover")?;
     let (path, config) = load(common)?;
     let engine: Vec<OsString> = vec!["--recover".into(), id.unwrap_or_default().into()];
     match start(&path, common, &config, &engine).await? {

@@ -87,6 +87,7 @@ async fn boot(common: &Common, args: &EngineArgs) -> Done {
     let _lease = Lease::take(&place.dir())?;
     let logs = telemetry::init_engine(&crate::journal::log_path(&place.base, &place.service, &place.env), parts::now)
         .map_err(Failure::refused)?;
+    crate::fleet::prepare(&config.fleet).map_err(Failure::refused)?;
     let parts = parts::parts(&config, journal.clone())?;
     // Before anything is journalled: a deployment must not be left planned because nobody could reach its engine.
     place.socket()?;

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::args::Output;
+use super::verbs::nothing_in_the_way;
 use super::{Common, Done, Failure, Place, load, parts, say};
 use crate::control::own_login;
 use crate::core::{Forecast, PlanRequest, Planned, PlannedBatch, batches};
 use crate::journal::Memory;
-use crate::model::{DeploymentId, Member, Plan, Rotation, Version};
+use crate::model::{DeploymentId, Member, Plan, Version};
 use crate::runner;
 
 /// One JSON object: the plan in short.
@@ -31,6 +32,7 @@ struct PlanLine<'a> {
 pub(super) async fn plan(common: &Common, version: &Version, allow_outage: bool) -> Done {
     let (_, config) = load(common)?;
     let place = Place::of(&config);
+    nothing_in_the_way(&config).await?;
     let parts = parts::parts(&config, Arc::new(Memory::new(&place.service)))?;
     let request = PlanRequest {
         deployment: DeploymentId::new(&place.service, 0),
@@ -57,8 +59,8 @@ pub(super) async fn plan(common: &Common, version: &Version, allow_outage: bool)
                 total: plan.members.len(),
                 batches: &batches,
                 at_version: ids(&plan, |m| m.at_version),
-                will_skip: ids(&plan, will_be_skipped),
-                rollback_ready: plan.members.iter().all(|m| m.previous.is_some() || will_be_skipped(m)),
+                will_skip: ids(&plan, |m| will_be_skipped(&batches, m)),
+                rollback_ready: plan.members.iter().all(|m| m.previous.is_some() || will_be_skipped(&batches, m)),
                 at_least_ms: at_least(&plan, batches.len()).likely.as_millis(),
             };
             say(&serde_json::to_string(&line).map_err(Failure::person)?);
@@ -71,8 +73,9 @@ fn ids(plan: &Plan, which: impl Fn(&Member) -> bool) -> Vec<&str> {
     plan.members.iter().filter(|m| which(m)).map(|m| m.target.id.as_str()).collect()
 }
 
-fn will_be_skipped(member: &Member) -> bool {
-    !member.at_version && (!member.healthy || member.rotation != Rotation::Serving)
+/// Known to be left alone: neither in one of the batches nor at the version already.
+fn will_be_skipped(batches: &[PlannedBatch], member: &Member) -> bool {
+    !member.at_version && !batches.iter().any(|b| b.members.contains(&member.target.id))
 }
 
 /// Pauses and the passes that prove an instance take this long whatever the instances do.
@@ -105,7 +108,7 @@ fn text(plan: &Plan) -> String {
             batch.serving
         ));
     }
-    for member in plan.members.iter().filter(|m| will_be_skipped(m)) {
+    for member in plan.members.iter().filter(|m| will_be_skipped(&batches, m)) {
         let why = if member.healthy { member.rotation.words() } else { member.health.as_str() };
         lines.push(format!("  skipped    {}: {why}", member.target.id));
     }
@@ -124,7 +127,7 @@ fn text(plan: &Plan) -> String {
         at_least(plan, batches.len()).likely,
         plan.policy.drain.timeout
     ));
-    let unknown = ids(plan, |m| m.previous.is_none() && !will_be_skipped(m));
+    let unknown = ids(plan, |m| m.previous.is_none() && !will_be_skipped(&batches, m));
     lines.push(if unknown.is_empty() {
         "  rollback: ready, each instance's earlier version is known".to_owned()
     } else {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::args::{Color, Output};
-use super::deploy::is_interactive;
+use super::deploy::{is_interactive, not_read_only};
 use super::{Common, Done, Failure, PERSON, Place, SIGNALLED, complain, load, say};
 use crate::command::Command;
 use crate::config::{ColorDepth, Config};
@@ -54,8 +54,7 @@ async fn left(config: &Config) -> Result<Left, Failure> {
         None => None,
     };
     let Some(snapshot) = snapshot else {
-        let last = view(config)?.map_or_else(|| Ok(Vec::new()), |j| j.list()).map_err(Failure::person)?;
-        return match last.into_iter().next() {
+        return match last_row(config)? {
             Some(row) if row.ended_at.is_some() => {
                 say(&last_line(&row));
                 Ok(Left { code: 0, next: false, running: false })
@@ -143,8 +142,29 @@ async fn running(place: &Place) -> Result<Option<Client>, Failure> {
     Ok(Client::connect(&socket).await.ok())
 }
 
-fn nothing_runs(place: &Place) -> Failure {
-    Failure::refused(format!("no deployment of {} ({}) is under way", place.service, place.env))
+fn nothing_runs(config: &Config) -> Failure {
+    let last = last_row(config).ok().flatten();
+    match last.filter(|row| row.ended_at.is_none()) {
+        Some(row) => Failure::refused(last_line(&row)),
+        None => Failure::refused(format!("no deployment of {} ({}) is under way", config.service.name, config.service.env)),
+    }
+}
+
+/// The newest deployment of the service.
+fn last_row(config: &Config) -> Result<Option<DeploymentRow>, Failure> {
+    let rows = view(config)?.map_or_else(|| Ok(Vec::new()), |j| j.list()).map_err(Failure::person)?;
+    Ok(rows.into_iter().next())
+}
+
+/// Refuses what would be refused to a deployment: one is under way, or one was interrupted.
+pub(super) async fn nothing_in_the_way(config: &Config) -> Result<(), Failure> {
+    match last_row(config)?.filter(|row| row.ended_at.is_none()) {
+        Some(row) if running(&Place::of(config)).await?.is_some() => {
+            Err(Failure::refused(format!("{} to {} is under way; watch it with: rollout attach", row.id, row.version)))
+        }
+        Some(row) => Err(Failure::refused(last_line(&row))),
+        None => Ok(()),
+    }
 }
 
 /// `rollout`.
@@ -169,7 +189,7 @@ pub(super) async fn console(common: &Common) -> Done {
 pub(super) async fn attach(common: &Common, id: Option<&str>) -> Done {
     let (_, config) = load(common)?;
     let place = Place::of(&config);
-    let client = running(&place).await?.ok_or_else(|| nothing_runs(&place))?;
+    let client = running(&place).await?.ok_or_else(|| nothing_runs(&config))?;
     if let Some(id) = id {
         let runs = client.snapshot().await.map_err(Failure::person)?.state.plan.deployment;
         if !runs.to_string().starts_with(id) {
@@ -206,8 +226,7 @@ fn json(value: &impl serde::Serialize) -> Result<(), Failure> {
 
 /// Nothing runs: the last deployment in a line.
 fn last_status(common: &Common, config: &Config) -> Result<(), Failure> {
-    let rows = view(config)?.map_or_else(|| Ok(Vec::new()), |j| j.list()).map_err(Failure::person)?;
-    let Some(row) = rows.into_iter().next() else {
+    let Some(row) = last_row(config)? else {
         if common.output == Output::Text {
             say(&format!("{} ({}): no deployment yet", config.service.name, config.service.env));
         }
@@ -240,6 +259,7 @@ fn summary_of(config: &Config, id: &DeploymentId, dead: bool) -> Result<Summary,
     let mut summary = Summary::of(&replayed(config, id)?, None);
     if dead {
         "interrupted".clone_into(&mut summary.status);
+        summary.exceptions = replayed(config, id)?.exceptions_if_dead();
     }
     Ok(summary)
 }
@@ -249,10 +269,20 @@ pub(super) async fn show(common: &Common, id: &str) -> Done {
     let (_, config) = load(common)?;
     let rows = view(&config)?.map_or_else(|| Ok(Vec::new()), |j| j.list()).map_err(Failure::person)?;
     let row = find(&rows, id)?;
-    let alive = running(&Place::of(&config)).await?.is_some();
+    let live = match running(&Place::of(&config)).await? {
+        Some(client) => client.snapshot().await.ok().filter(|s| s.state.plan.deployment == row.id),
+        None => None,
+    };
+    let (state, summary) = match live {
+        Some(snapshot) => {
+            let summary = Summary::of(&snapshot.state, snapshot.progress.vip);
+            (snapshot.state, summary)
+        }
+        None => (replayed(&config, &row.id)?, summary_of(&config, &row.id, row.ended_at.is_none())?),
+    };
     match common.output {
-        Output::Text => say(&headless::show_text(&replayed(&config, &row.id)?)),
-        Output::Json => json(&summary_of(&config, &row.id, row.ended_at.is_none() && !alive)?)?,
+        Output::Text => say(&headless::show_text(&state, &summary)),
+        Output::Json => json(&summary)?,
     }
     Ok(0)
 }
@@ -272,12 +302,10 @@ fn find<'a>(rows: &'a [DeploymentRow], id: &str) -> Result<&'a DeploymentRow, Fa
 
 /// `rollout pause`, `resume`, `cancel`, `rollback`.
 pub(super) async fn command(common: &Common, command: Command) -> Done {
-    if common.read_only {
-        return Err(Failure::refused(format!("{} is refused: this is a read-only session", command.verb())));
-    }
+    not_read_only(common, command.verb())?;
     let (_, config) = load(common)?;
     let place = Place::of(&config);
-    let client = running(&place).await?.ok_or_else(|| nothing_runs(&place))?;
+    let client = running(&place).await?.ok_or_else(|| nothing_runs(&config))?;
     let snapshot = client.snapshot().await.map_err(Failure::person)?;
     let restores = matches!(command, Command::Rollback { .. });
     match client.send(command, None).await {

@@ -36,7 +36,7 @@ impl Default for Patience {
         Self {
             answer: Duration::from_secs(20),
             silence: Duration::from_secs(15),
-            gone: Duration::from_secs(10),
+            gone: Duration::from_secs(4),
             pause: Duration::from_secs(2),
         }
     }

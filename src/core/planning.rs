@@ -124,6 +124,14 @@ fn examine(plan: &Plan) -> Result<(), Refusal> {
     let max = budget::limit(policy.strategy.max_unavailable, total);
     let work = members.iter().any(|m| !m.at_version && !is_out(m));
     let blocked = members.iter().any(|m| is_out(m) && !repaired_first(m));
+    if !work && !members.iter().any(|m| !m.at_version && repaired_first(m)) {
+        return refuse(format!(
+            "no instance can be updated, all that are not at {} yet are out of service: {}; \
+             put them back in rotation, or set health.before = \"first\" to update those that only fail their check",
+            plan.version,
+            troubles(members)
+        ));
+    }
     if work && out >= max && blocked {
         return refuse(format!(
             "no room in the budget: {out} of at most {max} are out already: {}; \

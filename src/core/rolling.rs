@@ -5,10 +5,11 @@
 use serde::Serialize;
 
 use crate::event::{EventKind, Found};
-use crate::model::{InstanceId, Member, Plan, Rotation, Timestamp};
+use crate::model::{Before, InstanceId, Member, Plan, Rotation, Timestamp};
 use crate::state::{Batch, Instance, Phase, State};
 
 use super::budget::{self, Denied};
+use super::observed::is_in_rotation;
 use super::{Observed, pause, pipeline, rollback};
 
 /// A batch as planned.
@@ -22,12 +23,14 @@ pub struct PlannedBatch {
     pub serving: u32,
 }
 
-/// The batches of a plan, if every instance that serves now is taken and none other.
+/// The batches of a plan, if every instance that serves now is taken, and of the others those that are to be repaired.
 pub fn batches(plan: &Plan) -> Vec<PlannedBatch> {
     let total = u32::try_from(plan.members.len()).unwrap_or(u32::MAX);
     let serves = |m: &&Member| m.healthy && m.rotation == Rotation::Serving;
     let serving = u32::try_from(plan.members.iter().filter(serves).count()).unwrap_or(u32::MAX);
-    let mut pending = plan.members.iter().filter(|m| !m.at_version).filter(serves).map(|m| m.target.id.clone()).peekable();
+    let repaired = |m: &Member| plan.policy.health.before == Before::First && is_in_rotation(m.rotation);
+    let taken = plan.members.iter().filter(|m| !m.at_version && (serves(m) || repaired(m)));
+    let mut pending = taken.map(|m| m.target.id.clone()).peekable();
     let max = budget::limit(plan.policy.strategy.max_unavailable, total).saturating_sub(total - serving);
     let mut all = Vec::new();
     while pending.peek().is_some() {

@@ -41,14 +41,19 @@ struct Inner {
 }
 
 impl Processes {
-    /// Checks the templates and makes the directory.
+    /// Checks the templates. Makes nothing: that is `prepare`.
     pub(super) fn new(mut settings: ProcessSettings) -> Result<Self, String> {
         check_templates(&settings).map_err(|why| format!("[update] start: {why}"))?;
-        let made = file::create_dir(&settings.dir).and_then(|()| settings.dir.canonicalize());
-        settings.dir = made.map_err(|e| format!("[fleet] dir: cannot make {}: {e}", settings.dir.display()))?;
+        // One spelling of the path, so that processes are found again by it.
+        settings.dir = settings.dir.canonicalize().unwrap_or(settings.dir);
         let inner = Inner { settings, children: Mutex::default(), turns: Mutex::default() };
         Ok(Self { inner: Arc::new(inner) })
     }
+}
+
+/// Makes the directory of records and logs.
+pub(super) fn prepare(settings: &ProcessSettings) -> Result<(), String> {
+    file::create_dir(&settings.dir).map_err(|e| format!("[fleet] dir: cannot make {}: {e}", settings.dir.display()))
 }
 
 /// Renders the command once for an instance that has everything a template may name.

@@ -38,9 +38,8 @@ pub fn status_line(snapshot: &Snapshot) -> String {
 }
 
 /// What `show` prints: the summary and every instance.
-pub fn show_text(state: &State) -> String {
-    let summary = Summary::of(state, None);
-    let mut text = summary_text(state, &summary);
+pub fn show_text(state: &State, summary: &Summary) -> String {
+    let mut text = summary_text(state, summary);
     let name = state.instances.keys().map(|id| id.as_str().len()).max().unwrap_or(0);
     let longest = state.instances.values().filter_map(|i| i.version.as_ref()).map(|v| v.as_str().len()).max().unwrap_or(0).max(7);
     text.push('\n');
@@ -68,6 +67,10 @@ pub fn summary_text(state: &State, summary: &Summary) -> String {
     let reason = state.end.as_ref().filter(|end| end.ending != Ending::Completed).map(|end| end.reason.as_str());
     lines.extend(reason.filter(|reason| !reason.is_empty()).map(|reason| named("why", reason)));
     lines.push(named("downtime", &downtime(summary)));
+    if let Some(at) = state.recovered_at {
+        let text = format!("its engine died and was taken over at {}; requests are counted from there on", local_time(at));
+        lines.push(named("recovered", &text));
+    }
     if let Some(drain) = summary.drain.filter(|drain| drain.forced > 0) {
         let text = format!(
             "{} ran out of time and cut {}",

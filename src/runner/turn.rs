@@ -144,7 +144,7 @@ impl Run {
                 vip.start();
             }
             self.turn(&input).await?;
-            let reason = "its engine had died; resume, cancel or roll back".to_owned();
+            let reason = "its engine had died".to_owned();
             self.order(Command::Pause { reason }, Actor::Engine).await?;
         }
         self.performer.reconcile(&self.state, 0..self.state.instances.len());

@@ -51,7 +51,10 @@ impl State {
                 self.approval_until = None;
                 self.arm_progress(at);
             }
-            EventKind::EngineRecovered => self.rearm(at),
+            EventKind::EngineRecovered => {
+                self.rearm(at);
+                self.recovered_at = Some(at);
+            }
             EventKind::DeploymentPaused { by, reason } => {
                 // Where a pause is what a crossed threshold leads to, this one answers it.
                 let answers = matches!(self.plan.policy.rollback.on_failure, OnFailure::Pause | OnFailure::Ask);

@@ -68,9 +68,14 @@ impl Ask {
         }
     }
 
-    /// True if `now` differs from what was shown in a way that matters.
+    /// True if `now` differs from what was shown in a way that matters. The fleet moves on all the time, and in an emergency
+    /// the answer must count: stopping is always what it was, and going back is another thing only if fewer would serve.
     pub fn differs(&self, now: &Consequence) -> bool {
-        self.consequence.changes != now.changes || self.consequence.then != now.then
+        match self.command {
+            Command::Cancel { .. } | Command::Pause { .. } => false,
+            Command::Rollback { .. } => now.lowest_serving < self.consequence.lowest_serving,
+            Command::Start | Command::Resume => self.consequence.changes != now.changes || self.consequence.then != now.then,
+        }
     }
 }
 

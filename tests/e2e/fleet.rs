@@ -43,6 +43,7 @@ impl Fleet {
         let (world, config) = runtime.block_on(async {
             let world = World::prepare(&Spec { instances, lb, instance_exe: rollout() }).await.unwrap();
             let config = config::load(&world.config_path(), &sets, &|_| None).unwrap_or_else(|e| panic!("{e}"));
+            rollout::fleet::prepare(&config.fleet).unwrap();
             let fleet = rollout::fleet::build(&config.fleet).unwrap();
             let traffic = rollout::traffic::build(&config.traffic).unwrap();
             for target in &config.targets {

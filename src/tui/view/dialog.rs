@@ -7,7 +7,7 @@ use ratatui::text::{Line, Span};
 
 use super::Canvas;
 use crate::model::Version;
-use crate::tui::app::App;
+use crate::tui::app::{App, Link};
 use crate::tui::confirm::Ask;
 use crate::tui::text::{clip, fit, seconds, width, wrap};
 use crate::tui::theme::Ui;
@@ -28,7 +28,10 @@ pub(super) fn leave(canvas: &mut Canvas<'_, '_>, area: Rect) {
     let text = if planned {
         "Leave? The deployment is planned and nothing is touched."
     } else {
-        "Leave? The engine keeps running; `rollout attach` comes back."
+        match canvas.app.link {
+            Link::Up => "Leave? The engine keeps running; `rollout attach` comes back.",
+            Link::Down { .. } | Link::Closed => "Leave? The engine cannot be reached; `rollout status` tells what became of it.",
+        }
     };
     let answers: Vec<(&str, &str)> = if planned && !canvas.app.fixed.read_only {
         vec![("d", "leave it planned"), ("x", "cancel it"), ("Esc", "stay")]
