@@ -469,6 +469,18 @@ fn a_plan_that_cannot_keep_its_promises_is_refused() {
     assert!(request(4, &|r| down(r, 1)).is_ok(), "one of two in the budget");
     let full = refusal(request(4, &|r| (1..=2).for_each(|n| down(r, n))));
     assert!(full.contains("web-01 (status 503), web-02 (status 503)") && full.contains("max_unavailable"), "{full}");
+    let dead = refusal(request(4, &|r| {
+        r.policy.strategy.max_unavailable = Count::Absolute(4);
+        (1..=4).for_each(|n| down(r, n));
+    }));
+    assert!(dead.contains("no instance can be updated") && dead.contains("health.before = \"first\""), "{dead}");
+    let Ok(Planned::Plan(repaired)) = request(4, &|r| {
+        r.policy.health.before = crate::model::Before::First;
+        (1..=4).for_each(|n| down(r, n));
+    }) else {
+        panic!("a fleet that is down is brought up")
+    };
+    assert_eq!(crate::core::batches(&repaired).iter().map(|b| b.members.len()).sum::<usize>(), 4);
     let unknown = refusal(request(4, &|r| {
         r.surveys.insert(id(3), Ok(crate::model::Survey { version: None, ..fixture.survey(3, "v1") }));
     }));

@@ -23,6 +23,11 @@ fn a_killed_engine_is_interrupted_and_can_be_taken_over() {
     let refused = fleet.run(&["deploy", "v3", "--yes"]);
     assert_eq!(refused.code, Some(6));
     assert!(refused.err.contains("rollout recover"), "{}", refused.err);
+    for verb in [&["pause"][..], &["attach"], &["rollback"], &["plan", "v3"]] {
+        let refused = fleet.run(verb);
+        assert_eq!(refused.code, Some(6), "{verb:?}");
+        assert!(refused.err.contains("rollout recover"), "{verb:?}: {}", refused.err);
+    }
 
     let recover = fleet.run(&["recover", "--detach"]);
     assert_eq!(recover.code, Some(0), "{}", recover.err);
