@@ -8,7 +8,7 @@ use crate::core;
 use crate::event::{Ending, clean, thousands};
 use crate::model::{Span, Timestamp, Version};
 use crate::ports::Snapshot;
-use crate::state::{Phase, State, Summary};
+use crate::state::{Phase, State, Status, Summary};
 
 /// Date, time and zone as on the reader's clock.
 pub fn local_time(at: Timestamp) -> String {
@@ -116,6 +116,9 @@ fn counted(n: u64, what: &str) -> String {
 /// What the probe through the balancer says about downtime.
 fn downtime(summary: &Summary) -> String {
     let Some(vip) = summary.vip else {
+        if summary.status == Status::Interrupted.word() {
+            return "not known: its engine died before it could say".to_owned();
+        }
         return "not measured: no requests through the balancer were counted".to_owned();
     };
     let verdict = if vip.failed == 0 { "none" } else { "NOT ZERO" };
