@@ -14,8 +14,7 @@ use rollout::core::{PlanRequest, Planned, plan};
 use rollout::event::{Actor, Event};
 use rollout::journal::Memory;
 use rollout::model::{
-    Before, Count, DeploymentId, DrainPolicy, HealthPolicy, InstanceId, Observation, OnDrainTimeout, OnFailure, Plan, Policy,
-    RollbackPolicy, Rolling, Rotation, Sample, SampleResult, Span, Target, UpdatePolicy, Version,
+    Count, DeploymentId, InstanceId, Observation, Plan, Policy, Rotation, Sample, SampleResult, Span, Target, Version,
 };
 use rollout::os::logring::LogRing;
 use rollout::ports::{
@@ -96,38 +95,21 @@ impl Journal for Forgetful {
     }
 }
 
+/// The contract's rules with short times, one instance after the other.
 fn policy() -> Policy {
     let short = Span::from_millis(20);
-    Policy {
-        strategy: Rolling {
-            batch_size: vec![Count::Absolute(1)],
-            batch_pause: short,
-            max_unavailable: Count::Absolute(1),
-            min_serving: Count::Absolute(1),
-            min_healthy_time: Span::ZERO,
-            progress_timeout: Span::ZERO,
-            approval_timeout: Span::from_secs(60),
-        },
-        drain: DrainPolicy { timeout: short, on_timeout: OnDrainTimeout::Force },
-        update: UpdatePolicy { timeout: Span::from_secs(10) },
-        health: HealthPolicy {
-            timeout: Span::from_secs(1),
-            interval: short,
-            rise: 1,
-            retries: 3,
-            start_timeout: Span::from_secs(5),
-            deadline: Span::from_secs(10),
-            watch_interval: short,
-            before: Before::Skip,
-            expects_version: true,
-        },
-        rollback: RollbackPolicy {
-            threshold_percent: 10,
-            max_failures: 3,
-            on_failure: OnFailure::Rollback,
-            max_unavailable: Count::Absolute(1),
-        },
-    }
+    let mut policy = Policy::default();
+    policy.strategy.batch_size = vec![Count::Absolute(1)];
+    policy.strategy.batch_pause = short;
+    policy.strategy.max_unavailable = Count::Absolute(1);
+    policy.strategy.progress_timeout = Span::ZERO;
+    policy.drain.timeout = short;
+    policy.health.interval = short;
+    policy.health.watch_interval = short;
+    policy.health.rise = 1;
+    policy.health.expects_version = true;
+    policy.rollback.max_unavailable = Count::Absolute(1);
+    policy
 }
 
 fn parts(journal: Arc<dyn Journal>) -> Parts {
