@@ -1,4 +1,4 @@
-//! Sets logging up: the engine's to a file and a ring for attached consoles, a front door's to a file or nowhere.
+//! Sets the engine's logging up: to a file, and to a ring for attached consoles. Front doors log nothing.
 //!
 //! Imports: os, model. May not: write to the terminal.
 
@@ -48,17 +48,6 @@ pub fn init_engine(log_file: &Path, now: impl Fn() -> Timestamp + Send + Sync + 
     let ring = LogRing::new();
     init(Lines::new(Box::new(now), ring.clone(), Some(open(log_file)?)))?;
     Ok(ring)
-}
-
-/// Sets a front door's logging up: to `log_file`, or nowhere without one. The terminal belongs to the screen.
-///
-/// # Errors
-/// Fails if the file cannot be written, or if logging was set up before.
-pub fn init_console(log_file: Option<&Path>, now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Result<(), TelemetryError> {
-    match log_file {
-        Some(path) => init(Lines::new(Box::new(now), LogRing::with_capacity(1), Some(open(path)?))),
-        None => Ok(()),
-    }
 }
 
 fn open(path: &Path) -> Result<LogFile, TelemetryError> {

@@ -47,7 +47,7 @@ impl LogRing {
     }
 
     /// Keeps the latest `capacity` lines.
-    pub fn with_capacity(capacity: usize) -> Self {
+    fn with_capacity(capacity: usize) -> Self {
         let kept = Mutex::new(Kept { lines: VecDeque::new(), last: 0 });
         Self { shared: Arc::new(Shared { kept, live: broadcast::Sender::new(LIVE), capacity }) }
     }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::event::{Actor, Ending, Exception};
 use crate::model::{InstanceState, Span, Timestamp, VipStats};
 
-use super::{Phase, State, count};
+use super::{State, count};
 
 /// Drains that were forced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -185,11 +185,5 @@ impl State {
             Ending::Cancelled if clean => 5,
             Ending::Completed | Ending::RolledBack | Ending::Cancelled | Ending::Failed => 4,
         })
-    }
-
-    /// True if the instance was skipped because there was nothing to do.
-    pub fn is_at_version(&self, index: usize) -> bool {
-        self.plan.members.get(index).is_some_and(|m| m.at_version)
-            && self.instances.get_index(index).is_some_and(|(_, i)| i.phase == Phase::Skipped)
     }
 }
