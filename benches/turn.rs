@@ -40,7 +40,7 @@ fn version(text: &str) -> Option<Version> {
 }
 
 fn survey() -> Survey {
-    let result = SampleResult::Pass { status: 200 };
+    let result = SampleResult::Pass { status: Some(200) };
     let health = Sample { at: now(), latency: Span::from_millis(5), result, version: None };
     Survey { version: version("v1"), rotation: Rotation::Serving, health }
 }
@@ -106,7 +106,7 @@ fn turn_with_events(bencher: Bencher<'_, '_>, total: u32) {
 fn turn_without_events(bencher: Bencher<'_, '_>, total: u32) {
     let Some((mut state, mut observed)) = under_way(total) else { return };
     let Some(last) = state.plan.members.last().map(|m| m.target.id.clone()) else { return };
-    let result = SampleResult::Pass { status: 200 };
+    let result = SampleResult::Pass { status: Some(200) };
     let sample = Sample { at: now(), latency: Span::from_millis(5), result, version: None };
     let input = Input::Sample { instance: last, sample };
     bencher.bench_local(|| turn(&mut state, &mut observed, now(), &input));

@@ -119,7 +119,7 @@ async fn a_pass_has_status_latency_and_time_and_a_connection_of_its_own() {
     let before = SystemClock::new().now();
     for _ in 0..3 {
         let sample = prober.probe(&server.target(), None).await;
-        assert_eq!(sample.result, SampleResult::Pass { status: 204 });
+        assert_eq!(sample.result, SampleResult::Pass { status: Some(204) });
         assert!(sample.version.is_none() && sample.latency < Span::from_millis(300) && sample.at >= before, "{sample:?}");
     }
     assert_eq!(server.connections(), 3, "the server would have kept the first one open");
@@ -132,7 +132,7 @@ async fn the_version_comes_from_header_or_body_and_must_be_the_wanted_one() {
     let server = Server::answering(response("200 OK", "x-version: v2\r\n", r#"{"build":{"version":"v3"}}"#)).await;
     for (prober, says) in [(&header, "v2"), (&json, "v3")] {
         let wanted = prober.probe(&server.target(), Some(&version(says))).await;
-        assert_eq!((wanted.result, wanted.version), (SampleResult::Pass { status: 200 }, Some(version(says))));
+        assert_eq!((wanted.result, wanted.version), (SampleResult::Pass { status: Some(200) }, Some(version(says))));
         let unasked = prober.probe(&server.target(), None).await;
         assert_eq!((unasked.passed(), unasked.version), (true, Some(version(says))));
         let other = prober.probe(&server.target(), Some(&version("v9"))).await;
@@ -167,7 +167,7 @@ async fn other_statuses_and_redirects_are_misses() {
 
     let lenient = HttpSettings { status: vec![(200, 299), (503, 503)], ..settings(None) };
     let lenient = probe::http(&lenient, SystemClock::new().port()).expect("settings");
-    assert_eq!(lenient.probe(&sick.target(), None).await.result, SampleResult::Pass { status: 503 });
+    assert_eq!(lenient.probe(&sick.target(), None).await.result, SampleResult::Pass { status: Some(503) });
 }
 
 #[tokio::test]
@@ -239,7 +239,7 @@ async fn an_endless_body_is_read_to_its_cap_only() {
     .await;
     let header = prober(Some(VersionSource::Header("X-Version".to_owned())));
     let sample = header.probe(&endless.target(), Some(&version("v2"))).await;
-    assert_eq!(sample.result, SampleResult::Pass { status: 200 }, "status and header are known; the rest is not needed");
+    assert_eq!(sample.result, SampleResult::Pass { status: Some(200) }, "status and header are known; the rest is not needed");
     let json = prober(Some(VersionSource::Json("/version".to_owned())));
     assert_eq!(missed(&endless, &json, Some("v2")).await, "reports no version (the body is over 64 KiB)");
     // What was sent beyond the cap is what fits into the buffers of two sockets.

@@ -14,7 +14,7 @@ use rollout::core::{PlanRequest, Planned, plan};
 use rollout::event::{Actor, Event};
 use rollout::journal::Memory;
 use rollout::model::{
-    Count, DeploymentId, InstanceId, Observation, Plan, Policy, Rotation, Sample, SampleResult, Span, Target, Version,
+    Count, DeploymentId, InstanceId, LbStats, Observation, Plan, Policy, Rotation, Sample, SampleResult, Span, Target, Version,
 };
 use rollout::os::logring::LogRing;
 use rollout::ports::{
@@ -56,13 +56,21 @@ impl TrafficDriver for Works {
     fn admit<'a>(&'a self, _target: &'a Target) -> BoxFuture<'a, Result<(), TrafficError>> {
         Box::pin(async { Ok(()) })
     }
+
+    fn counters(&self) -> BoxFuture<'_, Result<Vec<LbStats>, TrafficError>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
 }
 
 impl Prober for Works {
     fn probe<'a>(&'a self, _target: &'a Target, expect: Option<&'a Version>) -> BoxFuture<'a, Sample> {
         let at = SystemClock::new().now();
-        let sample =
-            Sample { at, latency: Span::from_millis(1), result: SampleResult::Pass { status: 200 }, version: expect.cloned() };
+        let sample = Sample {
+            at,
+            latency: Span::from_millis(1),
+            result: SampleResult::Pass { status: Some(200) },
+            version: expect.cloned(),
+        };
         Box::pin(async { sample })
     }
 }

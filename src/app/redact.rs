@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 
 use crate::config::Redactor;
-use crate::model::{InstanceId, Observation, Rotation, Sample, SampleResult, Target, Version, VipStats};
+use crate::model::{InstanceId, LbStats, Observation, Rotation, Sample, SampleResult, Target, Version, VipStats};
 use crate::ports::{FleetDriver, FleetError, Prober, TrafficDriver, TrafficError, UpdateOrder, VipProber};
 
 /// A driver, and what hides secrets in what it says.
@@ -70,6 +70,10 @@ impl TrafficDriver for Redacted<dyn TrafficDriver> {
 
     fn admit<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<(), TrafficError>> {
         Box::pin(async move { self.driver.admit(target).await.map_err(|e| self.traffic(e)) })
+    }
+
+    fn counters(&self) -> BoxFuture<'_, Result<Vec<LbStats>, TrafficError>> {
+        Box::pin(async move { self.driver.counters().await.map_err(|e| self.traffic(e)) })
     }
 }
 

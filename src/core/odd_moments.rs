@@ -289,7 +289,7 @@ fn a_batch_of_skipped_instances_is_not_baked() {
     let mut run = Fixture::new(6).started();
     for n in [1, 2] {
         let mut survey = run.survey(n, "v1");
-        survey.health.result = SampleResult::Pass { status: 200 };
+        survey.health.result = SampleResult::Pass { status: Some(200) };
         survey.version = Some(Version::new("v2").unwrap());
         run.outcome(n, Outcome::Surveyed { survey });
     }

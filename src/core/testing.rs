@@ -140,7 +140,7 @@ impl Fixture {
 
     pub(super) fn passes(&mut self, number: u32, times: u32) {
         for _ in 0..times {
-            self.sample(number, SampleResult::Pass { status: 200 });
+            self.sample(number, SampleResult::Pass { status: Some(200) });
         }
     }
 
@@ -158,7 +158,7 @@ impl Fixture {
             health: Sample {
                 at: self.now,
                 latency: Span::from_millis(5),
-                result: SampleResult::Pass { status: 200 },
+                result: SampleResult::Pass { status: Some(200) },
                 version: None,
             },
         }

@@ -24,10 +24,11 @@ pub struct Sample {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "result", rename_all = "snake_case")]
 pub enum SampleResult {
-    /// An accepted status in time, and the version as expected if one was.
+    /// An accepted answer in time, and the version as expected if one was.
     Pass {
-        /// The HTTP status.
-        status: u16,
+        /// The HTTP status; `None` where the probe is not HTTP.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        status: Option<u16>,
     },
     /// Nobody listens on the port (connection refused).
     NotListening,
@@ -52,8 +53,10 @@ impl Sample {
     /// The result in a few words.
     pub fn words(&self) -> String {
         match &self.result {
-            SampleResult::Pass { status } if self.latency.is_zero() => format!("{status} in <1ms"),
-            SampleResult::Pass { status } => format!("{status} in {}", self.latency),
+            SampleResult::Pass { status } => {
+                let what = status.map_or_else(|| "passed".to_owned(), |status| status.to_string());
+                if self.latency.is_zero() { format!("{what} in <1ms") } else { format!("{what} in {}", self.latency) }
+            }
             SampleResult::NotListening => "not listening".to_owned(),
             SampleResult::Exited { how } => format!("process ended: {how}"),
             SampleResult::Miss { reason } => reason.clone(),
@@ -78,6 +81,15 @@ pub struct Evidence {
     pub p99_ms: Option<u64>,
     /// The last sixteen latencies in milliseconds, oldest first; `null` for a miss.
     pub latencies_ms: Vec<Option<u64>>,
+}
+
+/// What a balancer itself has counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LbStats {
+    /// Requests, or connections where it does not speak HTTP.
+    pub requests: u64,
+    /// Those that ended in a server error, or found no server.
+    pub errors: u64,
 }
 
 /// What the probe through the balancer has counted over the run.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use futures::future::BoxFuture;
 
-use crate::model::{InstanceId, Rotation, Target};
+use crate::model::{InstanceId, LbStats, Rotation, Target};
 
 /// Why a traffic driver could not.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -49,4 +49,11 @@ pub trait TrafficDriver: Send + Sync {
     /// # Errors
     /// Fails unless every balancer reports it as serving.
     fn admit<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<(), TrafficError>>;
+
+    /// What each balancer itself has counted since its start, in the order of the configuration; empty if they do not
+    /// count. A counter that falls is one that began anew.
+    ///
+    /// # Errors
+    /// Fails if any balancer cannot be read.
+    fn counters(&self) -> BoxFuture<'_, Result<Vec<LbStats>, TrafficError>>;
 }

@@ -81,7 +81,7 @@ impl HttpProber {
             (false, _) => miss(format!("status {}", status.as_u16())),
             (true, _) => match mismatch(&reported, expect) {
                 Some(reason) => miss(reason),
-                None => SampleResult::Pass { status: status.as_u16() },
+                None => SampleResult::Pass { status: Some(status.as_u16()) },
             },
         };
         match reported {

@@ -16,7 +16,7 @@ use futures::future::{BoxFuture, try_join_all};
 use self::reply::{Server, Servers};
 use self::socket::Address;
 use super::HaproxySettings;
-use crate::model::{InstanceId, Rotation, Target};
+use crate::model::{InstanceId, LbStats, Rotation, Target};
 use crate::os::template::{self, Context};
 use crate::ports::{TrafficDriver, TrafficError};
 
@@ -189,6 +189,10 @@ impl TrafficDriver for Haproxy {
     /// Dropped half-way, it leaves the instance ready at none, some or all balancers; ordering again mends that.
     fn admit<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<(), TrafficError>> {
         Box::pin(self.ready(target))
+    }
+
+    fn counters(&self) -> BoxFuture<'_, Result<Vec<LbStats>, TrafficError>> {
+        Box::pin(async { Ok(Vec::new()) })
     }
 }
 

@@ -154,7 +154,7 @@ impl World {
         let machine = &self.machines[id];
         let sick = self.chaos.as_ref().is_some_and(|chaos| chaos.is_sick(id, &machine.version));
         let result =
-            if sick { SampleResult::Miss { reason: "status 503".to_owned() } } else { SampleResult::Pass { status: 200 } };
+            if sick { SampleResult::Miss { reason: "status 503".to_owned() } } else { SampleResult::Pass { status: Some(200) } };
         let health = Sample { at: self.now, latency: Span::from_millis(5), result, version: None };
         Survey { version: Some(machine.version.clone()), rotation: machine.rotation, health }
     }
@@ -213,7 +213,7 @@ impl World {
                 let sick = self.chaos.as_ref().is_some_and(|chaos| chaos.is_sick(&id, &version));
                 let good = !sick && self.bad.as_ref() != Some(&version) && expect.as_ref().is_none_or(|e| *e == version);
                 let result = if good {
-                    SampleResult::Pass { status: 200 }
+                    SampleResult::Pass { status: Some(200) }
                 } else {
                     SampleResult::Miss { reason: "status 503".to_owned() }
                 };
