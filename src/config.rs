@@ -15,8 +15,10 @@ mod fault;
 mod fleet;
 mod hosts;
 mod rules;
+mod schema;
 mod secret;
 mod section;
+mod shape;
 mod source;
 mod surroundings;
 mod template;
@@ -37,6 +39,7 @@ use crate::model::{Policy, Target};
 use crate::probe::{HttpSettings, VipSettings};
 
 pub use self::fault::ConfigErrors;
+pub use self::schema::{described, keys, schema};
 pub use self::secret::Redactor;
 pub use self::source::Source;
 pub use self::surroundings::{ColorDepth, Console, EnvSettings, OnHangup, Service};
