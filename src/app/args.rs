@@ -2,7 +2,9 @@
 //!
 //! Imports: model. May not: act.
 
-use clap::{Args, ValueEnum};
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum, ValueHint};
 
 use crate::model::Version;
 
@@ -66,6 +68,33 @@ pub struct DeployArgs {
     /// Accept that nothing serves for a while
     #[arg(long)]
     pub allow_outage: bool,
+}
+
+/// `rollout plan`.
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    /// The version to deploy
+    pub version: Version,
+    /// Accept that nothing serves for a while
+    #[arg(long)]
+    pub allow_outage: bool,
+}
+
+/// `rollout init`.
+#[derive(Debug, Args)]
+pub struct InitArgs {
+    /// Take instances and balancer from this HAProxy configuration; without it, questions are asked
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub from: Option<PathBuf>,
+    /// Which backend of it, if it has several
+    #[arg(long, requires = "from", value_name = "NAME")]
+    pub backend: Option<String>,
+    /// The service's name; default: the backend's
+    #[arg(long, value_name = "NAME")]
+    pub service: Option<String>,
+    /// Write it to standard output instead of ./rollout.toml
+    #[arg(long)]
+    pub print: bool,
 }
 
 /// `rollout engine`: how a front door starts the engine's process.

@@ -13,6 +13,7 @@ use tokio::process::{Child, Command as Process};
 
 use super::args::{DeployArgs, Output};
 use super::engine::Report;
+use super::past::{find, rows};
 use super::verbs::front_door;
 use super::{Common, Done, Failure, PERSON, Place, load, say};
 use crate::command::{Command, Receipt};
@@ -127,6 +128,7 @@ pub(super) fn already_there(common: &Common, summary: &crate::state::Summary) ->
 pub(super) async fn recover(common: &Common, id: Option<&str>, detach: bool) -> Done {
     not_read_only(common, "recover")?;
     let (path, config) = load(common)?;
+    let id = id.map(|id| Ok(find(&rows(&config)?, id)?.id.to_string())).transpose()?;
     let engine: Vec<OsString> = vec!["--recover".into(), id.unwrap_or_default().into()];
     match start(&path, common, &config, &engine).await? {
         Boot::AlreadyThere(summary) => already_there(common, &summary),

@@ -11,7 +11,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::args::EngineArgs;
-use super::{Common, Done, Failure, PERSON, Place, REFUSED, SIGNALLED, load, parts};
+use super::{Common, Done, Failure, PERSON, Place, REFUSED, SIGNALLED, files, lease_path, load, parts};
 use crate::control::Server;
 use crate::core::{PlanRequest, Planned};
 use crate::event::{Event, EventKind, FORMAT};
@@ -87,6 +87,10 @@ async fn boot(common: &Common, args: &EngineArgs) -> Done {
     let _lease = Lease::take(&place.dir())?;
     let logs = telemetry::init_engine(&crate::journal::log_path(&place.base, &place.service, &place.env), parts::now)
         .map_err(Failure::refused)?;
+    files::raise(config.targets.len());
+    if let Some(shortage) = files::shortage(config.targets.len()) {
+        tracing::warn!(target: "engine", "{shortage}");
+    }
     crate::fleet::prepare(&config.fleet).map_err(Failure::refused)?;
     let parts = parts::parts(&config, journal.clone())?;
     // Before anything is journalled: a deployment must not be left planned because nobody could reach its engine.
@@ -217,7 +221,7 @@ struct Lease {
 
 impl Lease {
     fn take(dir: &Path) -> Result<Self, Failure> {
-        let path = dir.join("lease");
+        let path = lease_path(dir);
         let cannot = |e: std::io::Error| Failure::refused(format!("cannot lock {}: {e}", path.display()));
         os::file::create_dir(dir).map_err(cannot)?;
         let mut file = os::file::open_lock(&path).map_err(cannot)?;

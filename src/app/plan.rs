@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::args::Output;
+use super::args::{Output, PlanArgs};
 use super::verbs::nothing_in_the_way;
 use super::{Common, Done, Failure, Place, load, parts, say};
 use crate::control::own_login;
@@ -29,7 +29,7 @@ struct PlanLine<'a> {
 }
 
 /// `rollout plan`.
-pub(super) async fn plan(common: &Common, version: &Version, allow_outage: bool) -> Done {
+pub(super) async fn plan(common: &Common, args: &PlanArgs) -> Done {
     let (_, config) = load(common)?;
     let place = Place::of(&config);
     nothing_in_the_way(&config).await?;
@@ -37,12 +37,12 @@ pub(super) async fn plan(common: &Common, version: &Version, allow_outage: bool)
     let request = PlanRequest {
         deployment: DeploymentId::new(&place.service, 0),
         env: place.env.clone(),
-        version: version.clone(),
+        version: args.version.clone(),
         started_by: own_login().await,
         policy: config.policy(),
         surveys: runner::survey(&parts, &config.targets).await.map_err(Failure::refused)?,
         targets: config.targets.clone(),
-        allow_outage,
+        allow_outage: args.allow_outage,
     };
     let plan = match crate::core::plan(request).map_err(Failure::refused)? {
         Planned::Plan(plan) | Planned::AlreadyThere(plan) => plan,

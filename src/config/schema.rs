@@ -183,10 +183,10 @@ fn value(shape: &Shape, path: &str, kind: &Kind) -> Value {
             }
             number
         }
-        Kind::Count { default } => with_default(count(), default),
+        Kind::Count { default } => with_default(count(), *default),
         Kind::Counts { default } => {
             let list = json!({"type": "array", "minItems": 1, "items": count()});
-            with_default(json!({"anyOf": [count(), list]}), default)
+            with_default(json!({"anyOf": [count(), list]}), *default)
         }
         Kind::Flag { default } => json!({"type": "boolean", "default": default}),
         Kind::Choice(words) => json!({"type": "string", "enum": words}),
@@ -209,7 +209,7 @@ fn count() -> Value {
     ]})
 }
 
-fn with_default(mut schema: Value, default: &crate::model::Count) -> Value {
+fn with_default(mut schema: Value, default: crate::model::Count) -> Value {
     let default = match default {
         crate::model::Count::Absolute(n) => json!(n),
         crate::model::Count::Percent(_) => json!(default.to_string()),
