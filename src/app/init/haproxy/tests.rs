@@ -54,7 +54,7 @@ fn a_common_configuration_is_understood() {
     assert_eq!(web.servers, [server("web1", "10.0.0.11", 8080), server("web2", "10.0.0.12", 8080)]);
     assert_eq!(web.check, Check { path: Some("/healthz".to_owned()), status: Some("200".to_owned()) });
     assert_eq!(web.urls, ["http://127.0.0.1/", "https://127.0.0.1/"]);
-    assert_eq!(web.notes, ["line 32: server spare is backup and so is left out"]);
+    assert_eq!(web.notes, ["line 29: server spare is backup and so is left out"]);
     assert_eq!(api.servers, [server("api-a", "10.0.0.21", 9000)]);
     assert_eq!(api.check.path.as_deref(), Some("/ready"));
     assert_eq!(api.notes.len(), 4, "{:?}", api.notes);
