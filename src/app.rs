@@ -13,13 +13,16 @@ mod parts;
 mod past;
 mod plan;
 mod redact;
+mod request;
 mod schema;
 mod verbs;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use self::args::{Color, DemoArgs, DeployArgs, EngineArgs, InitArgs, Output, PlanArgs};
+use clap::ValueEnum as _;
+
+use self::args::{Color, DemoArgs, DeployArgs, EngineArgs, InitArgs, Output, PlanArgs, RollbackArgs, ScopeArgs};
 use crate::command::Command;
 use crate::config::{self, Config};
 use crate::demo::{instance::InstanceArgs, proxy::ProxyArgs};
@@ -179,12 +182,25 @@ pub fn demo(common: &Common, args: &DemoArgs) -> u8 {
 
 /// `rollout deploy`.
 pub fn deploy(common: &Common, args: &DeployArgs) -> u8 {
-    run(deploy::deploy(common, args))
+    run(deploy::deploy(&with_strategy(common, &args.scope), args))
+}
+
+/// `--strategy` is a key of the configuration in other words.
+fn with_strategy(common: &Common, scope: &ScopeArgs) -> Common {
+    let chosen = scope.strategy.and_then(|strategy| Some(strategy.to_possible_value()?.get_name().to_owned()));
+    let mut common = common.clone();
+    common.sets.extend(chosen.map(|kind| format!("strategy.kind={kind}")));
+    common
+}
+
+/// `rollout rollback`.
+pub fn rollback(common: &Common, args: &RollbackArgs) -> u8 {
+    run(deploy::rollback(common, args))
 }
 
 /// `rollout plan`.
 pub fn plan(common: &Common, args: &PlanArgs) -> u8 {
-    run(plan::plan(common, args))
+    run(plan::plan(&with_strategy(common, &args.scope), args))
 }
 
 /// `rollout attach`.

@@ -72,7 +72,7 @@ fn stored(config: &Config, id: &DeploymentId) -> Result<Vec<Event>, Failure> {
 
 fn summary_of(config: &Config, id: &DeploymentId, dead: bool) -> Result<Summary, Failure> {
     let state = replayed(config, id)?;
-    let mut summary = Summary::of(&state, None);
+    let mut summary = Summary::of(&state, (None, None));
     if dead {
         Status::Interrupted.word().clone_into(&mut summary.status);
         summary.exceptions = state.exceptions_if_dead();
@@ -91,7 +91,7 @@ pub(super) async fn show(common: &Common, id: &str) -> Done {
     };
     let (state, summary) = match live {
         Some(snapshot) => {
-            let summary = Summary::of(&snapshot.state, snapshot.progress.vip);
+            let summary = Summary::of(&snapshot.state, (snapshot.progress.vip, snapshot.progress.lb));
             (snapshot.state, summary)
         }
         None => (replayed(&config, &row.id)?, summary_of(&config, &row.id, row.ended_at.is_none())?),

@@ -5,13 +5,15 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::args::{Output, PlanArgs};
+use super::past::view;
+use super::request::{Asked, Goal, request};
 use super::verbs::nothing_in_the_way;
 use super::{Common, Done, Failure, Place, load, parts, say};
 use crate::control::own_login;
-use crate::core::{Forecast, PlanRequest, Planned, PlannedBatch, batches};
+use crate::core::{Forecast, Planned, PlannedBatch, batches};
 use crate::journal::Memory;
 use crate::model::{DeploymentId, Member, Plan, Version};
-use crate::runner;
+use crate::ports::Journal;
 
 /// One JSON object: the plan in short.
 #[derive(Debug, Serialize)]
@@ -34,16 +36,16 @@ pub(super) async fn plan(common: &Common, args: &PlanArgs) -> Done {
     let place = Place::of(&config);
     nothing_in_the_way(&config).await?;
     let parts = parts::parts(&config, Arc::new(Memory::new(&place.service)))?;
-    let request = PlanRequest {
+    let journal = view(&config)?;
+    let asked = Asked {
+        config: &config,
+        journal: journal.as_ref().map(|journal| -> &dyn Journal { journal }),
         deployment: DeploymentId::new(&place.service, 0),
-        env: place.env.clone(),
-        version: args.version.clone(),
         started_by: own_login().await,
-        policy: config.policy(),
-        surveys: runner::survey(&parts, &config.targets).await.map_err(Failure::refused)?,
-        targets: config.targets.clone(),
-        allow_outage: args.allow_outage,
+        scope: &args.scope,
+        goal: Goal::Version(args.version.clone()),
     };
+    let request = request(asked, &parts).await?;
     let plan = match crate::core::plan(request).map_err(Failure::refused)? {
         Planned::Plan(plan) | Planned::AlreadyThere(plan) => plan,
     };

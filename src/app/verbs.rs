@@ -141,7 +141,7 @@ pub(super) async fn running(place: &Place) -> Result<Option<Client>, Failure> {
     Ok(Client::connect(&socket).await.ok())
 }
 
-fn nothing_runs(config: &Config) -> Failure {
+pub(super) fn nothing_runs(config: &Config) -> Failure {
     let last = last_row(config).ok().flatten();
     match last.filter(|row| row.ended_at.is_none()) {
         Some(row) => Failure::refused(last_line(&row)),
@@ -203,23 +203,27 @@ pub(super) async fn status(common: &Common) -> Done {
     let snapshot = client.snapshot().await.map_err(Failure::person)?;
     match common.output {
         Output::Text => say(&headless::status_line(&snapshot)),
-        Output::Json => json(&Summary::of(&snapshot.state, snapshot.progress.vip))?,
+        Output::Json => json(&Summary::of(&snapshot.state, (snapshot.progress.vip, snapshot.progress.lb)))?,
     }
     Ok(0)
 }
 
-/// `rollout pause`, `resume`, `cancel`, `rollback`.
+/// `rollout pause`, `resume`, `cancel`, `promote`, `retry`, `skip`, `hold`, `release`, and `rollback` of what runs.
 pub(super) async fn command(common: &Common, command: Command) -> Done {
     not_read_only(common, command.verb())?;
     let (_, config) = load(common)?;
     let place = Place::of(&config);
     let client = running(&place).await?.ok_or_else(|| nothing_runs(&config))?;
     let snapshot = client.snapshot().await.map_err(Failure::person)?;
-    let restores = matches!(command, Command::Rollback { .. });
+    let restores = matches!(command, Command::Rollback { only: None, .. });
+    let verb = command.verb();
     match client.send(command, None).await {
         Ok(receipt) => match common.output {
             Output::Text => say(&format!("{}: {}", snapshot.state.plan.deployment, receipt.message)),
-            Output::Json => json(&receipt)?,
+            Output::Json => json(&serde_json::json!({
+                "type": "receipt", "deployment": snapshot.state.plan.deployment, "command": verb, "seq": receipt.seq,
+                "message": receipt.message,
+            }))?,
         },
         Err(SessionError::Refused(refusal)) => return Err(Failure::refused(refusal)),
         Err(SessionError::Link(why)) => return Err(Failure { code: PERSON, message: why }),
@@ -240,7 +244,7 @@ async fn restored(common: &Common, mut client: Client, mut state: State) -> Done
     }
     match common.output {
         Output::Text => say(&format!("{}: {}", state.plan.deployment, state.headline())),
-        Output::Json => json(&Summary::of(&state, None))?,
+        Output::Json => json(&Summary::of(&state, (None, None)))?,
     }
     let clean = state.status() == Status::RolledBack && state.exceptions().is_empty();
     Ok(if clean { 0 } else { PERSON })

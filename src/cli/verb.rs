@@ -5,7 +5,8 @@
 use clap::{Args, Subcommand};
 use clap_complete::Shell;
 
-use crate::app::args::{DemoArgs, DeployArgs, EngineArgs, InitArgs, PlanArgs};
+use crate::app::args::{DemoArgs, DeployArgs, EngineArgs, InitArgs, PlanArgs, RollbackArgs};
+use crate::model::InstanceId;
 
 /// A verb.
 #[derive(Debug, Subcommand)]
@@ -48,8 +49,38 @@ pub(super) enum Verb {
     Resume,
     /// End it: what is not updated goes back in rotation, nothing new is taken
     Cancel(ReasonArgs),
-    /// Bring everything touched back to its own earlier version
-    Rollback(ReasonArgs),
+    /// Confirm that the next batch may begin
+    Promote {
+        /// And all that follow
+        #[arg(long)]
+        full: bool,
+    },
+    /// Bring everything touched back to its own earlier version; after the end, as a deployment of its own
+    Rollback(RollbackArgs),
+    /// Try a failed or skipped instance again
+    Retry {
+        /// Which instance
+        instance: InstanceId,
+    },
+    /// Leave an instance alone, and do not let it hold the budget
+    Skip {
+        /// Which instance
+        instance: InstanceId,
+        #[command(flatten)]
+        reason: ReasonArgs,
+    },
+    /// Do not take an instance until it is released
+    Hold {
+        /// Which instance
+        instance: InstanceId,
+        #[command(flatten)]
+        reason: ReasonArgs,
+    },
+    /// End a hold
+    Release {
+        /// Which instance
+        instance: InstanceId,
+    },
     /// Take over an interrupted deployment: it comes up paused, to be resumed, cancelled or rolled back
     Recover {
         /// Its id, e.g. shop-142; the beginning or the number alone will do
