@@ -13,8 +13,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rollout::config::{self, Config, ConfigErrors, FindError};
+use rollout::fleet::{self, ProcessSettings};
 use rollout::model::{Before, Count, OnDrainTimeout, OnFailure, Span};
-use rollout::probe::VersionSource;
+use rollout::os::extract::Extract;
+use rollout::probe::{HttpSettings, HttpVersion, Kind};
 
 fn top() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -61,6 +63,16 @@ fn read(text: &str) -> Result<Config, ConfigErrors> {
     read_with(text, &[])
 }
 
+fn http(config: &Config) -> &HttpSettings {
+    let Kind::Http(http) = &config.health.probe else { panic!("{:?}", config.health) };
+    http
+}
+
+fn process(config: &Config) -> &ProcessSettings {
+    let fleet::Settings::Process(process) = &config.fleet else { panic!("{:?}", config.fleet) };
+    process
+}
+
 #[test]
 fn every_file_that_ships_is_without_fault_and_without_doubt() {
     let files = shipped();
@@ -94,14 +106,14 @@ fn the_smallest_file_has_the_defaults_of_the_contract() {
     let config = read(SMALLEST).unwrap();
     assert_eq!(config.service.env, "default");
     assert_eq!(config.journal_dir, Path::new("/state/rollout"));
-    assert_eq!(config.health.path, "/health");
-    assert_eq!(config.health.status, [(200, 299)]);
-    assert_eq!(config.health.version, None);
+    let http = http(&config);
+    assert_eq!((http.path.as_str(), http.status.as_slice()), ("/health", [(200, 299)].as_slice()));
+    assert_eq!((&http.version, &config.health.version), (&None, &None));
     assert_eq!(config.vip, None);
-    let rollout::fleet::Settings::Process(process) = &config.fleet;
+    let process = process(&config);
     assert_eq!(process.dir, Path::new("/state/rollout/fleet/shop/default"));
     assert_eq!(process.stop_timeout, Span::from_secs(5));
-    let rollout::traffic::Settings::Haproxy(haproxy) = &config.traffic;
+    let rollout::traffic::Settings::Haproxy(haproxy) = &config.traffic else { panic!("{:?}", config.traffic) };
     assert_eq!(haproxy.server, "{{ instance.id }}");
     assert_eq!(haproxy.timeout, Span::from_secs(2));
     assert_eq!(config.targets[0].host, "web-1");
@@ -135,11 +147,11 @@ fn the_examples_read_as_they_say() {
     assert_eq!(policy.drain.on_timeout, OnDrainTimeout::Extend);
     assert_eq!(config.targets[1].zone.as_deref(), Some("west"));
     assert_eq!(config.targets[1].labels.get("rack").map(String::as_str), Some("7"));
-    let rollout::fleet::Settings::Process(process) = &config.fleet;
+    let process = process(&config);
     assert_eq!(process.start[1], "TOKEN=tok-{{ '{' }}{{ '{' }} 1 }}-en", "a secret is no template");
     let config = config::load(&top().join("examples/process-haproxy-unix.toml"), &[], &env).unwrap();
-    assert_eq!(config.health.status, [(200, 200), (204, 204)]);
-    assert_eq!(config.health.version, Some(VersionSource::Json("/version".to_owned())));
+    assert_eq!(http(&config).status, [(200, 200), (204, 204)]);
+    assert_eq!(http(&config).version, Some(HttpVersion::Body(Extract::Json("/version".to_owned()))));
     assert_eq!(config.policy().strategy.batch_size, [Count::Absolute(1), Count::Absolute(2)]);
     assert!(config.env().unwrap().protected);
 }
@@ -249,7 +261,7 @@ fn relative_paths_begin_at_the_file() {
     let config =
         read(&format!("{SMALLEST}[journal]\ndir = \"state\"\n").replace("port = 8080", "port = 8080\ndir = \"../run\"")).unwrap();
     assert_eq!(config.journal_dir, Path::new("/etc/shop/state"));
-    let rollout::fleet::Settings::Process(process) = &config.fleet;
+    let process = process(&config);
     assert_eq!(process.dir, Path::new("/etc/shop/../run"));
 }
 
