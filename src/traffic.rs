@@ -22,9 +22,9 @@ pub enum Settings {
     /// HAProxy's runtime API.
     Haproxy(HaproxySettings),
     /// Programs that know how.
-    Command(CommandSettings),
+    Command(Box<CommandSettings>),
     /// A balancer's own HTTP API.
-    Http(HttpSettings),
+    Http(Box<HttpSettings>),
     /// No balancer: whoever calls an instance finds out by himself that it is away.
     None,
 }
@@ -144,8 +144,8 @@ pub const STATES: [(&str, Rotation); 7] = [
 pub fn build(settings: &Settings) -> Result<Arc<dyn TrafficDriver>, String> {
     match settings {
         Settings::Haproxy(settings) => Ok(Arc::new(haproxy::Haproxy::new(settings.clone())?)),
-        Settings::Command(settings) => Ok(Arc::new(word::ReadBack(command::Commands::new(settings.clone())?))),
-        Settings::Http(settings) => Ok(Arc::new(word::ReadBack(http::Requests::new(settings.clone())?))),
+        Settings::Command(settings) => Ok(Arc::new(word::ReadBack(command::Commands::new((**settings).clone())?))),
+        Settings::Http(settings) => Ok(Arc::new(word::ReadBack(http::Requests::new((**settings).clone())?))),
         Settings::None => Ok(Arc::new(none::Nobody)),
     }
 }

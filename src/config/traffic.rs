@@ -40,8 +40,8 @@ pub(super) fn read(root: &mut Section<'_>, service: &str) -> Option<traffic::Set
     let Placed { value: driver, place, .. } = driver?;
     let settings = match driver {
         Driver::Haproxy => haproxy::read(&mut section, service).map(traffic::Settings::Haproxy),
-        Driver::Command => command(&mut section, service).map(traffic::Settings::Command),
-        Driver::Http => http(&mut section, service).map(traffic::Settings::Http),
+        Driver::Command => command(&mut section, service).map(|it| traffic::Settings::Command(Box::new(it))),
+        Driver::Http => http(&mut section, service).map(|it| traffic::Settings::Http(Box::new(it))),
         Driver::None => {
             let text = "takes nothing out of rotation: requests to an instance fail while it is updated, unless something else drains it";
             section.warn_at(place, "driver", text);
@@ -153,19 +153,22 @@ fn states(parent: &mut Section<'_>) -> BTreeMap<String, Rotation> {
     let mut section = parent.table("states");
     let mut states = BTreeMap::new();
     for (word, entry) in section.rest() {
-        match text_of(entry.node.value) {
-            Ok(text) => match STATES.iter().find(|(known, _)| *known == text.full) {
-                Some((_, rotation)) => drop(states.insert(word, *rotation)),
-                None => {
-                    let near = nearest(&text.raw, words());
-                    let near = near.map_or_else(String::new, |near| format!("; the nearest is \"{near}\""));
-                    let known: Vec<String> = words().map(|word| format!("\"{word}\"")).collect();
-                    let remedy = format!("{} is no state{near}; write one of {}", shown(&text.raw), known.join(", "));
-                    section.fault(entry.node.place, &shown_key(&word), remedy);
-                }
-            },
-            Err(remedy) => section.fault(entry.node.place, &shown_key(&word), remedy),
+        let text = match text_of(entry.node.value) {
+            Ok(text) => text,
+            Err(remedy) => {
+                section.fault(entry.node.place, &shown_key(&word), remedy);
+                continue;
+            }
+        };
+        if let Some((_, rotation)) = STATES.iter().find(|(known, _)| *known == text.full) {
+            states.insert(word, *rotation);
+            continue;
         }
+        let near = nearest(&text.raw, words());
+        let near = near.map_or_else(String::new, |near| format!("; the nearest is \"{near}\""));
+        let known: Vec<String> = words().map(|word| format!("\"{word}\"")).collect();
+        let remedy = format!("{} is no state{near}; write one of {}", shown(&text.raw), known.join(", "));
+        section.fault(entry.node.place, &shown_key(&word), remedy);
     }
     states
 }

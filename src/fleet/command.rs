@@ -51,7 +51,7 @@ impl Commands {
             return Err("[update] command: at least one step is needed".to_owned());
         }
         let version = Extractor::new(&settings.version).map_err(|why| format!("[update] observe: {why}"))?;
-        Ok(Self { observe, steps, version, settings })
+        Ok(Self { settings, observe, steps, version })
     }
 
     async fn look(&self, target: &Target) -> Result<Observation, FleetError> {
@@ -154,7 +154,7 @@ impl Commands {
     async fn progress(&self, order: &UpdateOrder) -> Result<Progress, FleetError> {
         let (path, effect) = (progress::path(&self.settings.dir, &order.target.id), order.effect.clone());
         let stored = blocking(move || Progress::read(&path)).await?.map_err(FleetError::Failed)?;
-        Ok(stored.filter(|stored| stored.effect == effect).unwrap_or_else(|| Progress { effect, done: 0, begun: false }))
+        Ok(stored.filter(|stored| stored.effect == effect).unwrap_or(Progress { effect, done: 0, begun: false }))
     }
 
     async fn write(&self, order: &UpdateOrder, progress: &Progress) -> Result<(), FleetError> {

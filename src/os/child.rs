@@ -90,19 +90,16 @@ impl Finished {
 /// Fails with a sentence if it could not be started: nothing has happened then.
 pub async fn run(run: Run<'_>) -> Result<Finished, String> {
     let mut running = Running::start(run)?;
-    let status = match running.ended_by(run.deadline).await {
-        Some(status) => Some(status),
-        None => {
-            running.group.signal(Signal::TERM);
-            // One that was stopped for reaching for a terminal hears nothing else.
-            running.group.signal(Signal::CONT);
-            running.ended_by(Instant::now() + run.grace).await;
-            running.group.signal(Signal::KILL);
-            running.ended_by(Instant::now() + KILL_TIMEOUT).await;
-            None
-        }
-    };
-    let end = status.map_or(End::Deadline, end_of);
+    let status = running.ended_by(run.deadline).await;
+    if status.is_none() {
+        running.group.signal(Signal::TERM);
+        // One that was stopped for reaching for a terminal hears nothing else.
+        running.group.signal(Signal::CONT);
+        running.ended_by(Instant::now() + run.grace).await;
+        running.group.signal(Signal::KILL);
+        running.ended_by(Instant::now() + KILL_TIMEOUT).await;
+    }
+    let end = status.map_or(End::Deadline, |status| end_of(status.as_ref()));
     let held = timeout(DRAIN, running.read_to_end()).await.is_err();
     let group_lives = process::group_lives(running.group.id);
     let left = match (group_lives, held) {
@@ -119,7 +116,7 @@ pub async fn run(run: Run<'_>) -> Result<Finished, String> {
     Ok(Finished { end, whole: stdout.total == stdout.head.len(), stdout: stdout.head, left, tail })
 }
 
-fn end_of(status: io::Result<ExitStatus>) -> End {
+fn end_of(status: Result<&ExitStatus, &io::Error>) -> End {
     match status {
         Ok(status) => match (status.code(), status.signal()) {
             (Some(code), _) => End::Exit(code),
