@@ -29,6 +29,7 @@ fn shipped() -> Vec<PathBuf> {
 fn env(name: &str) -> Option<String> {
     match name {
         "GATEWAY_TOKEN" => Some("tok-{{ 1 }}-en".to_owned()),
+        "FLY_API_TOKEN" | "VERCEL_TOKEN" | "DATAPLANE_BASIC" | "CHECK_TOKEN" => Some("s3cret-value".to_owned()),
         "XDG_STATE_HOME" => Some("/state".to_owned()),
         _ => None,
     }
@@ -74,7 +75,8 @@ fn every_file_that_ships_is_without_fault_and_without_doubt() {
     assert!(files.len() >= 3, "{files:?}");
     for file in files {
         let config = config::load(&file, &[], &env).unwrap_or_else(|errors| panic!("{errors}"));
-        assert_eq!(config.warnings, Vec::<String>::new(), "{}", file.display());
+        let nobody = matches!(config.traffic, rollout::traffic::Settings::None);
+        assert_eq!(config.warnings.len(), usize::from(nobody), "{}: {:?}", file.display(), config.warnings);
     }
 }
 

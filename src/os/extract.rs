@@ -14,7 +14,7 @@ pub enum Extract {
     FirstLine,
     /// At this JSON pointer: a text, a number or a truth value.
     Json(String),
-    /// What the first group matches, or all of the match if there is none.
+    /// What the first group that takes part matches, or all of the match if there is none.
     Regex(String),
 }
 
@@ -73,7 +73,7 @@ impl Extractor {
             How::Regex(regex) => {
                 let text = lossy();
                 let found = regex.captures(&text).ok_or("the regex does not match")?;
-                let value = found.get(1).or_else(|| found.get(0)).map_or("", |value| value.as_str());
+                let value = found.iter().skip(1).flatten().next().or_else(|| found.get(0)).map_or("", |value| value.as_str());
                 Ok(value.trim().to_owned())
             }
         }
@@ -107,6 +107,7 @@ mod tests {
         assert_eq!(read(&json("/b"), b"{}"), Err("the JSON pointer leads nowhere"));
         assert_eq!(read(&json("/b"), b"\xff\xfe"), Err("it is no JSON"));
         assert_eq!(read(&regex("shop-(v[0-9]+)"), b"\xff x shop-v7 y"), Ok("v7".to_owned()));
+        assert_eq!(read(&regex("a=(x)|b=(y)"), b"b=y a=x"), Ok("y".to_owned()));
         assert_eq!(read(&regex("v[0-9]+"), b"is v8"), Ok("v8".to_owned()));
         assert_eq!(read(&regex("v[0-9]+"), b"is x"), Err("the regex does not match"));
         assert_eq!(Extractor::new(&json("/a")).unwrap().read(b"{", false), Err("it is over 64 KiB"));
