@@ -167,7 +167,7 @@ async fn observe_reads_lines_json_and_regex_and_what_does_not_run() {
     assert_eq!(stopped.ended.as_deref(), Some("exit code 3: no such container"));
     for (script, extract, part) in [
         ("exit 1", Extract::FirstLine, "exit code 1"),
-        ("true", Extract::FirstLine, "no version: it is empty"),
+        ("true", Extract::FirstLine, "no version: the answer is empty"),
         ("echo 'a b'", Extract::FirstLine, "\"a b\" is no version"),
         ("echo {}", Extract::Json("/x".to_owned()), "leads nowhere"),
         ("exit 255", Extract::FirstLine, "exit code 255"),

@@ -148,7 +148,7 @@ async fn the_version_comes_from_header_or_body_and_must_be_the_wanted_one() {
 
     let silent = Server::answering(response("200 OK", "", "ok")).await;
     assert!(missed(&silent, &header, Some("v2")).await.starts_with("reports no version"));
-    assert_eq!(missed(&silent, &json, Some("v2")).await, "reports no version (the body is no JSON)");
+    assert_eq!(missed(&silent, &json, Some("v2")).await, "reports no version (the answer is no JSON)");
     assert!(missed(&silent, &prober(None), Some("v2")).await.contains("health.version is not set"));
     assert!(json.probe(&silent.target(), None).await.passed(), "without a wish the status decides");
 
@@ -247,7 +247,7 @@ async fn an_endless_body_is_read_to_its_cap_only() {
     let sample = header.probe(&endless.target(), Some(&version("v2"))).await;
     assert_eq!(sample.result, SampleResult::Pass { status: Some(200) }, "status and header are known; the rest is not needed");
     let json = prober(Some(HttpVersion::Body(Extract::Json("/version".to_owned()))));
-    assert_eq!(missed(&endless, &json, Some("v2")).await, "reports no version (the body is over 64 KiB)");
+    assert_eq!(missed(&endless, &json, Some("v2")).await, "reports no version (the answer is over 64 KiB)");
     // What was sent beyond the cap is what fits into the buffers of two sockets.
     assert!(sent.load(Ordering::SeqCst) < 2 * 16 * 1024 * 1024, "{sent:?}");
 }

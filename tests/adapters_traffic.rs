@@ -1,7 +1,7 @@
 //! The traffic drivers `command`, `http` and `none` against real programs and a real HTTP server.
 //!
 //! Imports: traffic, model, ports. May not: sleep without a condition.
-#![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot go on says why")]
+#![expect(clippy::expect_used, reason = "a test that cannot go on says why")]
 
 mod common;
 
@@ -165,7 +165,7 @@ async fn what_goes_wrong_with_a_command_is_said() {
     assert_eq!(error, TrafficError::Refused("[traffic] state of web-1: exit code 2: no credentials".to_owned()));
     let error = refused("echo perhaps").await;
     assert!(matches!(&error, TrafficError::Refused(why) if why.contains("\"perhaps\" is no known state")), "{error}");
-    assert!(refused("true").await.to_string().contains("no answer in its output: it is empty"));
+    assert!(refused("true").await.to_string().contains("web-1: the answer is empty"));
     assert!(matches!(refused("kill -9 $$").await, TrafficError::Unreachable(_)));
     let began = Instant::now();
     assert!(matches!(refused("sleep 60").await, TrafficError::Unreachable(_)));
@@ -202,8 +202,9 @@ impl Balancer {
         let api = Shared::default();
         lock(&api).weights = BTreeMap::from([("web-1".to_owned(), 1), ("web-2".to_owned(), 0)]);
         let weight = post(|State(api): State<Shared>, Path(id): Path<String>, headers: HeaderMap, body: String| async move {
-            let header =
-                |name: &str| headers.get(name).map_or("-".to_owned(), |v| String::from_utf8_lossy(v.as_bytes()).into_owned());
+            let header = |name: &str| {
+                headers.get(name).map_or_else(|| "-".to_owned(), |v| String::from_utf8_lossy(v.as_bytes()).into_owned())
+            };
             let mut api = lock(&api);
             api.orders.push(format!("{id} {body} {} {}", header("authorization"), header("content-type")));
             if header("authorization") != "Bearer s3cret" {

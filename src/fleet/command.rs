@@ -67,7 +67,7 @@ impl Commands {
             End::Exit(_) | End::Signal(_) | End::Deadline => return Err(unreachable(finished.words())),
         }
         let shown = self.version.read(&finished.stdout, finished.whole);
-        let shown = shown.map_err(|why| unreachable(format!("its output shows no version: {why}")))?;
+        let shown = shown.map_err(|why| unreachable(format!("no version: {why}")))?;
         let version = Version::new(&shown)
             .map_err(|_not_one| unreachable(format!("{:?} is no version", text::sanitise_within(&shown, 60))))?;
         // Only where it could have said otherwise does its answer mean that something runs.

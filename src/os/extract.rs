@@ -58,11 +58,11 @@ impl Extractor {
             How::FirstLine => {
                 let text = lossy();
                 let line = text.lines().map(str::trim).find(|line| !line.is_empty());
-                line.map(str::to_owned).ok_or("it is empty")
+                line.map(str::to_owned).ok_or("the answer is empty")
             }
-            How::Json(_) if !whole => Err("it is over 64 KiB"),
+            How::Json(_) if !whole => Err("the answer is over 64 KiB"),
             How::Json(pointer) => {
-                let json = serde_json::from_slice::<serde_json::Value>(answer).map_err(|_not_json| "it is no JSON")?;
+                let json = serde_json::from_slice::<serde_json::Value>(answer).map_err(|_not_json| "the answer is no JSON")?;
                 match json.pointer(pointer) {
                     Some(serde_json::Value::String(value)) => Ok(value.trim().to_owned()),
                     Some(value @ (serde_json::Value::Number(_) | serde_json::Value::Bool(_))) => Ok(value.to_string()),
@@ -100,17 +100,17 @@ mod tests {
         let json = |pointer: &str| Extract::Json(pointer.to_owned());
         let regex = |pattern: &str| Extract::Regex(pattern.to_owned());
         assert_eq!(read(&Extract::FirstLine, b"\n  v41 \nmore"), Ok("v41".to_owned()));
-        assert_eq!(read(&Extract::FirstLine, b" \n"), Err("it is empty"));
+        assert_eq!(read(&Extract::FirstLine, b" \n"), Err("the answer is empty"));
         assert_eq!(read(&json("/a/0"), b"{\"a\": [7]}"), Ok("7".to_owned()));
         assert_eq!(read(&json("/a"), b"{\"a\": true}"), Ok("true".to_owned()));
         assert_eq!(read(&json("/a"), b"{\"a\": [7]}"), Err("the JSON pointer leads to no single value"));
         assert_eq!(read(&json("/b"), b"{}"), Err("the JSON pointer leads nowhere"));
-        assert_eq!(read(&json("/b"), b"\xff\xfe"), Err("it is no JSON"));
+        assert_eq!(read(&json("/b"), b"\xff\xfe"), Err("the answer is no JSON"));
         assert_eq!(read(&regex("shop-(v[0-9]+)"), b"\xff x shop-v7 y"), Ok("v7".to_owned()));
         assert_eq!(read(&regex("a=(x)|b=(y)"), b"b=y a=x"), Ok("y".to_owned()));
         assert_eq!(read(&regex("v[0-9]+"), b"is v8"), Ok("v8".to_owned()));
         assert_eq!(read(&regex("v[0-9]+"), b"is x"), Err("the regex does not match"));
-        assert_eq!(Extractor::new(&json("/a")).unwrap().read(b"{", false), Err("it is over 64 KiB"));
+        assert_eq!(Extractor::new(&json("/a")).unwrap().read(b"{", false), Err("the answer is over 64 KiB"));
     }
 
     #[test]

@@ -66,7 +66,7 @@ impl Commands {
     async fn ask(&self, key: &str, question: &Question, target: &Target) -> Result<String, TrafficError> {
         let finished = self.run(key, &question.program, target).await?;
         let answer = question.answer.read(&finished.stdout, finished.whole);
-        answer.map_err(|why| TrafficError::Refused(format!("[traffic] {key} of {}: no answer in its output: {why}", target.id)))
+        answer.map_err(|why| TrafficError::Refused(format!("[traffic] {key} of {}: {why}", target.id)))
     }
 
     fn meaning(&self, key: &str, target: &InstanceId, word: &str) -> Result<Rotation, TrafficError> {
