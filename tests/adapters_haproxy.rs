@@ -349,7 +349,7 @@ async fn replies_that_end_early_never_or_too_late_are_no_replies() {
         let (dir, mut servers) = (temp_dir(), JoinSet::new());
         let hangs = bytes.is_none();
         let socket = impostor(dir.path(), move |_| bytes.clone(), &mut servers);
-        let Settings::Haproxy(mut settings) = settings(&[socket], "shop");
+        let Settings::Haproxy(mut settings) = settings(&[socket], "shop") else { unreachable!("asked for above") };
         if hangs {
             settings.timeout = Span::from_millis(100);
         }
@@ -374,7 +374,7 @@ async fn a_hostile_answer_is_shown_harmless_and_short() {
 fn settings_that_cannot_work_are_refused() {
     let socket = ["unix:/run/haproxy.sock".to_owned()];
     let with = |change: fn(&mut HaproxySettings)| {
-        let Settings::Haproxy(mut changed) = settings(&socket, "shop");
+        let Settings::Haproxy(mut changed) = settings(&socket, "shop") else { unreachable!("asked for above") };
         change(&mut changed);
         traffic::build(&Settings::Haproxy(changed)).err().expect("refused")
     };
