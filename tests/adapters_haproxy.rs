@@ -316,16 +316,19 @@ fn impostor(dir: &Path, answer: impl Fn(&str) -> Option<Vec<u8>> + Send + 'stati
     format!("unix:{}", path.display())
 }
 
-const STATE: &str = "1\n# be_name srv_name srv_op_state srv_admin_state\nshop web-01 2 0\n\n";
+const INFO: &str = "Name: HAProxy\nPid: 7\nStopping: 0\n\n";
+const STATE: &str = "1\n# be_id be_name srv_id srv_name srv_op_state srv_admin_state srv_uweight\n3 shop 1 web-01 2 0 1\n\n";
 const STAT: &str = "# pxname,svname,qcur,scur,status,\nshop,web-01,0,3,UP,\n\n";
 
+/// As HAProxy answers, but no order has an effect.
 fn honest(command: &str) -> Vec<u8> {
+    let command = command.strip_prefix("show info;").expect("every command asks who answers");
     let reply = match command.split_whitespace().nth(1) {
         Some("servers") => STATE,
         Some("stat") => STAT,
         _ => "\n",
     };
-    reply.as_bytes().to_vec()
+    format!("{INFO}{reply}").into_bytes()
 }
 
 #[tokio::test]
