@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use common::{temp_dir, wait_for};
-use haproxy::{STATE, World, driver, honest, impostor, refused, settings, target};
+use haproxy::{STATE, World, build, driver, honest, impostor, refused, settings, target};
 use rollout::model::{LbStats, Rotation, Span};
 use rollout::ports::TrafficError;
 use rollout::traffic::{self, HaproxySettings, Settings};
@@ -95,7 +95,7 @@ async fn f11_what_the_balancer_finds_down_is_not_admitted_until_it_is_up() {
     world.healthy[0].store(true, Ordering::SeqCst);
     wait_for("the admission", async || driver.admit(&first).await.ok()).await;
 
-    let unchecked = traffic::build(&settings(&[world.socket("admin")], "unchecked")).expect("settings");
+    let unchecked = build(settings(&[world.socket("admin")], "unchecked"));
     assert_eq!(unchecked.take_out(&first).await, Ok(Some(0)));
     assert_eq!(unchecked.admit(&first).await, Ok(()), "where nobody checks, an order is enough");
 }
@@ -124,7 +124,7 @@ async fn f03_errors_are_text_and_are_told() {
         let text = refused(result);
         assert!(text.contains("no server shop/web-99"), "{text}");
     }
-    let elsewhere = traffic::build(&settings(&[world.socket("admin")], "nowhere")).expect("settings");
+    let elsewhere = build(settings(&[world.socket("admin")], "nowhere"));
     let text = refused(elsewhere.take_out(&target("web-01")).await.map(drop));
     assert!(text.contains("Can't find backend.") && text.contains("[traffic] backend"), "{text}");
 
@@ -184,11 +184,11 @@ async fn f04_replies_that_end_early_never_or_too_late_are_no_replies() {
         let (dir, mut servers) = (temp_dir(), JoinSet::new());
         let hangs = bytes.is_none();
         let socket = impostor(dir.path(), move |_| bytes.clone(), &mut servers);
-        let Settings::Haproxy(mut settings) = settings(&[socket], "shop");
+        let mut settings = settings(&[socket], "shop");
         if hangs {
             settings.timeout = Span::from_millis(100);
         }
-        let broken = traffic::build(&Settings::Haproxy(settings)).expect("settings");
+        let broken = build(settings);
         let began = Instant::now();
         let error = broken.read(&[target("web-01")]).await.expect_err("no reply");
         assert!(matches!(&error, TrafficError::Unreachable(text) if text.contains(what)), "{what}: {error:?}");
@@ -209,7 +209,7 @@ async fn a_hostile_answer_is_shown_harmless_and_short() {
 fn settings_that_cannot_work_are_refused() {
     let socket = ["unix:/run/haproxy.sock".to_owned()];
     let with = |change: fn(&mut HaproxySettings)| {
-        let Settings::Haproxy(mut changed) = settings(&socket, "shop");
+        let mut changed = settings(&socket, "shop");
         change(&mut changed);
         traffic::build(&Settings::Haproxy(changed)).err().expect("refused")
     };
@@ -246,12 +246,12 @@ async fn counters_are_haproxys_own() {
     }
     counted("nobody left to serve", "/", "503", 1).await;
 
-    let pipe = traffic::build(&settings(&[world.socket("admin"), world.socket("user")], "pipe")).expect("settings");
+    let pipe = build(settings(&[world.socket("admin"), world.socket("user")], "pipe"));
     assert_eq!(pipe.counters().await, Ok(vec![LbStats::default(); 2]), "one for each balancer, connections where it is TCP");
     drop(tokio::net::UnixStream::connect(world.dir.path().join("pipe")).await.expect("the pipe"));
     wait_for("a connection", async || (pipe.counters().await.ok()?[0].requests == 1).then_some(())).await;
 
-    let elsewhere = traffic::build(&settings(&[world.socket("admin")], "nowhere")).expect("settings");
+    let elsewhere = build(settings(&[world.socket("admin")], "nowhere"));
     assert!(matches!(elsewhere.counters().await, Err(TrafficError::Refused(text)) if text.contains("[traffic] backend")));
 }
 

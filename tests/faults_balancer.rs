@@ -12,10 +12,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use common::{free_port, temp_dir, wait_for};
-use haproxy::{INFO, STATE, World, driver, honest, impostor, refused, settings, target};
+use haproxy::{INFO, STATE, World, build, driver, honest, impostor, refused, settings, target};
 use rollout::model::Rotation;
 use rollout::ports::TrafficError;
-use rollout::traffic::{self, Settings};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixListener;
 use tokio::task::JoinSet;
@@ -55,13 +54,13 @@ async fn f03_the_check_finds_missing_servers_and_a_level_that_is_too_low() {
     let strangers = [target("web-01"), target("web-98"), target("web-99")];
     let complaints = world.driver().check(&strangers).await;
     assert!(complaints.len() == 1 && complaints[0].contains("no server web-98, web-99 in backend shop"), "{complaints:?}");
-    let elsewhere = traffic::build(&settings(&[world.socket("admin")], "nowhere")).expect("settings");
+    let elsewhere = build(settings(&[world.socket("admin")], "nowhere"));
     let complaints = elsewhere.check(&known).await;
     assert!(complaints.len() == 1 && complaints[0].contains("Can't find backend."), "{complaints:?}");
 
-    let Settings::Haproxy(mut same) = settings(&[world.socket("admin")], "shop");
+    let mut same = settings(&[world.socket("admin")], "shop");
     same.server = "web-01".to_owned();
-    let complaints = traffic::build(&Settings::Haproxy(same)).expect("settings").check(&known).await;
+    let complaints = build(same).check(&known).await;
     assert!(complaints.len() == 1 && complaints[0].contains("web-01 and web-02 are the same server"), "{complaints:?}");
     for name in ["web-01", "web-02"] {
         assert_eq!(world.rotation(name).await, Some(Rotation::Serving), "a check changes nothing");
@@ -84,7 +83,7 @@ async fn f05_a_weight_that_somebody_set_to_zero_is_told_and_stays() {
     assert_eq!(driver.admit(&first).await, Ok(()));
 
     world.command("set weight unchecked/web-01 0").await;
-    let unchecked = traffic::build(&settings(&[world.socket("admin")], "unchecked")).expect("settings");
+    let unchecked = build(settings(&[world.socket("admin")], "unchecked"));
     let read = unchecked.read(std::slice::from_ref(&first)).await.expect("a reading");
     assert_eq!(read[&first.id], Rotation::Draining, "its status says \"no check\" all the same");
 }
@@ -161,9 +160,9 @@ async fn f06_a_process_that_is_stopping_is_not_believed() {
 
     let (dir, mut servers) = (temp_dir(), JoinSet::new());
     let last = impostor(dir.path(), move |_| Some(format!("{stopping}{drained}").into_bytes()), &mut servers);
-    let Settings::Haproxy(mut short) = settings(&[last], "shop");
+    let mut short = settings(&[last], "shop");
     short.timeout = rollout::model::Span::from_millis(100);
-    let error = traffic::build(&Settings::Haproxy(short)).expect("settings").take_out(&first).await.expect_err("no successor");
+    let error = build(short).take_out(&first).await.expect_err("no successor");
     assert!(matches!(&error, TrafficError::Unreachable(text) if text.contains("no other process took over")), "{error:?}");
 }
 

@@ -235,18 +235,22 @@ fn start(binary: &Path, dir: &Path, more: &[&str]) -> Child {
     command.stdout(output.0).stderr(output.1).spawn().expect("HAProxy")
 }
 
-pub(crate) fn settings(sockets: &[String], backend: &str) -> Settings {
-    Settings::Haproxy(HaproxySettings {
+pub(crate) fn settings(sockets: &[String], backend: &str) -> HaproxySettings {
+    HaproxySettings {
         service: "shop".to_owned(),
         sockets: sockets.to_vec(),
         backend: backend.to_owned(),
         server: "{{ instance.id }}".to_owned(),
         timeout: Span::from_secs(2),
-    })
+    }
 }
 
 pub(crate) fn driver(sockets: &[String]) -> Arc<dyn TrafficDriver> {
-    traffic::build(&settings(sockets, "shop")).expect("settings that work")
+    build(settings(sockets, "shop"))
+}
+
+pub(crate) fn build(settings: HaproxySettings) -> Arc<dyn TrafficDriver> {
+    traffic::build(&Settings::Haproxy(settings)).expect("settings that work")
 }
 
 pub(crate) fn target(id: &str) -> Target {
