@@ -33,7 +33,7 @@ async fn f01_sockets_that_cannot_be_reached_are_named_by_the_check() {
         (format!("unix:{}", path("file").display()), "Connection refused"),
         (tcp, "Connection refused"),
     ] {
-        let complaints = driver(&[address.clone()]).check(&[target("web-01")]).await;
+        let complaints = driver(std::slice::from_ref(&address)).check(&[target("web-01")]).await;
         let [complaint] = complaints.as_slice() else { panic!("one complaint: {complaints:?}") };
         let address = address.trim_start_matches("unix:");
         assert!(complaint.contains(address) && complaint.contains(why), "{complaint}");
