@@ -131,7 +131,9 @@ pub fn main() -> ExitCode {
         Some(Verb::Pause(args)) => app::command(&common, crate::command::Command::Pause { reason: args.reason }),
         Some(Verb::Resume) => app::command(&common, crate::command::Command::Resume),
         Some(Verb::Cancel(args)) => app::command(&common, crate::command::Command::Cancel { reason: args.reason }),
-        Some(Verb::Rollback(args)) => app::command(&common, crate::command::Command::Rollback { reason: args.reason }),
+        Some(Verb::Rollback(args)) => {
+            app::command(&common, crate::command::Command::Rollback { reason: args.reason, only: None })
+        }
         Some(Verb::Recover { id, detach }) => app::recover(&common, id.as_deref(), detach),
         Some(Verb::Engine(args)) => app::engine(&common, &args),
         Some(Verb::DemoInstance(args)) => app::demo_instance(args),

@@ -193,6 +193,9 @@ impl Parts {
         let rules = Rules { drain, health, strategy, rollback };
         let total = u32::try_from(fleet.targets.len()).ok().filter(|total| fleet.whole && *total > 0);
         check::check(&rules, &update, total, faults);
+        if total.is_some() && fleet.targets.iter().all(|target| target.zone.is_none()) {
+            check::without_zones(&rules.strategy, faults);
+        }
         let base = base_of(path);
         let journal_dir = match journal {
             Some(dir) => base.join(dir),

@@ -187,7 +187,7 @@ impl<'a> Printer<'a> {
     }
 
     fn end(&mut self) -> io::Result<()> {
-        let summary = Summary::of(&self.state, self.progress.vip);
+        let summary = Summary::of(&self.state, (self.progress.vip, self.progress.lb));
         match self.format {
             Format::Lines => {
                 if self.state.end.is_none() {

@@ -113,6 +113,10 @@ async fn boot(common: &Common, args: &EngineArgs) -> Done {
                 surveys: runner::survey(&parts, &config.targets).await.map_err(Failure::refused)?,
                 targets: config.targets.clone(),
                 allow_outage: args.allow_outage,
+                restart: false,
+                selection: crate::core::Selection::default(),
+                left_out: std::collections::BTreeSet::new(),
+                undo: None,
             };
             match crate::core::plan(request).map_err(Failure::refused)? {
                 Planned::AlreadyThere(plan) => {
@@ -141,7 +145,7 @@ fn nothing_to_do(plan: Plan) -> Summary {
     let deployment = plan.deployment.clone();
     let kind = EventKind::DeploymentPlanned { format: FORMAT, plan: Box::new(plan) };
     let planned = State::begin(&Event { seq: Seq(1), at, deployment, kind });
-    let mut summary = planned.map(|state| Summary::of(&state, None)).unwrap_or_default();
+    let mut summary = planned.map(|state| Summary::of(&state, (None, None))).unwrap_or_default();
     "completed".clone_into(&mut summary.status);
     summary.finished_at = Some(at);
     summary

@@ -43,6 +43,10 @@ pub(super) async fn plan(common: &Common, version: &Version, allow_outage: bool)
         surveys: runner::survey(&parts, &config.targets).await.map_err(Failure::refused)?,
         targets: config.targets.clone(),
         allow_outage,
+        restart: false,
+        selection: crate::core::Selection::default(),
+        left_out: std::collections::BTreeSet::new(),
+        undo: None,
     };
     let plan = match crate::core::plan(request).map_err(Failure::refused)? {
         Planned::Plan(plan) | Planned::AlreadyThere(plan) => plan,

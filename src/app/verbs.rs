@@ -209,7 +209,7 @@ pub(super) async fn status(common: &Common) -> Done {
     let snapshot = client.snapshot().await.map_err(Failure::person)?;
     match common.output {
         Output::Text => say(&headless::status_line(&snapshot)),
-        Output::Json => json(&Summary::of(&snapshot.state, snapshot.progress.vip))?,
+        Output::Json => json(&Summary::of(&snapshot.state, (snapshot.progress.vip, snapshot.progress.lb)))?,
     }
     Ok(0)
 }
@@ -256,7 +256,7 @@ fn replayed(config: &Config, id: &DeploymentId) -> Result<State, Failure> {
 }
 
 fn summary_of(config: &Config, id: &DeploymentId, dead: bool) -> Result<Summary, Failure> {
-    let mut summary = Summary::of(&replayed(config, id)?, None);
+    let mut summary = Summary::of(&replayed(config, id)?, (None, None));
     if dead {
         "interrupted".clone_into(&mut summary.status);
         summary.exceptions = replayed(config, id)?.exceptions_if_dead();
@@ -275,7 +275,7 @@ pub(super) async fn show(common: &Common, id: &str) -> Done {
     };
     let (state, summary) = match live {
         Some(snapshot) => {
-            let summary = Summary::of(&snapshot.state, snapshot.progress.vip);
+            let summary = Summary::of(&snapshot.state, (snapshot.progress.vip, snapshot.progress.lb));
             (snapshot.state, summary)
         }
         None => (replayed(&config, &row.id)?, summary_of(&config, &row.id, row.ended_at.is_none())?),
@@ -332,7 +332,7 @@ async fn restored(common: &Common, mut client: Client, mut state: State) -> Done
     }
     match common.output {
         Output::Text => say(&format!("{}: {}", state.plan.deployment, state.headline())),
-        Output::Json => json(&Summary::of(&state, None))?,
+        Output::Json => json(&Summary::of(&state, (None, None)))?,
     }
     let clean = state.status() == Status::RolledBack && state.exceptions().is_empty();
     Ok(if clean { 0 } else { PERSON })
