@@ -5,6 +5,10 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot go on says why")]
 
 mod common;
+#[path = "faults/balancer_deployments.rs"]
+mod deployments;
+#[path = "faults/engine.rs"]
+mod engine;
 #[path = "faults/haproxy.rs"]
 mod haproxy;
 
