@@ -118,6 +118,11 @@ impl<'a> Section<'a> {
         self.faults.warn(self.place, &self.path, text);
     }
 
+    /// Records a doubt about `key`.
+    pub(super) fn warn_at(&self, place: Place, key: &str, text: impl Into<String>) {
+        self.faults.warn(place, &self.path_of(key), text);
+    }
+
     /// Takes the value of `key`.
     pub(super) fn take(&mut self, key: &str) -> Option<Entry> {
         self.faults.know(&self.path, key);
@@ -137,6 +142,18 @@ impl<'a> Section<'a> {
         self.faults.shape.note_required(&self.path, key);
         if !self.had(key) && !self.excused {
             self.fault(self.place, key, remedy);
+        }
+    }
+
+    /// Whether a table stands behind `key`, which has not been taken.
+    pub(super) fn is_table(&self, key: &str) -> bool {
+        self.table.entries.get(key).is_some_and(|entry| matches!(entry.node.value, Value::Table(_)))
+    }
+
+    /// A key that another choice in the file would allow: refused if it is there, and not known otherwise.
+    pub(super) fn misplaced(&mut self, key: &str, remedy: &str) {
+        if let Some(entry) = self.table.entries.shift_remove(key) {
+            self.fault(entry.key, key, remedy);
         }
     }
 
