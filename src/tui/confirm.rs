@@ -109,4 +109,6 @@ pub enum Overlay {
     Ask(Box<Ask>),
     /// Whether to leave.
     Leave,
+    /// The line in which the filter is typed.
+    Filter,
 }
