@@ -128,17 +128,16 @@ pub(super) async fn vip(parts: &Parts, config: &Config) -> Vec<Finding> {
     let mut failures = vip.failures();
     failures.sort();
     failures.dedup();
-    let subject = config.redactor.redact(&settings.urls.join(" "));
-    match failures.as_slice() {
-        [] if stats.requests >= wanted && stats.failed == 0 => {
-            vec![Finding::ok(KIND, &subject, &format!("{} requests answered", stats.requests))]
-        }
-        [] => vec![Finding::missing(KIND, &subject, "no answer", "correct vip.url, or start the balancer")],
-        some => {
-            let remedy = "correct vip.url, or mend what answers there";
-            shortened(some.iter().map(|failure| Finding::missing(KIND, &subject, failure, remedy)).collect())
-        }
+    let mut urls: Vec<String> = settings.urls.iter().map(|url| config.redactor.redact(url)).collect();
+    urls.sort();
+    urls.dedup();
+    let subject = urls.join(" ");
+    if failures.is_empty() && stats.requests >= wanted && stats.failed == 0 {
+        return vec![Finding::ok(KIND, &subject, &format!("{} requests answered", stats.requests))];
     }
+    failures.truncate(urls.len().max(2));
+    let message = if failures.is_empty() { "no answer".to_owned() } else { failures.join("; ") };
+    vec![Finding::missing(KIND, &subject, &message, "correct vip.url, or start or mend what answers there")]
 }
 
 /// Twenty lines say as much as a thousand.

@@ -31,7 +31,8 @@ pub(super) fn text(outlook: &Outlook) -> String {
         Pacing::Window => "the next begins as soon as one is done".to_owned(),
     };
     let (lowest, most) = (outlook.lowest(), outlook.max_out());
-    lines.push(format!("  capacity  never fewer than {lowest} of {total} serve; at most {most} out at once, {pace}"));
+    lines.push(format!("  capacity  never fewer than {lowest} of {total} serve; at most {most} out at once"));
+    lines.push(format!("  pace      {pace}"));
     if strategy.confirm == Confirm::Batch {
         lines.push(format!("  confirm   a person confirms each batch, within {}: rollout promote", strategy.approval_timeout));
     }
@@ -106,7 +107,7 @@ fn time(outlook: &Outlook) -> String {
             eta.likely, eta.low, eta.high, outlook.measured
         ),
         None => format!(
-            "  time      at least {least} of pauses and proofs, plus drains (up to {} each), updates, starts",
+            "  time      at least {least}, plus drains (up to {} each), updates and starts",
             outlook.plan.policy.drain.timeout
         ),
     }
