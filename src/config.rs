@@ -17,8 +17,10 @@ mod haproxy;
 mod hosts;
 mod probe;
 mod rules;
+mod schema;
 mod secret;
 mod section;
+mod shape;
 mod source;
 mod statuses;
 mod surroundings;
@@ -43,6 +45,7 @@ use crate::model::{Policy, Target};
 use crate::probe::VipSettings;
 
 pub use self::fault::ConfigErrors;
+pub use self::schema::{described, keys, schema};
 pub use self::secret::Redactor;
 pub use self::source::Source;
 pub use self::surroundings::{ColorDepth, Console, EnvSettings, OnHangup, Service};
@@ -132,6 +135,14 @@ pub fn find(flag: Option<&Path>, variable: Option<&OsStr>, cwd: &Path) -> Result
     if cwd.join(here).exists() { Ok(here.to_owned()) } else { Err(FindError::None(cwd.to_owned())) }
 }
 
+/// The names that a pattern like `web-[01:20]` stands for, in order.
+///
+/// # Errors
+/// Fails with what to write instead, to follow the pattern itself.
+pub fn expand(pattern: &str) -> Result<Vec<String>, String> {
+    hosts::expand(pattern, hosts::LARGEST_FLEET)
+}
+
 /// Reads a file. `sets` are `key=value` that go on top of it; `env` answers for the environment.
 ///
 /// # Errors
@@ -199,6 +210,9 @@ impl Parts {
         let rules = Rules { drain, health, strategy, rollback };
         let total = u32::try_from(fleet.targets.len()).ok().filter(|total| fleet.whole && *total > 0);
         check::check(&rules, &update, total, faults);
+        if total.is_some() && fleet.targets.iter().all(|target| target.zone.is_none()) {
+            check::without_zones(&rules.strategy, faults);
+        }
         let base = base_of(path);
         let journal_dir = match journal {
             Some(dir) => base.join(dir),

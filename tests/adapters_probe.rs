@@ -131,8 +131,9 @@ async fn a_pass_has_status_latency_and_time_and_a_connection_of_its_own() {
     assert_eq!(server.connections(), 3, "the server would have kept the first one open");
 }
 
+/// E4: "reports v2, not v9"; a version that is not told, or not one, is told apart.
 #[tokio::test]
-async fn the_version_comes_from_header_or_body_and_must_be_the_wanted_one() {
+async fn e04_the_version_comes_from_header_or_body_and_must_be_the_wanted_one() {
     let header = prober(Some(HttpVersion::Header("X-Version".to_owned())));
     let json = prober(Some(HttpVersion::Body(Extract::Json("/build/version".to_owned()))));
     let server = Server::answering(response("200 OK", "x-version: v2\r\n", r#"{"build":{"version":"v3"}}"#)).await;
@@ -158,8 +159,9 @@ async fn the_version_comes_from_header_or_body_and_must_be_the_wanted_one() {
     assert_eq!(weird, "reports \"; rm -rf\", not v2");
 }
 
+/// E8: "redirects to …", shown harmless and not followed.
 #[tokio::test]
-async fn other_statuses_and_redirects_are_misses() {
+async fn e08_other_statuses_and_redirects_are_misses() {
     let prober = prober(None);
     let sick = Server::answering(response("503 Service Unavailable", "", "no")).await;
     assert_eq!(missed(&sick, &prober, None).await, "status 503");
@@ -176,8 +178,9 @@ async fn other_statuses_and_redirects_are_misses() {
     assert_eq!(lenient.probe(&sick.target(), None).await.result, SampleResult::Pass { status: Some(503) });
 }
 
+/// E11: nobody listening (waited for), a closed connection, no HTTP, half an answer: each in its own words.
 #[tokio::test]
-async fn nobody_listening_is_told_from_a_broken_answer() {
+async fn e11_nobody_listening_is_told_from_a_broken_answer() {
     let prober = prober(None);
     assert_eq!(prober.probe(&target(free_port()), None).await.result, SampleResult::NotListening);
     let closing = Server::raw(|mut stream| async move { assert!(request(&mut stream).await, "a request") }).await;
@@ -197,8 +200,9 @@ async fn nobody_listening_is_told_from_a_broken_answer() {
     assert!(!reason(&prober.probe(&nameless, None).await).is_empty());
 }
 
+/// E6: "no answer in 300ms", wherever it hangs or trickles.
 #[tokio::test]
-async fn one_deadline_covers_connection_headers_and_body() {
+async fn e06_one_deadline_covers_connection_headers_and_body() {
     let trickle = |head: &'static str| {
         move |mut stream: TcpStream| async move {
             request(&mut stream).await;
@@ -228,8 +232,9 @@ async fn one_deadline_covers_connection_headers_and_body() {
     }
 }
 
+/// E7: "reports no version (the body is over 64 KiB)"; the connection is dropped there.
 #[tokio::test]
-async fn an_endless_body_is_read_to_its_cap_only() {
+async fn e07_an_endless_body_is_read_to_its_cap_only() {
     let sent = Arc::new(AtomicU64::new(0));
     let count = Arc::clone(&sent);
     let endless = Server::raw(move |mut stream| {
