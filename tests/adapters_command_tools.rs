@@ -1,4 +1,5 @@
-//! The examples whose tools can run here, against a real Ansible, a real Docker daemon and AWS's interface as moto has it.
+//! The examples whose tools can run here, against a real systemd behind a real sshd, a real Ansible, a real
+//! Docker daemon, and AWS's interface as moto has it.
 //!
 //! Imports: config, fleet, traffic. May not: sleep without a condition.
 #![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot go on says why")]
@@ -7,7 +8,7 @@ mod common;
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use common::{foreign, free_port, server, temp_dir, wait_for};
@@ -57,6 +58,15 @@ impl Drop for Server {
         }
         self.0.wait().ok();
     }
+}
+
+/// Whether we are root, without whom some servers do not start.
+fn root() -> bool {
+    let root = rustix::process::geteuid().is_root();
+    if !root {
+        println!("skipped: needs root");
+    }
+    root
 }
 
 /// Whether a command succeeds, in silence.
@@ -111,8 +121,7 @@ async fn dockerd(dir: &Path, host: &str) -> Server {
 #[tokio::test]
 async fn docker_as_in_its_example() {
     let (Some(_), Some(_), Some(busybox)) = (server("docker"), server("dockerd"), server("busybox")) else { return };
-    if !rustix::process::geteuid().is_root() {
-        println!("skipped: dockerd (needs root)");
+    if !root() {
         return;
     }
     let dir = temp_dir();
@@ -204,4 +213,109 @@ async fn aws_as_in_its_example() {
     let stranger = rollout::traffic::build(&stranger.traffic).expect("a balancer");
     let error = stranger.read(all).await.expect_err("no such group").to_string();
     assert!(error.contains("[traffic] state of") && error.contains("TargetGroupNotFound"), "{error}");
+}
+
+/// A host of its own with systemd, sshd and a service, reached by `ssh -F`; shut down with the value.
+struct Host {
+    _nspawn: Server,
+    ssh_config: String,
+}
+
+/// A minimal Debian, made once and kept among the build's files.
+fn debian() -> PathBuf {
+    let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join("bookworm");
+    if !kept.exists() {
+        // Under another name until it is whole.
+        let making = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
+        let root = making.path().join("root");
+        let mut debootstrap = Command::new("debootstrap");
+        debootstrap.args(["--variant=minbase", "--include=systemd,systemd-sysv,dbus,openssh-server,sudo", "bookworm"]).arg(&root);
+        assert!(succeeds(&mut debootstrap), "debootstrap bookworm {}", root.display());
+        fs::rename(&root, &kept).expect("kept");
+    }
+    kept
+}
+
+/// Prepares what the head of the example asks for, and boots.
+fn boot(dir: &Path) -> Host {
+    let root = dir.join("root");
+    assert!(succeeds(Command::new("cp").args(["-a", "--reflink=auto"]).arg(debian()).arg(&root)));
+    let write = |path: &str, mode: u32, text: &str| {
+        let file = root.join(path);
+        fs::create_dir_all(file.parent().expect("a directory")).expect("made");
+        fs::write(&file, text).expect("written");
+        fs::set_permissions(&file, Permissions::from_mode(mode)).expect("mode");
+    };
+    let append = |path: &str, line: &str| {
+        let old = fs::read_to_string(root.join(path)).expect("a file");
+        fs::write(root.join(path), format!("{old}{line}\n")).expect("written");
+    };
+    append("etc/passwd", "deploy:x:4711:4711::/srv/shop:/bin/sh");
+    append("etc/group", "deploy:x:4711:");
+    append("etc/shadow", "deploy:*:19000:0:99999:7:::");
+    write("etc/sudoers.d/deploy", 0o440, "deploy ALL=(root) NOPASSWD: /usr/bin/systemctl restart shop\n");
+    for version in ["v1", "v2", "v3"] {
+        let ends = if version == "v3" { "exit 1" } else { "exec sleep 100000" };
+        write(&format!("srv/shop/releases/{version}/run"), 0o755, &format!("#!/bin/sh\n{ends}\n"));
+    }
+    std::os::unix::fs::symlink("/srv/shop/releases/v1", root.join("srv/shop/current")).expect("a link");
+    std::os::unix::fs::chown(root.join("srv/shop"), Some(4711), Some(4711)).expect("its owner");
+    write("etc/systemd/system/shop.service", 0o644, "[Service]\nExecStart=/srv/shop/current/run\n");
+    let wants = root.join("etc/systemd/system/multi-user.target.wants");
+    std::os::unix::fs::symlink("/etc/systemd/system/shop.service", wants.join("shop.service")).expect("enabled");
+
+    let (key, port) = (dir.join("key"), free_port());
+    assert!(succeeds(Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key)));
+    let public = fs::read_to_string(dir.join("key.pub")).expect("a key");
+    write("etc/ssh/authorized", 0o644, &public);
+    write(
+        "etc/ssh/sshd_config",
+        0o644,
+        &format!("Port {port}\nListenAddress 127.0.0.1\nAuthorizedKeysFile /etc/ssh/authorized\n"),
+    );
+    let ssh_config = dir.join("ssh_config");
+    let (known, key) = (dir.join("known_hosts"), key.display());
+    let known = known.display();
+    let text = format!(
+        "Host *\nHostName 127.0.0.1\nPort {port}\nIdentityFile {key}\nStrictHostKeyChecking accept-new\nUserKnownHostsFile {known}\n"
+    );
+    fs::write(&ssh_config, text).expect("written");
+    let mut nspawn = Command::new("systemd-nspawn");
+    // It shares the network; SIGTERM shuts it down.
+    nspawn.args(["--quiet", "--boot", "--register=no", "--keep-unit", "--kill-signal=SIGRTMIN+3", "--directory"]).arg(&root);
+    Host { _nspawn: Server::start(&mut nspawn), ssh_config: ssh_config.display().to_string() }
+}
+
+#[tokio::test]
+async fn systemctl_as_in_its_example() {
+    let needed = ["debootstrap", "systemd-nspawn", "ssh", "ssh-keygen"];
+    if needed.iter().any(|program| server(program).is_none()) || !root() {
+        return;
+    }
+    let dir = temp_dir();
+    let host = boot(dir.path());
+    let config = example(
+        "systemctl.toml",
+        &[
+            ("\"ssh\", ", &format!("\"ssh\", \"-F\", \"{}\", ", host.ssh_config)),
+            ("dir = \"/var/lib/rollout\"", &format!("dir = \"{}/state\"", dir.path().display())),
+        ],
+    );
+    rollout::fleet::prepare(&config.fleet).expect("a directory");
+    let fleet = rollout::fleet::build(&config.fleet).expect("a fleet");
+    let target = config.targets.first().expect("an instance");
+    let seen =
+        wait_for("the host to boot", async || fleet.observe(target).await.ok().filter(|seen| seen.running == Some(true))).await;
+    assert_eq!(seen.version, Some(version("v1")));
+    update(&*fleet, target, ("v1", "v2", 1)).await.expect("an update");
+    assert_eq!(runs(&*fleet, target).await, Some(version("v2")));
+    // The service of this version ends at once, which systemctl does not tell: observe does.
+    let failed = update(&*fleet, target, ("v2", "v3", 2)).await.expect_err("it does not run");
+    assert!(matches!(&failed, FleetError::Failed(why) if why.contains("nothing runs, not v3")), "{failed}");
+    update(&*fleet, target, ("v3", "v2", 3)).await.expect("the way back");
+    assert_eq!(runs(&*fleet, target).await, Some(version("v2")));
+    // A host that is gone: its outcome is unknown, not failed (D3, ssh exits with 255).
+    drop(host);
+    let lost = update(&*fleet, target, ("v2", "v1", 4)).await.expect_err("nobody there");
+    assert!(matches!(&lost, FleetError::Failed(why) if why.contains("exit code 255") && why.contains("unknown")), "{lost}");
 }

@@ -30,6 +30,8 @@ pub(crate) fn server(name: &str) -> Option<PathBuf> {
     let package = match name {
         "nginx" => "nginx-light",
         "sshd" => "openssh-server",
+        "ssh" | "ssh-keygen" => "openssh-client",
+        "systemd-nspawn" => "systemd-container",
         "docker" | "dockerd" => "docker.io",
         "busybox" => "busybox-static",
         "ansible" | "ansible-playbook" => "ansible-core",
