@@ -197,7 +197,7 @@ fn no_size_panics_and_the_headline_is_never_cut() {
             for width in (0..=200).step_by(7) {
                 for height in (0..=60).step_by(3) {
                     update(&mut app, Msg::Resize(width, height));
-                    for key in [Key::Right, Key::Down] {
+                    for key in [Key::Right, Key::Down, Key::PageDown] {
                         update(&mut app, Msg::Key(key));
                     }
                     let text = picture(&app);

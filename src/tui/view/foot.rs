@@ -14,7 +14,9 @@ use crate::tui::text::width;
 use crate::tui::theme::Ui;
 
 pub(super) fn draw(canvas: &mut Canvas<'_, '_>, places: &Places) {
-    let (area, pane_rule) = (places.message, places.pane_rule);
+    // Over one instance, its line is always the one above the keys.
+    let above = Rect { y: places.keys.y.saturating_sub(1), ..places.keys };
+    let area = if canvas.app.inspecting { above } else { places.message };
     match (&canvas.app.overlay, &canvas.app.message) {
         (Some(Overlay::Filter), _) => typed(canvas, area),
         (_, Some((text, tone))) => {
@@ -23,7 +25,7 @@ pub(super) fn draw(canvas: &mut Canvas<'_, '_>, places: &Places) {
             canvas.text(area, &format!(" {text}"), part);
         }
         // The rule over the pane has its title.
-        (_, None) if area == pane_rule && !canvas.app.inspecting => {}
+        (_, None) if area == places.pane_rule && !canvas.app.inspecting => {}
         (_, None) => canvas.rule(area, Vec::new()),
     }
     keys(canvas, places.keys);

@@ -86,7 +86,7 @@ fn exceptions(canvas: &mut Canvas<'_, '_>, area: Rect) {
 }
 
 /// At most `rows` lines; what does not fit is cut at the end.
-fn wrap_in(text: &str, columns: usize, rows: usize) -> Vec<String> {
+pub(super) fn wrap_in(text: &str, columns: usize, rows: usize) -> Vec<String> {
     let mut lines = wrap(text, columns);
     if lines.len() > rows {
         let rest = lines.split_off(rows.saturating_sub(1)).join(" ");
