@@ -3,11 +3,11 @@
 //!
 //! `cargo bench --bench turn`
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use divan::{Bencher, black_box};
 use rollout::command::{Command, Request};
-use rollout::core::{Input, Observed, PlanRequest, Planned, plan, turn, wanted, wanted_for};
+use rollout::core::{Input, Observed, PlanRequest, Planned, Selection, plan, turn, wanted, wanted_for};
 use rollout::effect::Outcome;
 use rollout::event::{Actor, Event, EventKind, FORMAT};
 use rollout::journal::encode;
@@ -58,6 +58,10 @@ fn request(total: u32) -> Option<PlanRequest> {
         surveys: targets.iter().map(|t| (t.id.clone(), Ok(survey()))).collect(),
         targets,
         allow_outage: false,
+        restart: false,
+        selection: Selection::default(),
+        left_out: BTreeSet::new(),
+        undo: None,
     })
 }
 

@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::event::Actor;
-use crate::model::Seq;
+use crate::model::{InstanceId, Seq};
 
 /// A verb.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,7 +21,7 @@ pub enum Command {
     },
     /// Take instances again.
     Resume,
-    /// Bring what is under way to rest, then end.
+    /// Bring what is under way to rest, then end. Given again, it stops the commands that run.
     Cancel {
         /// Why, in words.
         #[serde(default)]
@@ -32,6 +32,41 @@ pub enum Command {
         /// Why, in words.
         #[serde(default)]
         reason: String,
+        /// This failed instance alone, and the deployment goes on.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        only: Option<InstanceId>,
+    },
+    /// Confirm that the next batch may begin.
+    Promote {
+        /// And all that follow.
+        #[serde(default)]
+        full: bool,
+    },
+    /// Try a failed or skipped instance again.
+    Retry {
+        /// Which.
+        instance: InstanceId,
+    },
+    /// Leave an instance alone, and do not let it hold the budget.
+    Skip {
+        /// Which.
+        instance: InstanceId,
+        /// Why, in words.
+        #[serde(default)]
+        reason: String,
+    },
+    /// Do not take this instance until it is released.
+    Hold {
+        /// Which.
+        instance: InstanceId,
+        /// Why, in words.
+        #[serde(default)]
+        reason: String,
+    },
+    /// End a hold.
+    Release {
+        /// Which.
+        instance: InstanceId,
     },
 }
 
@@ -44,6 +79,11 @@ impl Command {
             Self::Resume => "resume",
             Self::Cancel { .. } => "cancel",
             Self::Rollback { .. } => "rollback",
+            Self::Promote { .. } => "promote",
+            Self::Retry { .. } => "retry",
+            Self::Skip { .. } => "skip",
+            Self::Hold { .. } => "hold",
+            Self::Release { .. } => "release",
         }
     }
 }

@@ -5,7 +5,9 @@
 //!
 //! Imports: state, event, command, effect, model. May not: act, or see anything but its arguments.
 
+mod approval;
 mod budget;
+mod common_cause;
 mod consequence;
 mod ending;
 mod forecast;
@@ -14,29 +16,37 @@ mod observed;
 #[cfg(test)]
 mod odd_moments;
 mod operate;
+mod operate_instance;
 mod pipeline;
 mod planning;
 #[cfg(test)]
 mod regressions;
 mod rollback;
 mod rolling;
+mod rotation;
+#[cfg(test)]
+mod steering;
 #[cfg(test)]
 mod testing;
+mod undo;
 mod waiting;
 mod wanted;
 
+use std::collections::BTreeMap;
+
 use crate::command::Request;
 use crate::effect::Outcome;
-use crate::event::{Actor, Event, EventKind};
-use crate::model::{EffectId, InstanceId, Sample, Timestamp};
+use crate::event::{Actor, Cause, Event, EventKind};
+use crate::model::{EffectId, InstanceId, Rotation, Sample, Timestamp};
 use crate::state::{Illegal, State};
 
 pub use consequence::{Consequence, consequence};
-pub use forecast::{Forecast, forecast};
+pub use forecast::{Forecast, estimate, forecast};
 pub use observed::{Observed, Seen};
 pub use operate::check;
-pub use planning::{PlanRequest, Planned, plan};
+pub use planning::{PlanRequest, Planned, Selection, plan};
 pub use rolling::{PlannedBatch, batches};
+pub use undo::{Undo, left_out, undo};
 pub use waiting::{Waiting, waiting};
 pub use wanted::{wanted, wanted_for, wanted_for_fleet};
 
@@ -63,6 +73,13 @@ pub enum Input {
         /// What it saw.
         sample: Sample,
     },
+    /// What the balancers say of the fleet.
+    Rotations {
+        /// When the reading began.
+        at: Timestamp,
+        /// Of each instance.
+        rotations: BTreeMap<InstanceId, Rotation>,
+    },
     /// Connections that a draining instance still has.
     Sessions {
         /// Which.
@@ -86,8 +103,9 @@ pub fn step(state: &State, observed: &Observed, now: Timestamp, input: &Input) -
         return Vec::new();
     }
     let direct = match input {
-        Input::Command(request) => operate::operate(state, request, now),
+        Input::Command(request) => operate::operate(state, observed, now, request),
         Input::Outcome { effect, outcome } => pipeline::outcome(state, observed, now, (effect, outcome)),
+        Input::Rotations { at, rotations } => rotation::noticed(state, now, *at, rotations),
         Input::Recovered => vec![EventKind::EngineRecovered],
         Input::Sample { instance, .. } => pipeline::advance_by_id(state, observed, now, instance).unwrap_or_default(),
         Input::Tick | Input::Sessions { .. } | Input::Trouble { .. } => Vec::new(),
@@ -97,7 +115,7 @@ pub fn step(state: &State, observed: &Observed, now: Timestamp, input: &Input) -
     }
     let in_flight = state.active.iter().find_map(|&index| pipeline::advance(state, observed, now, index));
     in_flight
-        .or_else(|| judge::judge(state))
+        .or_else(|| judge::judge(state, observed, now))
         .or_else(|| rollback::next(state, observed, now))
         .or_else(|| rolling::next(state, observed, now))
         .or_else(|| ending::next(state, observed, now))
@@ -107,8 +125,10 @@ pub fn step(state: &State, observed: &Observed, now: Timestamp, input: &Input) -
 
 /// The deadlines of the deployment as a whole.
 fn deadlines(state: &State, now: Timestamp) -> Option<Vec<EventKind>> {
-    if state.approval_until.is_some_and(|until| now >= until) {
-        return Some(ending::abandon(state));
+    if state.approval_until.is_some_and(|until| now >= until)
+        && let Some(events) = approval::nobody_came(state, now)
+    {
+        return Some(events);
     }
     if state.progress_until.is_some_and(|until| now >= until) {
         return Some(judge::no_progress(state, now));
@@ -147,11 +167,12 @@ pub fn next_deadline(state: &State, now: Timestamp) -> Option<Timestamp> {
     let of_instances = state.active.iter().flat_map(|&index| pipeline::deadlines(state, index));
     let bake = state.batch.as_ref().and_then(|b| b.bake_until);
     let end_check = state.end_check_until.filter(|_| state.end_checked.is_none());
-    let of_deployment = [bake, end_check, state.progress_until, state.approval_until].into_iter().flatten();
+    let look = state.look.as_ref().filter(|_| state.is_looking()).map(|look| look.until);
+    let of_deployment = [bake, end_check, look, state.progress_until, state.approval_until].into_iter().flatten();
     of_instances.chain(of_deployment).filter(|&at| at > now).min()
 }
 
 /// The engine pauses itself.
-fn pause(reason: String) -> EventKind {
-    EventKind::DeploymentPaused { by: Actor::Engine, reason }
+fn pause(cause: Cause, reason: String) -> EventKind {
+    EventKind::DeploymentPaused { by: Actor::Engine, reason, cause, until: None }
 }

@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{EffectId, InstanceId, Span, Survey, Version, VipStats};
+use crate::model::{EffectId, InstanceId, LbStats, Span, Survey, Version, VipStats};
 
 /// One act that the state wants. It is started when wanted and not in flight, and cancelled when in flight and no longer wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +36,11 @@ pub enum EffectKind {
         /// The version that it leaves, if known.
         previous: Option<Version>,
     },
+    /// Read at the balancers, for as long as this is wanted, who is in rotation.
+    WatchRotation {
+        /// Time between two readings.
+        every: Span,
+    },
     /// Put it in rotation at every balancer and wait until all say that it serves. Retried.
     Admit,
     /// Probe it for as long as this is wanted.
@@ -58,6 +63,7 @@ impl EffectKind {
             Self::TakeOut => "take-out",
             Self::AwaitIdle => "await-idle",
             Self::Update { .. } => "update",
+            Self::WatchRotation { .. } => "watch-rotation",
             Self::Admit => "admit",
             Self::Watch { .. } => "watch",
         }
@@ -79,6 +85,8 @@ pub enum Outcome {
         surveys: Vec<(InstanceId, Result<Survey, String>)>,
         /// What the probe through the balancer counted, now that it has ended.
         vip: Option<VipStats>,
+        /// What the balancers themselves counted since this engine began.
+        lb: Option<LbStats>,
     },
     /// Of `TakeOut`: confirmed by every balancer.
     TakenOut {

@@ -6,12 +6,14 @@ mod words;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{DeploymentId, Evidence, InstanceId, InstanceState, Plan, Seq, Span, Timestamp, Version, VipStats};
+use crate::model::{
+    DeploymentId, Evidence, InstanceId, InstanceState, LbStats, Plan, Rotation, Seq, Span, Timestamp, Version, VipStats,
+};
 
 pub use words::{clean, thousands};
 
 /// Number of the stored form. A reader shows a newer one but does not resume it.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// One fact of one deployment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -101,12 +103,45 @@ pub enum Found {
     /// Not fit to be touched, or not to be read.
     #[default]
     Unfit,
+    /// As it was: an operator or the plan wants it left alone.
+    AsItWas,
 }
 
 impl Found {
     #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
     fn is_unfit(&self) -> bool {
         *self == Self::Unfit
+    }
+}
+
+/// Why a deployment is paused, for programs; the reason says it in words.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// Somebody asked for it.
+    #[default]
+    Asked,
+    /// Too many failures.
+    Failures,
+    /// Untouched instances fail as well: not the deployment's doing.
+    CommonCause,
+    /// The budget or the floor leaves no room.
+    Capacity,
+    /// A balancer does not do as ordered.
+    Traffic,
+    /// No instance finished in time.
+    NoProgress,
+}
+
+impl Cause {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
+    fn is_asked(&self) -> bool {
+        *self == Self::Asked
+    }
+
+    /// The pause is the answer to the failures so far: going on means to accept them.
+    pub fn answers_failures(self) -> bool {
+        matches!(self, Self::Failures | Self::CommonCause)
     }
 }
 
@@ -144,6 +179,12 @@ pub enum EventKind {
         by: Actor,
         /// Why, in words.
         reason: String,
+        /// Why, for programs.
+        #[serde(default, skip_serializing_if = "Cause::is_asked")]
+        cause: Cause,
+        /// Until when somebody must answer, before everything goes back.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<Timestamp>,
     },
     /// Instances may be taken again.
     DeploymentResumed {
@@ -157,6 +198,13 @@ pub enum EventKind {
         /// Why, in words.
         reason: String,
     },
+    /// Cancelled again: the commands that run are stopped.
+    CommandsStopped {
+        /// By whom.
+        by: Actor,
+        /// Why, in words.
+        reason: String,
+    },
     /// The failures crossed the threshold (recorded once; acted on unless paused).
     ThresholdCrossed {
         /// Failed so far.
@@ -165,6 +213,9 @@ pub enum EventKind {
         finished: u32,
         /// In words.
         reason: String,
+        /// Until when untouched instances are looked at before it is acted on; none if there is nobody to look at.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        look_until: Option<Timestamp>,
     },
     /// Everything touched goes back.
     RollbackStarted {
@@ -196,6 +247,25 @@ pub enum EventKind {
         /// From 1.
         batch: u32,
     },
+    /// The next batch waits for a person.
+    ApprovalAwaited {
+        /// The one that is done, from 1.
+        batch: u32,
+        /// Until when.
+        until: Timestamp,
+    },
+    /// The next batch may begin.
+    BatchApproved {
+        /// By whom.
+        by: Actor,
+        /// All that follow as well.
+        full: bool,
+    },
+    /// Only held instances are left: they wait for a person.
+    ReleaseAwaited {
+        /// Until when; then they are left as they are.
+        until: Timestamp,
+    },
     /// The last look before it is touched began.
     InstanceCheckStarted {
         /// Which.
@@ -217,6 +287,56 @@ pub enum EventKind {
         /// How it was found.
         #[serde(default, skip_serializing_if = "Found::is_unfit")]
         found: Found,
+    },
+    /// An operator wants it not to be taken.
+    InstanceHeld {
+        /// Which.
+        instance: InstanceId,
+        /// By whom.
+        by: Actor,
+        /// Why, in words.
+        reason: String,
+    },
+    /// It may be taken again.
+    InstanceReleased {
+        /// Which.
+        instance: InstanceId,
+        /// By whom.
+        by: Actor,
+    },
+    /// It failed or was left alone, and is to be tried again.
+    InstanceRetried {
+        /// Which.
+        instance: InstanceId,
+        /// By whom.
+        by: Actor,
+    },
+    /// It stays as it is, and holds the budget no longer.
+    InstanceDiscounted {
+        /// Which.
+        instance: InstanceId,
+        /// By whom.
+        by: Actor,
+        /// Why, in words.
+        reason: String,
+    },
+    /// Somebody else put it in or out of rotation.
+    RotationChanged {
+        /// Which.
+        instance: InstanceId,
+        /// What the balancers say now.
+        rotation: Rotation,
+    },
+    /// A balancer sends traffic to it although it was taken out: it is taken out again, before anything else.
+    DrainLost {
+        /// Which.
+        instance: InstanceId,
+        /// What the balancers say now.
+        rotation: Rotation,
+        /// Stable number of the attempt.
+        attempt: u32,
+        /// Until when the balancers must confirm.
+        until: Timestamp,
     },
     /// Its drain was ordered: from here on it is out of service by our doing.
     DrainStarted {
@@ -368,6 +488,9 @@ pub enum EventKind {
         reason: String,
         /// What the probe through the balancer counted.
         vip: Option<VipStats>,
+        /// What the balancers themselves counted over the run.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        lb: Option<LbStats>,
     },
 }
 
@@ -378,6 +501,12 @@ impl EventKind {
             Self::InstanceCheckStarted { instance, .. }
             | Self::InstanceCheckDropped { instance }
             | Self::InstanceSkipped { instance, .. }
+            | Self::InstanceHeld { instance, .. }
+            | Self::InstanceReleased { instance, .. }
+            | Self::InstanceRetried { instance, .. }
+            | Self::InstanceDiscounted { instance, .. }
+            | Self::RotationChanged { instance, .. }
+            | Self::DrainLost { instance, .. }
             | Self::DrainStarted { instance, .. }
             | Self::InstanceTakenOut { instance, .. }
             | Self::DrainExtended { instance, .. }
@@ -399,6 +528,10 @@ impl EventKind {
             | Self::DeploymentPaused { .. }
             | Self::DeploymentResumed { .. }
             | Self::CancelRequested { .. }
+            | Self::CommandsStopped { .. }
+            | Self::ApprovalAwaited { .. }
+            | Self::BatchApproved { .. }
+            | Self::ReleaseAwaited { .. }
             | Self::ThresholdCrossed { .. }
             | Self::RollbackStarted { .. }
             | Self::BatchStarted { .. }

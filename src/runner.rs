@@ -3,6 +3,7 @@
 //! Imports: core, state, event, command, effect, ports, model. May not: know an adapter; decide.
 
 mod bus;
+mod meter;
 mod perform;
 mod survey;
 mod turn;

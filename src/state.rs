@@ -12,8 +12,8 @@ use std::collections::BTreeSet;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
-use crate::event::{Actor, Ending, Event, EventKind, Exception};
-use crate::model::{InstanceId, InstanceState, Member, Plan, Seq, Span, Timestamp, VipStats};
+use crate::event::{Actor, Cause, Ending, Event, EventKind, Exception};
+use crate::model::{InstanceId, InstanceState, LbStats, Member, Plan, Seq, Span, Timestamp, VipStats};
 
 pub use apply::Illegal;
 pub use instance::{Failure, Goal, Instance, Phase};
@@ -69,6 +69,34 @@ pub struct Halt {
     pub reason: String,
     /// When.
     pub at: Timestamp,
+    /// Why, for programs, if it is a pause.
+    #[serde(default)]
+    pub cause: Cause,
+}
+
+/// A look at untouched instances: whether they fail as well.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Look {
+    /// Probes that began earlier do not count.
+    pub from: Timestamp,
+    /// Until when it waits for them.
+    pub until: Timestamp,
+    /// Who is looked at, by index.
+    pub peers: BTreeSet<usize>,
+}
+
+/// What a person is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Awaits {
+    /// That it begins.
+    Start,
+    /// That the next batch may begin.
+    Approval,
+    /// What to do about the failures.
+    Answer,
+    /// That held instances, the only ones left, are released.
+    Release,
 }
 
 /// A rollback under way or done.
@@ -110,6 +138,9 @@ pub struct End {
     pub at: Timestamp,
     /// What the probe through the balancer counted.
     pub vip: Option<VipStats>,
+    /// What the balancers themselves counted over the run.
+    #[serde(default)]
+    pub lb: Option<LbStats>,
 }
 
 /// How many instances show each state.
@@ -153,16 +184,23 @@ pub struct State {
     pub pause: Option<Halt>,
     /// The request to end, if there is one.
     pub cancel: Option<Halt>,
+    /// The request to end at once, without the commands that ran.
+    #[serde(default)]
+    pub stopped: Option<Halt>,
     /// The rollback, if there is one.
     pub rollback: Option<Rollback>,
     /// The batch at work.
     pub batch: Option<Batch>,
     /// How many batches have begun.
     pub batches: u32,
-    /// How long the finished batches took, bake included, in order.
-    pub batch_times: Vec<Span>,
+    /// Batches that may be followed by another, where a person has to confirm that.
+    #[serde(default)]
+    pub approved: u32,
     /// Failed so far, as of the last `ThresholdCrossed`.
     pub crossed: u32,
+    /// The look at untouched instances before that is acted on.
+    #[serde(default)]
+    pub look: Option<Look>,
     /// Failed so far, as of the last time that the threshold was acted on.
     pub judged: u32,
     /// Instances with something under way, by index.
@@ -177,6 +215,9 @@ pub struct State {
     pub connections_cut: u32,
     /// Until when some instance must finish.
     pub progress_until: Option<Timestamp>,
+    /// What a person is waited for.
+    #[serde(default)]
+    pub awaits: Option<Awaits>,
     /// Until when a person must act.
     pub approval_until: Option<Timestamp>,
     /// Until when the check at the end must have read everything; set once it began.
@@ -210,11 +251,13 @@ impl State {
             recovered_at: None,
             pause: None,
             cancel: None,
+            stopped: None,
             rollback: None,
             batch: None,
             batches: 0,
-            batch_times: Vec::new(),
+            approved: 0,
             crossed: 0,
+            look: None,
             judged: 0,
             active: BTreeSet::new(),
             out: 0,
@@ -222,6 +265,7 @@ impl State {
             drains_forced: 0,
             connections_cut: 0,
             progress_until: None,
+            awaits: Some(Awaits::Start),
             approval_until: Some(event.at + plan.policy.strategy.approval_timeout),
             end_check_until: None,
             end_checked: None,
@@ -295,10 +339,40 @@ impl State {
         u32::try_from(self.instances.len()).unwrap_or(u32::MAX)
     }
 
-    /// On the new version although everything went back: why it is listed.
+    /// It serves, but on another version than its mates: why it is listed.
     fn left_behind(&self, instance: &Instance) -> Option<String> {
-        let ended = self.rollback.is_some() && self.end.is_some();
-        (ended && instance.phase == Phase::Healthy).then(|| format!("serves, but still on {}", self.plan.version))
+        let everything_went_back = self.rollback.is_some() && self.end.is_some();
+        match instance.phase {
+            Phase::Healthy if everything_went_back => Some(format!("serves, but still on {}", self.plan.version)),
+            Phase::RolledBack if self.rollback.is_none() && self.cancel.is_none() => {
+                let why = instance.failure.as_ref().map_or("", |f| f.reason.as_str());
+                Some(format!("serves, but went back alone: {why}"))
+            }
+            _ => None,
+        }
+    }
+
+    /// Untouched instances that served to begin with, by index: what happens to them is not the deployment's doing.
+    pub fn untouched(&self) -> Vec<usize> {
+        let untouched = |(index, instance): (usize, &Instance)| {
+            let serves = self.plan.members.get(index).is_some_and(Member::serves);
+            let left_alone = matches!(instance.phase, Phase::Pending | Phase::Skipped);
+            (serves && left_alone && !instance.exposed && !instance.ours).then_some(index)
+        };
+        self.instances.values().enumerate().filter_map(untouched).collect()
+    }
+
+    /// Those of `untouched` that are looked at when failures crossed the threshold: at most thirty, from everywhere.
+    fn peers(&self) -> BTreeSet<usize> {
+        const ENOUGH: usize = 30;
+        let all = self.untouched();
+        let stride = all.len().div_ceil(ENOUGH).max(1);
+        all.into_iter().step_by(stride).collect()
+    }
+
+    /// Failures crossed the threshold, and untouched instances are looked at before that is acted on.
+    pub fn is_looking(&self) -> bool {
+        self.look.is_some() && self.crossed > self.judged && self.pause.is_none()
     }
 
     /// Instances that did not end as planned, in plan order. What is under way in a running deployment is none.

@@ -5,162 +5,20 @@
 
 mod common;
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+#[path = "faults/haproxy.rs"]
+mod haproxy;
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use axum::Router;
-use axum::http::StatusCode;
-use axum::routing::get;
-use common::{free_port, server, temp_dir, wait_for};
-use rollout::model::{InstanceId, Rotation, Span, Target};
-use rollout::ports::{TrafficDriver, TrafficError};
+use common::{temp_dir, wait_for};
+use haproxy::{STATE, World, build, driver, honest, impostor, refused, settings, target};
+use rollout::model::{LbStats, Rotation, Span};
+use rollout::ports::TrafficError;
 use rollout::traffic::{self, HaproxySettings, Settings};
-use tempfile::TempDir;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, UnixListener, UnixStream};
-use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
-
-/// Two instances and one HAProxy before them, checking them every 50 ms.
-struct World {
-    haproxy: Child,
-    binary: PathBuf,
-    tcp_port: u16,
-    dir: TempDir,
-    /// Whether the health check of web-01 passes.
-    healthy: Arc<AtomicBool>,
-    /// `/held` is answered once there is a permit.
-    release: Arc<Semaphore>,
-    _servers: JoinSet<()>,
-}
-
-impl Drop for World {
-    fn drop(&mut self) {
-        self.haproxy.kill().ok();
-        self.haproxy.wait().ok();
-    }
-}
-
-impl World {
-    /// `None` if HAProxy is not installed.
-    async fn new() -> Option<Self> {
-        let binary = server("haproxy")?;
-        let (dir, mut servers) = (temp_dir(), JoinSet::new());
-        let (healthy, release) = (Arc::new(AtomicBool::new(true)), Arc::new(Semaphore::new(0)));
-        let first = instance("web-01", Arc::clone(&healthy), Arc::clone(&release), &mut servers).await;
-        let second = instance("web-02", Arc::new(AtomicBool::new(true)), Arc::clone(&release), &mut servers).await;
-        let tcp_port = free_port();
-        std::fs::write(dir.path().join("haproxy.cfg"), configuration(dir.path(), tcp_port, [first, second])).expect("a file");
-        let haproxy = start(&binary, dir.path());
-        let world = Self { haproxy, binary, tcp_port, dir, healthy, release, _servers: servers };
-        world.wait_until("web-01", Rotation::Serving).await;
-        world.wait_until("web-02", Rotation::Serving).await;
-        Some(world)
-    }
-
-    fn socket(&self, name: &str) -> String {
-        format!("unix:{}", self.dir.path().join(name).display())
-    }
-
-    fn driver(&self) -> Arc<dyn TrafficDriver> {
-        driver(&[self.socket("admin")])
-    }
-
-    /// A raw command, as another person would give it.
-    async fn command(&self, line: &str) -> String {
-        let mut stream = UnixStream::connect(self.dir.path().join("admin")).await.expect("HAProxy");
-        stream.write_all(format!("{line}\n").as_bytes()).await.expect("HAProxy");
-        let mut reply = String::new();
-        stream.read_to_string(&mut reply).await.expect("a reply");
-        reply
-    }
-
-    async fn wait_until(&self, name: &str, wanted: Rotation) {
-        let driver = self.driver();
-        let target = [target(name)];
-        wait_for(&format!("{name} {wanted:?}"), async || {
-            let read = driver.read(&target).await.ok()?;
-            (read.get(&target[0].id) == Some(&wanted)).then_some(())
-        })
-        .await;
-    }
-
-    /// One request through the balancer on a connection of its own; the body.
-    async fn request(&self, path: &str) -> String {
-        let mut stream = UnixStream::connect(self.dir.path().join("front")).await.expect("the front");
-        let request = format!("GET {path} HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).await.expect("the front");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.expect("an answer");
-        answer.rsplit_once("\r\n\r\n").map_or_else(|| answer.clone(), |(_, body)| body.to_owned())
-    }
-}
-
-/// An instance: `/` says its name, `/health` what `healthy` says, `/held` waits for a permit.
-async fn instance(name: &'static str, healthy: Arc<AtomicBool>, release: Arc<Semaphore>, servers: &mut JoinSet<()>) -> u16 {
-    let health =
-        move || async move { if healthy.load(Ordering::SeqCst) { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE } };
-    let held = move || async move {
-        release.acquire().await.expect("a permit").forget();
-        name
-    };
-    let app = Router::new().route("/", get(move || async move { name })).route("/health", get(health)).route("/held", get(held));
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let port = listener.local_addr().expect("its address").port();
-    servers.spawn(async move { axum::serve(listener, app).await.expect("a server") });
-    port
-}
-
-fn configuration(dir: &Path, tcp_port: u16, [first, second]: [u16; 2]) -> String {
-    let dir = dir.display();
-    format!(
-        "global\n  stats socket {dir}/admin level admin\n  stats socket {dir}/operator level operator\n  \
-         stats socket ipv4@127.0.0.1:{tcp_port} level admin\n\
-         defaults\n  mode http\n  timeout connect 1s\n  timeout client 30s\n  timeout server 30s\n  retries 0\n\
-         listen shop\n  bind unix@{dir}/front\n  option httpchk GET /health\n  \
-         default-server inter 50ms rise 1 fall 1 check\n  \
-         server web-01 127.0.0.1:{first}\n  server web-02 127.0.0.1:{second}\n\
-         backend unchecked\n  server web-01 127.0.0.1:{first}\n"
-    )
-}
-
-fn start(binary: &Path, dir: &Path) -> Child {
-    let log = std::fs::File::create(dir.join("log")).expect("a log");
-    let output = (Stdio::from(log.try_clone().expect("a log")), Stdio::from(log));
-    let config = dir.join("haproxy.cfg");
-    Command::new(binary).arg("-db").arg("-f").arg(config).stdout(output.0).stderr(output.1).spawn().expect("HAProxy")
-}
-
-fn settings(sockets: &[String], backend: &str) -> Settings {
-    Settings::Haproxy(HaproxySettings {
-        service: "shop".to_owned(),
-        sockets: sockets.to_vec(),
-        backend: backend.to_owned(),
-        server: "{{ instance.id }}".to_owned(),
-        timeout: Span::from_secs(2),
-    })
-}
-
-fn driver(sockets: &[String]) -> Arc<dyn TrafficDriver> {
-    traffic::build(&settings(sockets, "shop")).expect("settings that work")
-}
-
-fn target(id: &str) -> Target {
-    let id = InstanceId::new(id).expect("an id");
-    Target { id, host: "127.0.0.1".to_owned(), port: 1, zone: None, labels: BTreeMap::default() }
-}
-
-fn refused(result: Result<(), TrafficError>) -> String {
-    match result {
-        Err(TrafficError::Refused(text)) => text,
-        other => panic!("not refused: {other:?}"),
-    }
-}
 
 #[tokio::test]
 async fn out_and_in_again_with_requests_between() {
@@ -183,8 +41,9 @@ async fn out_and_in_again_with_requests_between() {
     assert!(seen.contains(&"web-01".to_owned()), "it serves again: {seen:?}");
 }
 
+/// F7: the drain waits for what is under way, and its count is shown falling.
 #[tokio::test]
-async fn connections_are_counted_until_they_end() {
+async fn f07_connections_are_counted_until_they_end() {
     let Some(world) = World::new().await else { return };
     let (driver, first) = (world.driver(), target("web-01"));
     driver.take_out(&target("web-02")).await.expect("drained");
@@ -201,8 +60,9 @@ async fn connections_are_counted_until_they_end() {
     assert_eq!(answer, "web-01", "what was under way when the drain began was finished");
 }
 
+/// F5: "shop/web-01 is in maintenance at …, which we did not order; whoever did must end it".
 #[tokio::test]
-async fn maintenance_is_somebody_elses_and_stays() {
+async fn f05_maintenance_is_somebody_elses_and_stays() {
     let Some(world) = World::new().await else { return };
     let (driver, first) = (world.driver(), target("web-01"));
     world.command("set server shop/web-01 state maint").await;
@@ -217,12 +77,13 @@ async fn maintenance_is_somebody_elses_and_stays() {
     );
 }
 
+/// F11: "shop/web-01 is down by the balancer's own check (DOWN at …)", until it is up.
 #[tokio::test]
-async fn what_the_balancer_finds_down_is_not_admitted_until_it_is_up() {
+async fn f11_what_the_balancer_finds_down_is_not_admitted_until_it_is_up() {
     let Some(world) = World::new().await else { return };
     let (driver, first) = (world.driver(), target("web-01"));
     driver.take_out(&first).await.expect("drained");
-    world.healthy.store(false, Ordering::SeqCst);
+    world.healthy[0].store(false, Ordering::SeqCst);
     wait_for("the balancer to find it down", async || {
         let error = driver.admit(&first).await.err()?;
         let TrafficError::NotConfirmed(text) = error else { panic!("another kind of error: {error:?}") };
@@ -231,38 +92,39 @@ async fn what_the_balancer_finds_down_is_not_admitted_until_it_is_up() {
     })
     .await;
     world.wait_until("web-01", Rotation::Down).await;
-    world.healthy.store(true, Ordering::SeqCst);
+    world.healthy[0].store(true, Ordering::SeqCst);
     wait_for("the admission", async || driver.admit(&first).await.ok()).await;
 
-    let unchecked = traffic::build(&settings(&[world.socket("admin")], "unchecked")).expect("settings");
+    let unchecked = build(settings(&[world.socket("admin")], "unchecked"));
     assert_eq!(unchecked.take_out(&first).await, Ok(Some(0)));
     assert_eq!(unchecked.admit(&first).await, Ok(()), "where nobody checks, an order is enough");
 }
 
+/// F2: "…/admin: Connection refused", and after the restart that the drain is gone.
 #[tokio::test]
-async fn a_restart_forgets_the_drain_and_reading_tells() {
+async fn f02_a_restart_forgets_the_drain_and_reading_tells() {
     let Some(mut world) = World::new().await else { return };
     let driver = world.driver();
     driver.take_out(&target("web-01")).await.expect("drained");
-    world.haproxy.kill().expect("its end");
-    world.haproxy.wait().expect("its end");
+    world.stop();
     let error = driver.read(&[target("web-01")]).await.expect_err("nobody is there");
     assert!(matches!(&error, TrafficError::Unreachable(text) if text.contains("admin")), "{error:?}");
-    world.haproxy = start(&world.binary, world.dir.path());
+    world.start();
     world.wait_until("web-01", Rotation::Serving).await;
     assert_eq!(driver.take_out(&target("web-01")).await, Ok(Some(0)));
     world.wait_until("web-01", Rotation::Draining).await;
 }
 
+/// F3: HAProxy's own words, the command, and the key that mends it.
 #[tokio::test]
-async fn errors_are_text_and_are_told() {
+async fn f03_errors_are_text_and_are_told() {
     let Some(world) = World::new().await else { return };
     let stranger = target("web-99");
     for result in [world.driver().take_out(&stranger).await.map(drop), world.driver().admit(&stranger).await] {
         let text = refused(result);
         assert!(text.contains("no server shop/web-99"), "{text}");
     }
-    let elsewhere = traffic::build(&settings(&[world.socket("admin")], "nowhere")).expect("settings");
+    let elsewhere = build(settings(&[world.socket("admin")], "nowhere"));
     let text = refused(elsewhere.take_out(&target("web-01")).await.map(drop));
     assert!(text.contains("Can't find backend.") && text.contains("[traffic] backend"), "{text}");
 
@@ -275,8 +137,9 @@ async fn errors_are_text_and_are_told() {
     assert!(matches!(&nobody, Err(TrafficError::Unreachable(text)) if text.contains("nobody")), "{nobody:?}");
 }
 
+/// F9: an instance that one of two balancers drains is draining; one that neither confirms is not out.
 #[tokio::test]
-async fn every_balancer_must_confirm_and_the_least_favourable_counts() {
+async fn f09_every_balancer_must_confirm_and_the_least_favourable_counts() {
     let Some(world) = World::new().await else { return };
     let Some(other) = World::new().await else { return };
     let both = driver(&[format!("127.0.0.1:{}", world.tcp_port), other.socket("admin")]);
@@ -298,38 +161,9 @@ async fn every_balancer_must_confirm_and_the_least_favourable_counts() {
     world.wait_until("web-01", Rotation::Serving).await;
 }
 
-/// Answers the commands of one connection after the other by `answer`; `None` means never.
-fn impostor(dir: &Path, answer: impl Fn(&str) -> Option<Vec<u8>> + Send + 'static, servers: &mut JoinSet<()>) -> String {
-    let path = dir.join("impostor");
-    let listener = UnixListener::bind(&path).expect("a socket");
-    servers.spawn(async move {
-        let mut kept = Vec::new();
-        while let Ok((mut stream, _)) = listener.accept().await {
-            let mut line = [0_u8; 200];
-            let read = stream.read(&mut line).await.unwrap_or(0);
-            match answer(&String::from_utf8_lossy(line.get(..read).unwrap_or_default())) {
-                Some(reply) => drop(stream.write_all(&reply).await),
-                None => kept.push(stream),
-            }
-        }
-    });
-    format!("unix:{}", path.display())
-}
-
-const STATE: &str = "1\n# be_name srv_name srv_op_state srv_admin_state\nshop web-01 2 0\n\n";
-const STAT: &str = "# pxname,svname,qcur,scur,status,\nshop,web-01,0,3,UP,\n\n";
-
-fn honest(command: &str) -> Vec<u8> {
-    let reply = match command.split_whitespace().nth(1) {
-        Some("servers") => STATE,
-        Some("stat") => STAT,
-        _ => "\n",
-    };
-    reply.as_bytes().to_vec()
-}
-
+/// F4: "shop/web-01 was ordered to drain, but … shows it as \"UP\"".
 #[tokio::test]
-async fn an_order_without_effect_is_not_confirmed() {
+async fn f04_an_order_without_effect_is_not_confirmed() {
     let (dir, mut servers) = (temp_dir(), JoinSet::new());
     let liar = driver(&[impostor(dir.path(), |command| Some(honest(command)), &mut servers)]);
     assert_eq!(liar.sessions(&target("web-01")).await, Ok(Some(3)));
@@ -337,8 +171,9 @@ async fn an_order_without_effect_is_not_confirmed() {
     assert!(matches!(&error, TrafficError::NotConfirmed(text) if text.contains("\"UP\"")), "{error:?}");
 }
 
+/// F4: "the answer ended early", "no answer in 100ms": nothing is taken for done.
 #[tokio::test]
-async fn replies_that_end_early_never_or_too_late_are_no_replies() {
+async fn f04_replies_that_end_early_never_or_too_late_are_no_replies() {
     for (bytes, what) in [
         (Some(Vec::new()), "ended early"),
         (Some(STATE.as_bytes()[..STATE.len() - 3].to_vec()), "ended early"),
@@ -349,11 +184,11 @@ async fn replies_that_end_early_never_or_too_late_are_no_replies() {
         let (dir, mut servers) = (temp_dir(), JoinSet::new());
         let hangs = bytes.is_none();
         let socket = impostor(dir.path(), move |_| bytes.clone(), &mut servers);
-        let Settings::Haproxy(mut settings) = settings(&[socket], "shop");
+        let mut settings = settings(&[socket], "shop");
         if hangs {
             settings.timeout = Span::from_millis(100);
         }
-        let broken = traffic::build(&Settings::Haproxy(settings)).expect("settings");
+        let broken = build(settings);
         let began = Instant::now();
         let error = broken.read(&[target("web-01")]).await.expect_err("no reply");
         assert!(matches!(&error, TrafficError::Unreachable(text) if text.contains(what)), "{what}: {error:?}");
@@ -374,7 +209,7 @@ async fn a_hostile_answer_is_shown_harmless_and_short() {
 fn settings_that_cannot_work_are_refused() {
     let socket = ["unix:/run/haproxy.sock".to_owned()];
     let with = |change: fn(&mut HaproxySettings)| {
-        let Settings::Haproxy(mut changed) = settings(&socket, "shop");
+        let mut changed = settings(&socket, "shop");
         change(&mut changed);
         traffic::build(&Settings::Haproxy(changed)).err().expect("refused")
     };
@@ -383,4 +218,77 @@ fn settings_that_cannot_work_are_refused() {
     assert!(with(|s| s.backend = "a; shutdown sessions".to_owned()).contains("[traffic] backend"));
     assert!(with(|s| s.server = "{{ instance.name }}".to_owned()).contains("[traffic] server"));
     assert!(with(|s| s.server = "a b".to_owned()).contains("\"a b\""));
+}
+
+/// Every kind of failure through a real HAProxy, each once, and what of it is in which counter.
+#[tokio::test]
+async fn counters_are_haproxys_own() {
+    let Some(world) = World::new().await else { return };
+    let driver = world.driver();
+    let before = driver.counters().await.expect("counters")[0];
+    assert_eq!(before, LbStats { requests: 0, errors: 0 }, "health checks are not requests");
+    let counted = async |what: &str, path: &str, status: &str, errors: u64| {
+        let before = driver.counters().await.expect("counters")[0];
+        assert_eq!(world.ask(path).await.0, status, "{what}");
+        // A session is counted when it ends, which is after its last byte was received here.
+        wait_for(what, async || {
+            let after = driver.counters().await.ok()?[0];
+            (after == LbStats { requests: before.requests + 1, errors: before.errors + errors }).then_some(())
+        })
+        .await;
+    };
+    counted("a good answer", "/", "200", 0).await;
+    counted("an error of the instance", "/500", "500", 1).await;
+    counted("an instance that closes without an answer", "/closed", "502", 1).await;
+    counted("an answer that breaks off", "/broken", "200", 1).await;
+    for name in ["web-01", "web-02"] {
+        driver.take_out(&target(name)).await.expect("drained");
+    }
+    counted("nobody left to serve", "/", "503", 1).await;
+
+    let pipe = build(settings(&[world.socket("admin"), world.socket("user")], "pipe"));
+    assert_eq!(pipe.counters().await, Ok(vec![LbStats::default(); 2]), "one for each balancer, connections where it is TCP");
+    drop(tokio::net::UnixStream::connect(world.dir.path().join("pipe")).await.expect("the pipe"));
+    wait_for("a connection", async || (pipe.counters().await.ok()?[0].requests == 1).then_some(())).await;
+
+    let elsewhere = build(settings(&[world.socket("admin")], "nowhere"));
+    assert!(matches!(elsewhere.counters().await, Err(TrafficError::Refused(text)) if text.contains("[traffic] backend")));
+}
+
+/// Fifty looks a second at a drain must not make the balancer list all its servers fifty times.
+#[tokio::test]
+async fn looking_at_one_server_asks_for_one_row() {
+    let (dir, mut servers) = (temp_dir(), JoinSet::new());
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let heard = Arc::clone(&asked);
+    let record = move |command: &str| {
+        heard.lock().expect("a list").push(command.trim_end().to_owned());
+        Some(honest(command))
+    };
+    let driver = driver(&[impostor(dir.path(), record, &mut servers)]);
+    for _ in 0..2 {
+        assert_eq!(driver.sessions(&target("web-01")).await, Ok(Some(3)));
+    }
+    let told = asked.lock().expect("a list").clone();
+    assert_eq!(told, ["show info;show servers state shop", "show info;show stat 3 4 1", "show info;show stat 3 4 1"]);
+}
+
+/// After a reload with another configuration HAProxy's numbers mean other servers; names do not.
+#[tokio::test]
+async fn numbers_that_a_reload_changed_are_learnt_anew() {
+    let Some(mut world) = World::new().await else { return };
+    let (driver, second) = (world.driver(), target("web-02"));
+    assert_eq!(driver.sessions(&second).await, Ok(Some(0)));
+    driver.counters().await.expect("counters");
+    let file = world.dir.path().join("haproxy.cfg");
+    let config = std::fs::read_to_string(&file).expect("a file");
+    let first = config.lines().find(|line| line.contains("server web-01")).expect("a line").to_owned() + "\n";
+    let (ahead, behind) = config.split_once("listen shop").expect("a section");
+    let moved = format!("{ahead}backend new\n{first}listen shop{}", behind.replacen(&first, "", 1));
+    std::fs::write(&file, moved).expect("a file");
+    world.stop();
+    world.start();
+    wait_for("the new configuration", async || driver.sessions(&second).await.ok().filter(|n| *n == Some(0))).await;
+    assert_eq!(driver.counters().await.map(|all| all.len()), Ok(1));
+    assert!(matches!(driver.sessions(&target("web-01")).await, Err(TrafficError::Refused(text)) if text.contains("web-01")));
 }

@@ -34,7 +34,7 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use rollout::command::{Command, Receipt, Refusal, Request};
 use rollout::control::{Client, ControlError, Limits, Patience, Server, engine_pid};
-use rollout::event::{Actor, Ending, Event, EventKind, FORMAT};
+use rollout::event::{Actor, Cause, Ending, Event, EventKind, FORMAT};
 use rollout::journal::decode;
 use rollout::model::{DeploymentId, Seq, Timestamp};
 use rollout::ports::{Engine, Feed, LogLine, Progress, Session, SessionError, Snapshot, Update};

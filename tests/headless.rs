@@ -140,11 +140,11 @@ fn status_is_one_line_and_show_names_every_instance() {
     let line = status_line(&half.snapshot());
     assert!(line.starts_with("shop-7 prod to v2: in_progress, 2/4 updated, 0 failed, batch 1 "), "{line}");
     assert!(!line.contains('\n'));
-    let text = show_text(&half.state, &Summary::of(&half.state, None));
+    let text = show_text(&half.state, &Summary::of(&half.state, (None, None)));
     for id in half.state.instances.keys() {
         assert!(text.contains(id.as_str()), "{text}");
     }
     let back = World::new(4).bad().started().until(|s| s.end.is_some());
-    let text = show_text(&back.state, &Summary::of(&back.state, None));
+    let text = show_text(&back.state, &Summary::of(&back.state, (None, None)));
     assert!(text.contains("web-01  rolled_back") && !text.contains("unknown"), "{text}");
 }

@@ -14,15 +14,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Barrier;
 
-use rollout::event::{Actor, AfterReturn, Ending, Event, EventKind, FORMAT, Found, Step};
+use rollout::event::{Actor, AfterReturn, Cause, Ending, Event, EventKind, FORMAT, Found, Step};
 use rollout::journal::{Memory, Sqlite, decode, encode, service_dir};
 use rollout::model::{
-    Before, Count, DeploymentId, DeploymentKind, DrainPolicy, Evidence, HealthPolicy, InstanceId, Member, OnDrainTimeout,
-    OnFailure, Plan, Policy, RollbackPolicy, Rolling, Rotation, Seq, Span, Target, Timestamp, UpdatePolicy, Version, VipStats,
+    Before, Confirm, Count, DeploymentId, DeploymentKind, DrainPolicy, Evidence, HealthPolicy, InstanceId, LbStats, Member,
+    OnDrainTimeout, OnFailure, Pacing, Plan, Policy, RollbackPolicy, Rolling, Rotation, Seq, Span, Target, Timestamp,
+    UpdatePolicy, Version, VipStats, Zones,
 };
 use rollout::ports::{DeploymentRow, Journal, JournalError};
-
-const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/journal/v1.jsonl");
 
 fn at(second: u64) -> Timestamp {
     Timestamp::from_millis(1_790_000_000_000 + second * 1000 + 123)
@@ -71,6 +70,8 @@ fn member(number: u32) -> Member {
         healthy: number == 1,
         health: "status \"503\"".to_owned(),
         at_version: false,
+        excluded: None,
+        left_out: false,
     }
 }
 
@@ -83,6 +84,7 @@ fn plan(number: u32, kind: DeploymentKind) -> Plan {
         version: version("v2"),
         started_by: "ann".to_owned(),
         members: vec![member(1), member(2)],
+        restart: false,
         policy: Policy {
             strategy: Rolling {
                 batch_size: vec![Count::Absolute(1), Count::Percent(30)],
@@ -90,6 +92,9 @@ fn plan(number: u32, kind: DeploymentKind) -> Plan {
                 max_unavailable: Count::Absolute(2),
                 min_serving: Count::Percent(50),
                 min_healthy_time: Span::ZERO,
+                pacing: Pacing::Batch,
+                zones: Zones::Any,
+                confirm: Confirm::None,
                 progress_timeout: Span::from_secs(600),
                 approval_timeout: Span::from_secs(1800),
             },
@@ -118,6 +123,39 @@ fn plan(number: u32, kind: DeploymentKind) -> Plan {
 
 /// Every kind at least once, with every form that its fields can take where forms differ.
 fn kinds() -> Vec<EventKind> {
+    let (i, reason) = (web(1), "why".to_owned());
+    let mut plan = plan(1, DeploymentKind::Deploy);
+    plan.restart = true;
+    (plan.members[0].excluded, plan.members[1].left_out) = (Some("excluded by ann".to_owned()), true);
+    let strategy = &mut plan.policy.strategy;
+    (strategy.pacing, strategy.zones, strategy.confirm) = (Pacing::Window, Zones::OneByOne, Confirm::Batch);
+    let new = vec![
+        EventKind::DeploymentPlanned { format: 2, plan: Box::new(plan) },
+        EventKind::DeploymentPaused { by: Actor::Engine, reason: reason.clone(), cause: Cause::CommonCause, until: Some(at(30)) },
+        EventKind::CommandsStopped { by: operator(), reason: reason.clone() },
+        EventKind::ThresholdCrossed { failed: 1, finished: 2, reason: reason.clone(), look_until: Some(at(31)) },
+        EventKind::ApprovalAwaited { batch: 1, until: at(32) },
+        EventKind::BatchApproved { by: operator(), full: true },
+        EventKind::ReleaseAwaited { until: at(33) },
+        EventKind::InstanceSkipped { instance: i.clone(), reason: reason.clone(), found: Found::AsItWas },
+        EventKind::InstanceHeld { instance: i.clone(), by: operator(), reason: reason.clone() },
+        EventKind::InstanceReleased { instance: i.clone(), by: operator() },
+        EventKind::InstanceRetried { instance: i.clone(), by: operator() },
+        EventKind::InstanceDiscounted { instance: i.clone(), by: operator(), reason: reason.clone() },
+        EventKind::RotationChanged { instance: i.clone(), rotation: Rotation::Maintenance },
+        EventKind::DrainLost { instance: i, rotation: Rotation::Serving, attempt: 4, until: at(34) },
+        EventKind::DeploymentEnded {
+            ending: Ending::Failed,
+            reason,
+            vip: None,
+            lb: Some(LbStats { requests: 12_000, errors: 3 }),
+        },
+    ];
+    kinds_of_1().into_iter().chain(new).collect()
+}
+
+/// The kinds of format 1, as they read today.
+fn kinds_of_1() -> Vec<EventKind> {
     let (i, reason) = (web(1), "not \u{2028} well: \"503\"\n".to_owned());
     let vip = VipStats { requests: 12_000, failed: 1, p50_ms: 3, p99_ms: 210 };
     vec![
@@ -125,10 +163,10 @@ fn kinds() -> Vec<EventKind> {
         EventKind::DeploymentPlanned { format: 1, plan: Box::new(plan(1, DeploymentKind::Rollback { undoes: id(7) })) },
         EventKind::DeploymentStarted { by: operator() },
         EventKind::EngineRecovered,
-        EventKind::DeploymentPaused { by: Actor::Engine, reason: reason.clone() },
+        EventKind::DeploymentPaused { by: Actor::Engine, reason: reason.clone(), cause: Cause::Asked, until: None },
         EventKind::DeploymentResumed { by: operator() },
         EventKind::CancelRequested { by: Actor::Signal { name: "SIGTERM".to_owned() }, reason: String::new() },
-        EventKind::ThresholdCrossed { failed: 1, finished: 2, reason: reason.clone() },
+        EventKind::ThresholdCrossed { failed: 1, finished: 2, reason: reason.clone(), look_until: None },
         EventKind::RollbackStarted {
             by: Actor::Engine,
             reason: reason.clone(),
@@ -172,8 +210,8 @@ fn kinds() -> Vec<EventKind> {
         EventKind::EndCheckStarted { until: at(12) },
         EventKind::EndCheckMismatch { instance: i.clone(), version: Some(version("v1")), serving: true, reason: reason.clone() },
         EventKind::EndCheckMismatch { instance: i.clone(), version: None, serving: false, reason: reason.clone() },
-        EventKind::DeploymentEnded { ending: Ending::RolledBack, reason: reason.clone(), vip: Some(vip) },
-        EventKind::DeploymentEnded { ending: Ending::Completed, reason, vip: None },
+        EventKind::DeploymentEnded { ending: Ending::RolledBack, reason: reason.clone(), vip: Some(vip), lb: None },
+        EventKind::DeploymentEnded { ending: Ending::Completed, reason, vip: None, lb: None },
         EventKind::InstanceCheckDropped { instance: i },
         EventKind::EndCheckFinished { mismatches: 1 },
     ]
@@ -214,19 +252,33 @@ fn number_of(kind: &EventKind) -> usize {
         EventKind::DeploymentEnded { .. } => 29,
         EventKind::InstanceCheckDropped { .. } => 30,
         EventKind::EndCheckFinished { .. } => 31,
+        EventKind::CommandsStopped { .. } => 32,
+        EventKind::ApprovalAwaited { .. } => 33,
+        EventKind::BatchApproved { .. } => 34,
+        EventKind::ReleaseAwaited { .. } => 35,
+        EventKind::InstanceHeld { .. } => 36,
+        EventKind::InstanceReleased { .. } => 37,
+        EventKind::InstanceRetried { .. } => 38,
+        EventKind::InstanceDiscounted { .. } => 39,
+        EventKind::RotationChanged { .. } => 40,
+        EventKind::DrainLost { .. } => 41,
     }
 }
-const KINDS: usize = 32;
+const KINDS: usize = 42;
 
 /// All kinds as the events of deployment `number`.
 fn events(number: u32) -> Vec<Event> {
+    numbered(kinds(), number)
+}
+
+fn numbered(kinds: Vec<EventKind>, number: u32) -> Vec<Event> {
     let event = |(n, mut kind): (usize, EventKind)| {
         if let EventKind::DeploymentPlanned { plan, .. } = &mut kind {
             plan.deployment = id(number);
         }
         Event { seq: Seq(n as u64 + 1), at: at(n as u64), deployment: id(number), kind }
     };
-    kinds().into_iter().enumerate().map(event).collect()
+    kinds.into_iter().enumerate().map(event).collect()
 }
 
 fn row(number: u32, status: &str) -> DeploymentRow {
@@ -254,21 +306,32 @@ fn written(base: &Path) -> PathBuf {
     file(base)
 }
 
+fn golden(format: u32) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/journal/v{format}.jsonl"))
+}
+
+fn stored(format: u32) -> Vec<Event> {
+    fs::read_to_string(golden(format)).unwrap().lines().map(|line| decode(line).unwrap()).collect()
+}
+
 #[test]
-fn golden_file_of_format_1_reads_back_and_holds_every_kind() {
-    let expected = events(1);
+fn golden_file_of_format_1_reads_as_it_always_did() {
+    assert_eq!(stored(1), numbered(kinds_of_1(), 1), "an event of format 1 reads back differently");
+}
+
+#[test]
+fn golden_file_of_this_format_reads_back_and_holds_every_kind() {
+    let (expected, file) = (events(1), golden(FORMAT));
     if std::env::var_os("ROLLOUT_WRITE_GOLDEN").is_some() {
-        assert!(!Path::new(GOLDEN).exists(), "format 1 is frozen: a change of the stored form needs a new number and a new file");
+        assert!(!file.exists(), "format {FORMAT} is frozen: a change of the stored form needs a new number and a new file");
         let lines: String = expected.iter().map(|e| encode(e).unwrap() + "\n").collect();
-        fs::write(GOLDEN, lines).unwrap();
+        fs::write(&file, lines).unwrap();
     }
-    let golden = fs::read_to_string(GOLDEN).unwrap();
-    let stored: Vec<Event> = golden.lines().map(|line| decode(line).unwrap()).collect();
-    assert_eq!(stored, expected, "an event of format 1 reads back differently");
-    for (line, event) in golden.lines().zip(&expected) {
+    let stored = stored(FORMAT);
+    assert_eq!(stored, expected, "an event of format {FORMAT} reads back differently");
+    for (line, event) in fs::read_to_string(&file).unwrap().lines().zip(&expected) {
         assert_eq!(encode(event).unwrap(), line, "an event is written differently under the same format number");
     }
-    assert_eq!(FORMAT, 1, "a new format needs its own golden file beside this one");
     for number in 0..KINDS {
         assert!(stored.iter().any(|e| number_of(&e.kind) == number), "kind {number} is not in the golden file");
     }
@@ -396,7 +459,7 @@ fn a_newer_layout_or_format_is_shown_but_not_continued() {
         rusqlite::Connection::open(file(base.path())).unwrap().execute_batch(sql).unwrap();
         let journal = open(base.path());
         let error = journal.append(&events(1)[3..4], &row(1, "pending")).unwrap_err().to_string();
-        assert!(error.contains("newer rollout") && error.contains(" 7, this one knows 1"), "{error}");
+        assert!(error.contains("newer rollout") && error.contains(" 7, this one knows "), "{error}");
         assert_eq!(journal.read(&id(1)).unwrap(), events(1)[..3]);
         assert_eq!(journal.list().unwrap(), [row(1, "pending")]);
     }
@@ -407,16 +470,16 @@ fn a_damaged_record_is_named() {
     let cases = [
         ("UPDATE events SET body = replace(body, 'web-01', 'web-02') WHERE seq = 20", 20, "checksum"),
         ("DELETE FROM events WHERE seq = 5", 5, "missing, record 6 follows"),
-        ("DELETE FROM events WHERE seq > 30", 31, "missing, the history counts 38"),
+        ("DELETE FROM events WHERE seq > 30", 31, "missing, the history counts 53"),
         ("UPDATE events SET body = (SELECT body FROM events WHERE seq = 8) WHERE seq = 9", 9, "checksum"),
         ("UPDATE events SET body = '' WHERE seq = 1", 1, "checksum"),
-        ("UPDATE deployments SET last_seq = 20", 39, "counts 20 records"),
-        ("DELETE FROM deployments", 39, "counts 0 records"),
+        ("UPDATE deployments SET last_seq = 20", 54, "counts 20 records"),
+        ("DELETE FROM deployments", 54, "counts 0 records"),
     ];
     for (sql, record, why) in cases {
         let base = tempfile::tempdir().unwrap();
         let path = written(base.path());
-        assert_eq!(events(1).len(), 38);
+        assert_eq!(events(1).len(), 53);
         rusqlite::Connection::open(path).unwrap().execute_batch(sql).unwrap();
         match open(base.path()).read(&id(1)) {
             Err(JournalError::Damaged { seq, reason, .. }) => {
@@ -554,7 +617,7 @@ fn a_full_disk_takes_whole_turns_or_nothing() {
 fn child_fills_the_disk() {
     let base = given_directory();
     let journal = open(&base);
-    let filler = EventKind::DeploymentPaused { by: Actor::Engine, reason: "x".repeat(700) };
+    let filler = EventKind::DeploymentPaused { by: Actor::Engine, reason: "x".repeat(700), cause: Cause::Asked, until: None };
     let turn = |turn: u64| -> Vec<Event> {
         let seqs = (turn * 5 + 1)..=(turn * 5 + 5);
         seqs.map(|s| Event { seq: Seq(s), at: at(s), deployment: id(1), kind: filler.clone() }).collect()

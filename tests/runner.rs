@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use rollout::clock::SystemClock;
 use rollout::command::{Command, Request};
-use rollout::core::{PlanRequest, Planned, plan};
+use rollout::core::{PlanRequest, Planned, Selection, plan};
 use rollout::event::{Actor, Event};
 use rollout::journal::Memory;
 use rollout::model::{
@@ -26,6 +26,7 @@ use rollout::runner::{Handle, Parts, Stopped, start, survey};
 #[derive(Default)]
 struct Works {
     updated: Mutex<BTreeMap<InstanceId, Version>>,
+    out: Mutex<std::collections::BTreeSet<InstanceId>>,
 }
 
 impl FleetDriver for Works {
@@ -42,10 +43,13 @@ impl FleetDriver for Works {
 
 impl TrafficDriver for Works {
     fn read<'a>(&'a self, targets: &'a [Target]) -> BoxFuture<'a, Result<BTreeMap<InstanceId, Rotation>, TrafficError>> {
-        Box::pin(async { Ok(targets.iter().map(|t| (t.id.clone(), Rotation::Serving)).collect()) })
+        let out = self.out.lock().unwrap().clone();
+        let rotation = move |id: &InstanceId| if out.contains(id) { Rotation::Draining } else { Rotation::Serving };
+        Box::pin(async move { Ok(targets.iter().map(|t| (t.id.clone(), rotation(&t.id))).collect()) })
     }
 
-    fn take_out<'a>(&'a self, _target: &'a Target) -> BoxFuture<'a, Result<Option<u32>, TrafficError>> {
+    fn take_out<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<Option<u32>, TrafficError>> {
+        self.out.lock().unwrap().insert(target.id.clone());
         Box::pin(async { Ok(Some(0)) })
     }
 
@@ -53,7 +57,8 @@ impl TrafficDriver for Works {
         Box::pin(async { Ok(Some(0)) })
     }
 
-    fn admit<'a>(&'a self, _target: &'a Target) -> BoxFuture<'a, Result<(), TrafficError>> {
+    fn admit<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<(), TrafficError>> {
+        self.out.lock().unwrap().remove(&target.id);
         Box::pin(async { Ok(()) })
     }
 
@@ -144,6 +149,10 @@ async fn planned(parts: &Parts) -> Plan {
         surveys: survey(parts, &targets).await.unwrap(),
         targets,
         allow_outage: false,
+        restart: false,
+        selection: Selection::default(),
+        left_out: std::collections::BTreeSet::new(),
+        undo: None,
     };
     match plan(request).unwrap() {
         Planned::Plan(plan) => *plan,

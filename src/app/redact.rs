@@ -75,6 +75,10 @@ impl TrafficDriver for Redacted<dyn TrafficDriver> {
     fn counters(&self) -> BoxFuture<'_, Result<Vec<LbStats>, TrafficError>> {
         Box::pin(async move { self.driver.counters().await.map_err(|e| self.traffic(e)) })
     }
+
+    fn check<'a>(&'a self, targets: &'a [Target]) -> BoxFuture<'a, Vec<String>> {
+        Box::pin(async move { self.driver.check(targets).await.iter().map(|text| self.redactor.redact(text)).collect() })
+    }
 }
 
 impl Prober for Redacted<dyn Prober> {

@@ -2,11 +2,11 @@
 //!
 //! Imports: config's rules, model. May not: change a value.
 
-use super::adapters::Update;
 use super::fault::Faults;
 use super::rules::{Drain, Health, Rollback, Rules, Strategy};
 use super::section::Placed;
-use crate::model::{Count, Span};
+use super::update::Update;
+use crate::model::{Count, Span, Zones};
 
 /// Checks the rules against each other, and against a fleet of `total` if that is known.
 pub(super) fn check(rules: &Rules, update: &Update, total: Option<u32>, faults: &Faults) {
@@ -19,6 +19,14 @@ pub(super) fn check(rules: &Rules, update: &Update, total: Option<u32>, faults: 
     }
     doubts(drain, update, faults);
     progress(rules, update, faults);
+}
+
+/// What needs zones, in a fleet without any.
+pub(super) fn without_zones(strategy: &Strategy, faults: &Faults) {
+    if strategy.zones.value == Zones::OneByOne {
+        let remedy = "is \"one-by-one\", but no instance has a zone; give each its zone in [[fleet.instance]], or use \"any\"";
+        faults.add(strategy.zones.place, "strategy.zones", remedy);
+    }
 }
 
 /// A length of time or a number with its key, and what to say if it is the one to change.

@@ -4,7 +4,8 @@
 
 use super::section::{Placed, Section};
 use crate::model::{
-    Before, Count, DrainPolicy, HealthPolicy, OnDrainTimeout, OnFailure, Policy, RollbackPolicy, Rolling, Span, UpdatePolicy,
+    Before, Confirm, Count, DrainPolicy, HealthPolicy, OnDrainTimeout, OnFailure, Pacing, Policy, RollbackPolicy, Rolling, Span,
+    UpdatePolicy, Zones,
 };
 
 /// More passes, misses or failures than these are a slip.
@@ -36,6 +37,9 @@ pub(super) struct Strategy {
     pub(super) max_surge: Placed<Count>,
     pub(super) min_serving: Placed<Count>,
     pub(super) min_healthy_time: Placed<Span>,
+    pacing: Pacing,
+    pub(super) zones: Placed<Zones>,
+    confirm: Confirm,
     pub(super) progress_timeout: Placed<Span>,
     approval_timeout: Placed<Span>,
 }
@@ -67,6 +71,9 @@ impl Rules {
                 max_unavailable: strategy.max_unavailable.value,
                 min_serving: strategy.min_serving.value,
                 min_healthy_time: strategy.min_healthy_time.value,
+                pacing: strategy.pacing,
+                zones: strategy.zones.value,
+                confirm: strategy.confirm,
                 progress_timeout: strategy.progress_timeout.value,
                 approval_timeout: strategy.approval_timeout.value,
             },
@@ -129,9 +136,9 @@ pub(super) fn read_strategy(root: &mut Section<'_>) -> Strategy {
     let defaults = Policy::default().strategy;
     let rolling = "use kind = \"rolling\"";
     section.choice("kind", &[("rolling", ())], &[("canary", rolling), ("blue-green", rolling)]);
-    section.choice("pacing", &[("batch", ())], &[("window", "use pacing = \"batch\"")]);
-    section.choice("zones", &[("any", ())], &[("one-by-one", "use zones = \"any\"")]);
-    section.choice("confirm", &[("none", ())], &[("batch", "use confirm = \"none\", and pause by key where needed")]);
+    let pacing = section.choice("pacing", &[("batch", Pacing::Batch), ("window", Pacing::Window)], &[]);
+    let zones = section.choice("zones", &[("any", Zones::Any), ("one-by-one", Zones::OneByOne)], &[]);
+    let confirm = section.choice("confirm", &[("none", Confirm::None), ("batch", Confirm::Batch)], &[]);
     let strategy = Strategy {
         batch_size: section.counts("batch_size", defaults.batch_size.first().copied().unwrap_or(Count::Absolute(1))),
         batch_pause: section.span("batch_pause", defaults.batch_pause),
@@ -139,6 +146,9 @@ pub(super) fn read_strategy(root: &mut Section<'_>) -> Strategy {
         max_surge: section.count("max_surge", Count::Absolute(0)),
         min_serving: section.count("min_serving", defaults.min_serving),
         min_healthy_time: section.span("min_healthy_time", defaults.min_healthy_time),
+        pacing: pacing.map_or(defaults.pacing, |choice| choice.value),
+        zones: zones.unwrap_or_else(|| Placed { value: defaults.zones, place: section.place(), given: false, sound: true }),
+        confirm: confirm.map_or(defaults.confirm, |choice| choice.value),
         progress_timeout: section.span("progress_timeout", defaults.progress_timeout),
         approval_timeout: section.positive_span("approval_timeout", defaults.approval_timeout),
     };
@@ -164,10 +174,14 @@ pub(super) fn read_rollback(root: &mut Section<'_>, strategy: &Strategy) -> Roll
 
 /// `auto = false` is `on_failure = "pause"` in other words; both given must agree.
 fn on_failure(section: &mut Section<'_>) -> OnFailure {
-    let words = [("rollback", OnFailure::Rollback), ("pause", OnFailure::Pause), ("continue", OnFailure::Continue)];
-    let later = [("ask", "use on_failure = \"pause\"")];
+    let words = [
+        ("rollback", OnFailure::Rollback),
+        ("pause", OnFailure::Pause),
+        ("ask", OnFailure::Ask),
+        ("continue", OnFailure::Continue),
+    ];
     let auto = section.flag("auto", true);
-    let chosen = section.choice("on_failure", &words, &later);
+    let chosen = section.choice("on_failure", &words, &[]);
     let by_auto = if auto.value { OnFailure::Rollback } else { OnFailure::Pause };
     let Some(chosen) = chosen else { return by_auto };
     if auto.given && auto.sound && chosen.value != by_auto {

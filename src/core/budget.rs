@@ -16,15 +16,16 @@ pub(super) fn limit(count: Count, total: u32) -> u32 {
     }
 }
 
-/// The instance is in U: out by our doing, or down, or not in rotation to begin with, or about to be taken.
+/// The instance does not serve, or is about to be taken: out by our doing, or down, or not in rotation.
 pub(super) fn is_out(state: &State, observed: &Observed, id: &InstanceId, instance: &Instance) -> bool {
     if instance.ours {
         return true;
     }
     match instance.phase {
         Phase::Failed => instance.down || !instance.serving,
-        Phase::Pending | Phase::Skipped => !instance.serving || is_failing(state, observed, id, instance),
-        Phase::Healthy | Phase::RolledBack | Phase::Settling { .. } => is_failing(state, observed, id, instance),
+        Phase::Pending | Phase::Skipped | Phase::Healthy | Phase::RolledBack | Phase::Settling { .. } => {
+            !instance.serving || is_failing(state, observed, id, instance)
+        }
         Phase::Checking
         | Phase::TakingOut
         | Phase::Draining
@@ -39,13 +40,23 @@ pub(super) fn is_out(state: &State, observed: &Observed, id: &InstanceId, instan
 
 /// By what was seen of it, else by what the journal knows.
 fn is_failing(state: &State, observed: &Observed, id: &InstanceId, instance: &Instance) -> bool {
+    if observed.is_down_at_balancer(id) {
+        return true;
+    }
     let seen = observed.of(id).filter(|s| s.last.is_some());
     seen.map_or(instance.down, |s| s.is_failing(state.plan.policy.health.retries))
 }
 
-/// U, by id, in plan order.
-pub(super) fn out<'a>(state: &'a State, observed: &Observed) -> Vec<&'a InstanceId> {
+/// All that do not serve, by id, in plan order.
+fn not_serving<'a>(state: &'a State, observed: &Observed) -> Vec<&'a InstanceId> {
     state.instances.iter().filter(|(id, instance)| is_out(state, observed, id, instance)).map(|(id, _)| id).collect()
+}
+
+/// U, by id, in plan order: all that do not serve, but for those that an operator discounted.
+pub(super) fn out<'a>(state: &'a State, observed: &Observed) -> Vec<&'a InstanceId> {
+    let mut out = not_serving(state, observed);
+    out.retain(|id| state.instance(id).is_none_or(|i| !i.discounted));
+    out
 }
 
 /// Why an instance may not be taken out now.
@@ -62,58 +73,90 @@ pub(super) enum Denied {
     },
 }
 
+/// Why `id` may not be taken out, in words, with the ways out.
+pub(super) fn words(state: &State, observed: &Observed, id: &InstanceId, denied: &Denied) -> String {
+    const SHOWN: usize = 5;
+    match denied {
+        Denied::Floor { others, floor } => format!("without {id} only {others} would serve, min_serving is {floor}"),
+        Denied::Budget(holders) => {
+            let named = |id: &InstanceId| match why_out(state, observed, id) {
+                Some(why) => format!("{id} ({why})"),
+                None => id.to_string(),
+            };
+            let shown: Vec<String> = holders.iter().take(SHOWN).map(named).collect();
+            let more = holders.len().saturating_sub(SHOWN);
+            let tail = if more > 0 { format!(" and {more} more") } else { String::new() };
+            format!("budget held by {}{tail}; repair, retry or skip, then resume", shown.join(", "))
+        }
+    }
+}
+
+/// Why an instance does not serve, in a few words.
+fn why_out(state: &State, observed: &Observed, id: &InstanceId) -> Option<String> {
+    let instance = state.instance(id)?;
+    let failure = instance.failure.as_ref().filter(|_| instance.phase == Phase::Failed).map(|f| f.reason.clone());
+    let planned = state.member(id).filter(|m| !m.serves()).map(crate::model::Member::trouble);
+    let why = failure
+        .or_else(|| instance.skipped.clone())
+        .or_else(|| observed.trouble_of(id))
+        .or(planned)
+        .filter(|why| !why.is_empty())?;
+    Some(why.chars().take(80).collect())
+}
+
 /// Whether `id` may be taken out: it is in U already, or U has room; and enough others serve.
 pub(super) fn may_take(state: &State, observed: &Observed, id: &InstanceId) -> Result<(), Denied> {
     let max = limit(state.plan.policy.strategy.max_unavailable, state.total());
-    allow(state, &out(state, observed), id, max)
+    let dead = not_serving(state, observed);
+    if dead.contains(&id) {
+        return Ok(());
+    }
+    room(&out(state, observed), max)?;
+    floor(state, &dead)
 }
 
 /// As `may_take`, for one that was just looked at and would now be drained: it is counted as out already, but if it was
 /// found to serve, taking it lowers what serves.
 pub(super) fn may_go_on(state: &State, observed: &Observed, (id, serves): (&InstanceId, bool)) -> Result<(), Denied> {
-    let max = limit(state.plan.policy.strategy.max_unavailable, state.total());
-    let mut out = out(state, observed);
-    if serves {
-        out.retain(|other| *other != id);
+    if !serves {
+        return Ok(());
     }
-    allow(state, &out, id, max)
+    let max = limit(state.plan.policy.strategy.max_unavailable, state.total());
+    let others = |mut ids: Vec<&InstanceId>| {
+        ids.retain(|other| *other != id);
+        ids.into_iter().cloned().collect::<Vec<InstanceId>>()
+    };
+    let (out, dead) = (others(out(state, observed)), others(not_serving(state, observed)));
+    room(&out.iter().collect::<Vec<_>>(), max)?;
+    floor(state, &dead.iter().collect::<Vec<_>>())
 }
 
 /// As `may_take`, in a rollback: only instances on their way hold its budget, for the others cannot be repaired by waiting.
 pub(super) fn may_restore(state: &State, observed: &Observed, id: &InstanceId) -> Result<(), Denied> {
     let max = limit(state.plan.policy.rollback.max_unavailable, state.total());
-    let out = out(state, observed);
+    let dead = not_serving(state, observed);
     let on_their_way: Vec<&InstanceId> =
-        out.iter().copied().filter(|id| state.instance(id).is_some_and(Instance::is_active)).collect();
-    if !on_their_way.contains(&id) && count(&on_their_way) >= max {
-        return Err(Denied::Budget(on_their_way.into_iter().cloned().collect()));
+        dead.iter().copied().filter(|id| state.instance(id).is_some_and(Instance::is_active)).collect();
+    if !on_their_way.contains(&id) {
+        room(&on_their_way, max)?;
     }
-    floor(state, &out, id)
+    if dead.contains(&id) { Ok(()) } else { floor(state, &dead) }
 }
 
-fn allow(state: &State, out: &[&InstanceId], id: &InstanceId, max: u32) -> Result<(), Denied> {
-    if out.contains(&id) {
-        return Ok(());
-    }
-    if count(out) >= max {
-        return Err(Denied::Budget(out.iter().map(|id| (*id).clone()).collect()));
-    }
-    floor(state, out, id)
+fn room(out: &[&InstanceId], max: u32) -> Result<(), Denied> {
+    if count(out) < max { Ok(()) } else { Err(Denied::Budget(out.iter().map(|id| (*id).clone()).collect())) }
 }
 
-/// The floor holds even where the arithmetic of the budget would allow more. One that is out already lowers nothing.
-fn floor(state: &State, out: &[&InstanceId], id: &InstanceId) -> Result<(), Denied> {
-    if out.contains(&id) {
-        return Ok(());
-    }
+/// The floor holds even where the arithmetic of the budget would allow more, and nobody is discounted from it.
+fn floor(state: &State, dead: &[&InstanceId]) -> Result<(), Denied> {
     let floor = state.plan.policy.strategy.min_serving.ceil_of(state.total());
-    let others = state.total().saturating_sub(count(out)).saturating_sub(1);
+    let others = state.total().saturating_sub(count(dead)).saturating_sub(1);
     if others < floor { Err(Denied::Floor { others, floor }) } else { Ok(()) }
 }
 
 /// How many serve, as far as is known.
 pub(super) fn serving(state: &State, observed: &Observed) -> u32 {
-    state.total().saturating_sub(count(&out(state, observed)))
+    state.total().saturating_sub(count(&not_serving(state, observed)))
 }
 
 /// Whether taking a failed instance out leaves at least `min_serving` others that serve, by what the journal knows.

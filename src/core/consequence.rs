@@ -36,10 +36,24 @@ pub struct Consequence {
 pub fn consequence(state: &State, command: &Command, _now: Timestamp) -> Result<Consequence, Refusal> {
     operate::check(state, command)?;
     Ok(match command {
-        Command::Start | Command::Resume => forward(state),
+        Command::Start | Command::Resume | Command::Promote { .. } => forward(state),
         Command::Pause { .. } => pause(state),
+        Command::Cancel { .. } if state.cancel.is_some() => stop(state),
         Command::Cancel { .. } => cancel(state),
-        Command::Rollback { .. } => back(state),
+        Command::Rollback { only: None, .. } => back(state),
+        Command::Rollback { only: Some(instance), .. } => {
+            let version = rollback::previous(state, instance).map_or_else(|| "its earlier version".to_owned(), |v| v.to_string());
+            one(state, instance, &format!("goes back to {version} alone"), "the deployment goes on")
+        }
+        Command::Retry { instance } => {
+            let version = state.member(instance).map_or_else(String::new, |m| format!(" to {}", m.wanted));
+            one(state, instance, &format!("is tried again{version}"), "its failure no longer counts, unless it fails again")
+        }
+        Command::Skip { instance, .. } => {
+            one(state, instance, "is left as it is", "it is listed at the end, and holds the budget no longer")
+        }
+        Command::Hold { instance, .. } => one(state, instance, "is not taken", "it waits until it is released"),
+        Command::Release { instance } => one(state, instance, "may be taken", "it is taken when its turn comes"),
     })
 }
 
@@ -98,6 +112,36 @@ fn pause(state: &State) -> Consequence {
     }
 }
 
+/// A command on one instance; nothing else changes.
+fn one(state: &State, id: &InstanceId, what: &str, then: &str) -> Consequence {
+    Consequence {
+        changes: vec![id.clone()],
+        will_change: format!("{id} {what}"),
+        will_not: "all others".to_owned(),
+        order: "at once".to_owned(),
+        serving: serving(state),
+        lowest_serving: serving(state),
+        takes: None,
+        then: then.to_owned(),
+    }
+}
+
+/// The second cancel.
+fn stop(state: &State) -> Consequence {
+    let running = state.instances.iter().filter(|(_, i)| i.phase == Phase::Updating);
+    let changes: Vec<InstanceId> = running.map(|(id, _)| id.clone()).collect();
+    Consequence {
+        will_change: format!("the commands that run on {} instances are stopped; nobody knows how far they got", changes.len()),
+        will_not: counts(state, &[InstanceState::Pending, InstanceState::Healthy]),
+        order: "at once".to_owned(),
+        serving: serving(state),
+        lowest_serving: serving(state),
+        takes: None,
+        then: "they stay out of rotation, listed; it ends cancelled".to_owned(),
+        changes,
+    }
+}
+
 fn cancel(state: &State) -> Consequence {
     let changes = in_flight(state);
     let updated = state.tally().of(InstanceState::Healthy);
@@ -150,11 +194,11 @@ fn back(state: &State) -> Consequence {
     consequence
 }
 
-/// The median time of a batch so far without its bake: about what one instance takes.
+/// The median time of an instance so far.
 fn typical_instance(state: &State) -> Option<Span> {
-    let mut times = state.batch_times.clone();
-    times.sort_unstable();
-    times.get(times.len() / 2).map(|t| *t - state.plan.policy.strategy.batch_pause)
+    let mut took: Vec<Span> = state.instances.values().filter_map(|i| i.took).collect();
+    took.sort_unstable();
+    took.get(took.len() / 2).copied()
 }
 
 fn counts(state: &State, states: &[InstanceState]) -> String {

@@ -63,7 +63,12 @@ fn is_over(state: &State) -> bool {
 /// Nobody began it in time: nothing was touched.
 pub(super) fn abandon(state: &State) -> Vec<EventKind> {
     let waited = state.plan.policy.strategy.approval_timeout;
-    vec![EventKind::DeploymentEnded { ending: Ending::Cancelled, reason: format!("nobody began it within {waited}"), vip: None }]
+    vec![EventKind::DeploymentEnded {
+        ending: Ending::Cancelled,
+        reason: format!("nobody began it within {waited}"),
+        vip: None,
+        lb: None,
+    }]
 }
 
 /// What the reading of the fleet leads to.
@@ -98,9 +103,13 @@ fn mismatch(state: &State, id: &InstanceId, survey: &Result<Survey, String>) -> 
 }
 
 /// What the instance must be at the end; `None` if nothing is asked of it.
-fn expected<'a>(member: &'a Member, instance: &Instance) -> Option<(Option<&'a Version>, Rotation)> {
+fn expected<'a>(member: &'a Member, instance: &'a Instance) -> Option<(Option<&'a Version>, Rotation)> {
     match (&instance.phase, instance.goal) {
         (Phase::Healthy, _) => Some((Some(&member.wanted), Rotation::Serving)),
+        // At the version already, or left alone by an operator while it served.
+        (Phase::Skipped, _) if instance.serving && !instance.down && !instance.excluded => {
+            Some((instance.version.as_ref(), Rotation::Serving))
+        }
         (Phase::RolledBack, _) => Some((member.previous.as_ref(), Rotation::Serving)),
         // One that did not serve to begin with may do as it likes.
         (Phase::Pending, Goal::Forward) if member.healthy && member.rotation == Rotation::Serving => {
@@ -139,5 +148,5 @@ fn finish(state: &State, mismatches: u32, observed: &Observed) -> EventKind {
 }
 
 fn ended(ending: Ending, reason: String, observed: &Observed) -> EventKind {
-    EventKind::DeploymentEnded { ending, reason, vip: observed.vip }
+    EventKind::DeploymentEnded { ending, reason, vip: observed.vip, lb: observed.lb }
 }

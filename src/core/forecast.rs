@@ -1,70 +1,128 @@
-//! How long it will still take, with its spread, from what this run has shown so far.
+//! How long it will (still) take, with its spread, from how long instances took so far.
 //!
-//! Imports: state, model, core's rolling. May not: act.
+//! Imports: state, model, core's rolling and budget. May not: act.
 
-use crate::model::{Span, Timestamp};
+use crate::model::{Plan, Span, Timestamp};
 use crate::state::{Phase, State};
 
-use super::rolling;
+use super::{budget, rolling};
 
 /// Time left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Forecast {
-    /// If every batch takes as long as the shortest so far.
+    /// If every instance takes as long as the quickest did.
     pub low: Span,
-    /// If every batch takes as long as the median so far.
+    /// If every instance takes as long as the median did.
     pub likely: Span,
-    /// If every batch takes as long as the longest so far.
+    /// If every instance takes as long as the slowest did.
     pub high: Span,
 }
 
-/// The time left; `None` while no batch has ended, or when it does not run forward.
+impl Forecast {
+    fn from(took: &[Span], left: impl Fn(Span) -> Span) -> Option<Self> {
+        let mut took = took.to_vec();
+        took.sort_unstable();
+        let (low, likely, high) = (*took.first()?, *took.get(took.len() / 2)?, *took.last()?);
+        Some(Self { low: left(low), likely: left(likely), high: left(high) })
+    }
+}
+
+/// How long `plan` will take, if its instances take as long as `took` says of earlier ones, from the order of the drain to
+/// the verdict; `None` if it says nothing.
+pub fn estimate(plan: &Plan, took: &[Span]) -> Option<Forecast> {
+    let batches = rolling::batches(plan);
+    let sizes = || batches.iter().map(|b| (b.number, b.members.len()));
+    Forecast::from(took, |each| sizes().map(|(number, size)| batch_time(plan, number, size, each)).fold(Span::ZERO, |a, b| a + b))
+}
+
+/// A batch goes in rounds of as many as may be out at once, and is watched afterwards.
+fn batch_time(plan: &Plan, number: u32, size: usize, each: Span) -> Span {
+    rounds(plan, number, size, each) + plan.policy.strategy.batch_pause
+}
+
+fn rounds(plan: &Plan, number: u32, size: usize, each: Span) -> Span {
+    let total = u32::try_from(plan.members.len()).unwrap_or(u32::MAX);
+    let at_once = rolling::width(plan, number).min(budget::limit(plan.policy.strategy.max_unavailable, total)).max(1);
+    let size = u32::try_from(size).unwrap_or(u32::MAX);
+    each.times(u64::from(size.div_ceil(at_once)))
+}
+
+/// The time left; `None` while no instance has its verdict, or when it does not run forward.
 pub fn forecast(state: &State, now: Timestamp) -> Option<Forecast> {
     if state.end.is_some() || state.started_at.is_none() || state.rollback.is_some() || state.cancel.is_some() {
         return None;
     }
-    let mut times = state.batch_times.clone();
-    times.sort_unstable();
-    let (low, high) = (*times.first()?, *times.last()?);
-    let likely = *times.get(times.len() / 2)?;
-    let batches = remaining_batches(state);
-    let elapsed = state.batch.as_ref().map_or(Span::ZERO, |b| now.since(b.started_at));
-    let left = |each: Span| {
-        let current = if state.batch.is_some() { each - elapsed } else { Span::ZERO };
-        each.times(u64::from(batches)) + current
-    };
-    Some(Forecast { low: left(low), likely: left(likely), high: left(high) })
+    let took: Vec<Span> = state.instances.values().filter_map(|i| i.took).collect();
+    Forecast::from(&took, |each| current(state, now, each) + to_come(state, each))
 }
 
-/// Batches that have not begun.
-fn remaining_batches(state: &State) -> u32 {
+/// What is left of the batch at work.
+fn current(state: &State, now: Timestamp, each: Span) -> Span {
+    let Some(batch) = &state.batch else { return Span::ZERO };
+    if let Some(until) = batch.bake_until {
+        return until.since(now);
+    }
+    let members = || batch.members.iter().filter_map(|id| state.instance(id));
+    let pending = members().filter(|i| i.phase == Phase::Pending).count();
+    let newest = members().filter(|i| i.is_active()).filter_map(|i| i.taken_at).max();
+    let under_way = newest.map_or(Span::ZERO, |taken| each - now.since(taken));
+    under_way + rounds(&state.plan, batch.number, pending, each) + state.plan.policy.strategy.batch_pause
+}
+
+/// The batches that have not begun.
+fn to_come(state: &State, each: Span) -> Span {
     let unassigned = state.instances.values().filter(|i| i.phase == Phase::Pending && i.batch.is_none()).count();
-    let (mut left, mut number) = (u32::try_from(unassigned).unwrap_or(u32::MAX), state.batches);
-    let begun = number;
+    let (mut left, mut number, mut time) = (unassigned, state.batches, Span::ZERO);
     while left > 0 {
         number += 1;
-        left = left.saturating_sub(rolling::batch_size(state, number));
+        let size = left.min(usize::try_from(rolling::size_of(&state.plan, number)).unwrap_or(usize::MAX));
+        time = time + batch_time(&state.plan, number, size, each);
+        left -= size;
     }
-    number - begun
+    time
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::core::testing::Fixture;
+    use crate::model::Count;
 
     #[test]
-    fn time_left_comes_from_the_batches_that_ended() {
+    fn time_left_comes_from_how_long_instances_took() {
         let mut run = Fixture::new(6).started();
         assert_eq!(forecast(&run.state, run.now), None, "nothing measured yet");
-        run.now = run.now + Span::from_secs(20);
-        run.bring_to_healthy(1);
-        run.bring_to_healthy(2);
-        run.wait(Span::from_secs(10));
-        assert_eq!(run.state.batch_times.len(), 1);
-        let each = run.state.batch_times[0];
+        for n in [1, 2] {
+            run.check(n);
+            run.outcome(n, crate::effect::Outcome::TakenOut { sessions: Some(0) });
+        }
+        run.wait(Span::from_secs(20));
+        for n in [1, 2] {
+            run.outcome(n, crate::effect::Outcome::Updated);
+            run.passes(n, 2);
+            run.outcome(n, crate::effect::Outcome::Admitted);
+        }
+        let took: Vec<Span> = run.state.instances.values().filter_map(|i| i.took).collect();
+        assert!(took.len() == 2 && took.iter().all(|t| *t >= Span::from_secs(20)), "{took:?}");
+        let pause = Span::from_secs(10);
         let forecast = forecast(&run.state, run.now).unwrap();
-        assert_eq!(forecast.likely, each.times(2), "two batches are left, one of them has just begun");
-        assert_eq!((forecast.low, forecast.high), (forecast.likely, forecast.likely));
+        assert_eq!(forecast.low, pause + (took[0] + pause).times(2), "this bake, and two batches");
+        assert!(forecast.low <= forecast.likely && forecast.likely <= forecast.high);
+    }
+
+    #[test]
+    fn a_plan_is_estimated_in_rounds_of_the_budget() {
+        let each = Span::from_secs(6);
+        let time = |total, sizes: Vec<Count>, max| {
+            let run = Fixture::new(total).with(|p| {
+                (p.strategy.batch_size, p.strategy.max_unavailable) = (sizes, Count::Absolute(max));
+                p.strategy.batch_pause = Span::from_secs(1);
+            });
+            estimate(&run.plan, &[each]).unwrap().likely.as_millis() / 1000
+        };
+        assert_eq!(time(20, vec![Count::Absolute(2)], 2), 10 * 7);
+        assert_eq!(time(20, vec![Count::Absolute(1), Count::Percent(30)], 2), 7 + 3 * (3 * 6 + 1) + 7);
+        assert_eq!(time(20, vec![Count::Absolute(20)], 5), 4 * 6 + 1);
+        assert_eq!(estimate(&Fixture::new(3).plan, &[]), None);
     }
 }

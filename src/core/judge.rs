@@ -1,12 +1,13 @@
-//! Failures against the threshold: judged at each verdict.
+//! Failures against the threshold: judged at each verdict, and whether they are the deployment's doing at all.
 //!
-//! Imports: state, event, model. May not: look at samples; a verdict is in the journal.
+//! Imports: state, event, model, core's parts. May not: look at samples of what was touched; a verdict is in the journal.
 
-use crate::event::{Actor, EventKind};
+use crate::event::{Actor, Cause, EventKind};
 use crate::model::{OnFailure, Timestamp};
 use crate::state::{Failure, Instance, State};
 
-use super::pause;
+use super::common_cause::{self, Verdict};
+use super::{Observed, approval, pause};
 
 /// Whether `failed` of `finished` is too much: strictly above the share, or more than the number. The share is of those
 /// finished so far in this run, so that with the defaults one failure in the first batch is enough.
@@ -15,34 +16,58 @@ pub(super) fn crosses(failed: u32, finished: u32, threshold_percent: u8, max_fai
 }
 
 /// What the failures so far lead to.
-pub(super) fn judge(state: &State) -> Option<Vec<EventKind>> {
+pub(super) fn judge(state: &State, observed: &Observed, now: Timestamp) -> Option<Vec<EventKind>> {
     if state.rollback.is_some() || state.cancel.is_some() || state.started_at.is_none() {
         return None;
     }
     let (failed, finished) = (state.failures(), state.finished());
     let policy = &state.plan.policy.rollback;
-    if failed <= state.judged || !crosses(failed, finished, policy.threshold_percent, policy.max_failures) {
+    let too_many = failed > state.judged && crosses(failed, finished, policy.threshold_percent, policy.max_failures);
+    if too_many && failed > state.crossed {
+        return Some(vec![crossed(state, now, (failed, finished))]);
+    }
+    if state.pause.is_some() {
         return None;
     }
-    if failed > state.crossed {
-        let limit = if failed > policy.max_failures {
-            format!("more than {} failures", policy.max_failures)
-        } else {
-            format!("above {}%", policy.threshold_percent)
+    if too_many && policy.on_failure != OnFailure::Continue {
+        return match common_cause::after_crossing(state, observed, now) {
+            Verdict::Unsure => None,
+            Verdict::Failing(what) => Some(vec![not_ours(&what)]),
+            Verdict::Well => {
+                let reason = format!("{failed} of {finished} failed{}", because(state));
+                Some(act(state, reason, (now, deciding(state))))
+            }
         };
-        let reason = format!("{failed} of {finished} failed, {limit}{}", because(state));
-        return Some(vec![EventKind::ThresholdCrossed { failed, finished, reason }]);
     }
-    if state.pause.is_some() || policy.on_failure == OnFailure::Continue {
-        return None;
-    }
-    Some(act(state, format!("{failed} of {finished} failed{}", because(state)), (state.at, deciding(state))))
+    common_cause::on_its_own(state, observed).map(|what| vec![not_ours(&what)])
+}
+
+fn crossed(state: &State, now: Timestamp, (failed, finished): (u32, u32)) -> EventKind {
+    let (policy, health) = (&state.plan.policy.rollback, &state.plan.policy.health);
+    let limit = if failed > policy.max_failures {
+        format!("more than {} failures", policy.max_failures)
+    } else {
+        format!("above {}%", policy.threshold_percent)
+    };
+    let reason = format!("{failed} of {finished} failed, {limit}{}", because(state));
+    // One alone could not tell a bad version from a bad day.
+    let anybody = policy.on_failure != OnFailure::Continue && state.untouched().len() > 1;
+    let look_until = anybody.then(|| now + health.timeout + health.interval);
+    EventKind::ThresholdCrossed { failed, finished, reason, look_until }
+}
+
+fn not_ours(what: &str) -> EventKind {
+    pause(Cause::CommonCause, format!("{what}: not this deployment's doing; resume when they are well, or roll back"))
 }
 
 /// No instance finished in time.
 pub(super) fn no_progress(state: &State, now: Timestamp) -> Vec<EventKind> {
     let timeout = state.plan.policy.strategy.progress_timeout;
-    act(state, format!("no instance finished for {timeout}"), (now, None))
+    let reason = format!("no instance finished for {timeout}");
+    match act(state, reason.clone(), (now, None)).as_slice() {
+        [EventKind::DeploymentPaused { .. }] => vec![pause(Cause::NoProgress, reason)],
+        events => events.to_vec(),
+    }
 }
 
 /// What the policy does about trouble: of `now`, or of the failure that decided.
@@ -54,8 +79,13 @@ fn act(state: &State, reason: String, (now, decided): (Timestamp, Option<(&Insta
             since: decided.map_or(now, |(_, f)| f.evidence.first_miss_at.unwrap_or(f.at)),
             detect: decided.and_then(|(i, f)| i.updated_at.map(|ended| f.at.since(ended))),
         }],
-        OnFailure::Ask => vec![pause(format!("{reason}; resume to go on, or roll back"))],
-        OnFailure::Pause | OnFailure::Continue => vec![pause(reason)],
+        OnFailure::Ask => vec![EventKind::DeploymentPaused {
+            by: Actor::Engine,
+            reason: format!("{reason}; resume to go on, retry what failed, or roll back"),
+            cause: Cause::Failures,
+            until: Some(now + approval::timeout(state)),
+        }],
+        OnFailure::Pause | OnFailure::Continue => vec![pause(Cause::Failures, reason)],
     }
 }
 

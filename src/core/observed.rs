@@ -2,11 +2,11 @@
 //!
 //! Imports: state, event, model, core's `Input`. May not: decide.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::effect::Outcome;
 use crate::event::{Event, EventKind};
-use crate::model::{Evidence, InstanceId, Rotation, Sample, SampleResult, Timestamp, VipStats};
+use crate::model::{Evidence, InstanceId, LbStats, Rotation, Sample, SampleResult, Timestamp, VipStats};
 use crate::state::{Phase, State};
 
 use super::Input;
@@ -95,8 +95,14 @@ impl Seen {
 #[derive(Debug, Clone, Default)]
 pub struct Observed {
     seen: BTreeMap<InstanceId, Seen>,
+    /// Those whose last probe was a miss.
+    missing: BTreeSet<InstanceId>,
+    /// What the balancers said last.
+    rotations: BTreeMap<InstanceId, Rotation>,
     /// What the probe through the balancer counted, once it has ended.
     pub vip: Option<VipStats>,
+    /// What the balancers themselves counted over the run, once it has ended.
+    pub lb: Option<LbStats>,
     /// The last trouble of an act on the whole fleet.
     pub trouble: Option<String>,
 }
@@ -105,6 +111,23 @@ impl Observed {
     /// What was seen of an instance, if anything was.
     pub fn of(&self, id: &InstanceId) -> Option<&Seen> {
         self.seen.get(id)
+    }
+
+    /// Those whose last probe was a miss.
+    pub(super) fn missing(&self) -> &BTreeSet<InstanceId> {
+        &self.missing
+    }
+
+    /// In rotation by order, but not serving, says the balancer.
+    pub(super) fn is_down_at_balancer(&self, id: &InstanceId) -> bool {
+        self.rotations.get(id) == Some(&Rotation::Down)
+    }
+
+    /// Why it does not serve, in a few words, as far as anything was seen.
+    pub(super) fn trouble_of(&self, id: &InstanceId) -> Option<String> {
+        let not_serving = self.rotations.get(id).filter(|r| **r != Rotation::Serving).map(|r| r.words().to_owned());
+        let missed = self.of(id).and_then(|s| s.last.as_ref()).filter(|s| !s.passed()).map(Sample::words);
+        missed.or(not_serving)
     }
 
     /// The evidence about an instance.
@@ -126,11 +149,17 @@ impl Observed {
                     Some(_) | None => false,
                 };
                 self.entry(instance).note(sample, in_grace);
+                if sample.passed() {
+                    self.missing.remove(instance);
+                } else {
+                    self.missing.insert(instance.clone());
+                }
             }
             Input::Sessions { instance, sessions } => self.entry(instance).sessions = Some(*sessions),
             Input::Trouble { instance: Some(instance), trouble } => self.entry(instance).trouble = Some(trouble.clone()),
             Input::Trouble { instance: None, trouble } => self.trouble = Some(trouble.clone()),
-            Input::Outcome { outcome: Outcome::FleetSurveyed { vip, .. }, .. } => self.vip = *vip,
+            Input::Outcome { outcome: Outcome::FleetSurveyed { vip, lb, .. }, .. } => (self.vip, self.lb) = (*vip, *lb),
+            Input::Rotations { rotations, .. } => self.rotations.clone_from(rotations),
             Input::Tick | Input::Recovered | Input::Command(_) | Input::Outcome { .. } => {}
         }
     }
@@ -150,6 +179,7 @@ impl Observed {
                 (seen.trouble, seen.sessions) = (None, *sessions);
             }
             EventKind::InstanceAdmitted { instance, .. } | EventKind::InstanceReturned { instance } => {
+                self.rotations.remove(instance);
                 self.entry(instance).trouble = None;
             }
             _ => {}

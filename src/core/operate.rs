@@ -1,37 +1,50 @@
 //! Operators' commands: which are allowed when, and what they lead to. Every command is idempotent.
 //!
-//! Imports: state, command, event, model. May not: wait for what follows.
+//! Imports: state, command, event, model, core's parts. May not: wait for what follows.
 
 use crate::command::{Command, Receipt, Refusal, Request};
-use crate::event::EventKind;
-use crate::model::{Timestamp, Version};
-use crate::state::State;
+use crate::event::{Actor, Cause, EventKind, Step};
+use crate::model::{Evidence, Timestamp};
+use crate::state::{Awaits, Phase, State};
+
+use super::{Observed, operate_instance};
 
 /// Whether the command is allowed now, and what to answer.
 ///
 /// # Errors
 /// Fails with the reason and what to do instead; nothing changes then.
 pub fn check(state: &State, command: &Command) -> Result<Receipt, Refusal> {
-    let refuse = |message: String| Err(Refusal { message });
+    let message = match after_the_end(state, command).or_else(|| before_the_start(state, command)) {
+        Some(message) => return Err(Refusal { message }),
+        None => answer(state, command).map_err(|message| Refusal { message })?,
+    };
+    Ok(Receipt { seq: state.seq, message })
+}
+
+fn after_the_end(state: &State, command: &Command) -> Option<String> {
+    let end = state.end.as_ref()?;
+    let (id, status, when) = (&state.plan.deployment, state.status().word(), end.at);
+    Some(match command {
+        Command::Rollback { .. } => {
+            format!("{id} has ended ({status} at {when}); a rollback is now a deployment of its own: rollout rollback")
+        }
+        other => format!("{id} has ended ({status} at {when}): there is nothing to {}", other.verb()),
+    })
+}
+
+fn before_the_start(state: &State, command: &Command) -> Option<String> {
+    let harmless = matches!(
+        command,
+        Command::Start | Command::Cancel { .. } | Command::Skip { .. } | Command::Hold { .. } | Command::Release { .. }
+    );
     let id = &state.plan.deployment;
-    if let Some(end) = &state.end {
-        let when = end.at;
-        return match command {
-            Command::Rollback { .. } => {
-                let hint = previous_hint(state);
-                refuse(format!("{id} has ended ({} at {when}); {hint}", state.status().word()))
-            }
-            Command::Start | Command::Pause { .. } | Command::Resume | Command::Cancel { .. } => {
-                refuse(format!("{id} has ended ({} at {when}): there is nothing to {}", state.status().word(), command.verb()))
-            }
-        };
-    }
-    let message = match command {
+    (state.started_at.is_none() && !harmless).then(|| format!("{id} has not begun: nothing is touched; start it or cancel it"))
+}
+
+fn answer(state: &State, command: &Command) -> Result<String, String> {
+    Ok(match command {
         Command::Start if state.started_at.is_some() => "it has begun already".to_owned(),
         Command::Start => "it begins".to_owned(),
-        Command::Pause { .. } | Command::Resume | Command::Rollback { .. } if state.started_at.is_none() => {
-            return refuse(format!("{id} has not begun: nothing is touched; start it or cancel it"));
-        }
         Command::Pause { .. } => match &state.pause {
             Some(pause) => format!("it is paused already, by {}", pause.by.name()),
             None => match state.active.len() {
@@ -39,60 +52,112 @@ pub fn check(state: &State, command: &Command) -> Result<Receipt, Refusal> {
                 n => format!("pausing: {n} in flight go on to a safe point"),
             },
         },
+        Command::Resume if state.pause.is_none() && state.awaits == Some(Awaits::Approval) => {
+            return Err("it is not paused: it waits for approval of the next batch; give it with: rollout promote".to_owned());
+        }
         Command::Resume if state.pause.is_none() => "it is not paused".to_owned(),
         Command::Resume => "resumed".to_owned(),
-        Command::Cancel { .. } if state.cancel.is_some() => "it is being cancelled already".to_owned(),
-        Command::Cancel { .. } if state.rollback.is_some() && state.pause.is_none() => {
-            return refuse(
-                "a rollback is not cancelled under way: pause it to hold it where it is; a cancel then ends it there".to_owned(),
-            );
+        Command::Promote { .. } if state.awaits != Some(Awaits::Approval) => "nothing waits for approval".to_owned(),
+        Command::Promote { full: false } => "the next batch begins".to_owned(),
+        Command::Promote { full: true } => "the next batch begins, and no further one waits for approval".to_owned(),
+        Command::Cancel { .. } => return cancel(state),
+        Command::Rollback { only: Some(instance), .. } if state.rollback.is_none() => {
+            return operate_instance::check_rollback(state, instance);
         }
-        Command::Cancel { .. } if state.rollback.is_some() => {
-            "ending the rollback where it is: what did not go back stays as it is and is listed".to_owned()
-        }
-        Command::Cancel { .. } => "cancelling: what is under way comes to rest".to_owned(),
         Command::Rollback { .. } if state.rollback.is_some() && state.cancel.is_some() => {
-            return refuse("this rollback is being ended where it is; deploy the earlier version afterwards".to_owned());
+            return Err("this rollback is being ended where it is; deploy the earlier version afterwards".to_owned());
         }
         Command::Rollback { .. } if state.rollback.is_some() => "joined the rollback that is under way".to_owned(),
         Command::Rollback { .. } => "rolling back".to_owned(),
-    };
-    Ok(Receipt { seq: state.seq, message })
+        Command::Retry { instance } => return operate_instance::check_retry(state, instance),
+        Command::Skip { instance, .. } => return operate_instance::check_skip(state, instance),
+        Command::Hold { instance, .. } => return operate_instance::check_hold(state, instance),
+        Command::Release { instance } => return operate_instance::check_release(state, instance),
+    })
 }
 
-fn previous_hint(state: &State) -> String {
-    let mut versions: Vec<&str> = state.plan.members.iter().filter_map(|m| m.previous.as_ref()).map(Version::as_str).collect();
-    versions.dedup();
-    match versions.as_slice() {
-        [one] => format!("to go back, run: rollout deploy {one}"),
-        _ => "to go back, deploy the earlier version".to_owned(),
+fn cancel(state: &State) -> Result<String, String> {
+    if state.stopped.is_some() {
+        return Ok("the commands are stopped already".to_owned());
+    }
+    if state.cancel.is_some() {
+        let running = running(state).count();
+        return Ok(match running {
+            0 => "it is being cancelled already, and no command runs".to_owned(),
+            n => format!("stopping the commands that run on {n} instances; they stay out of rotation, listed"),
+        });
+    }
+    match (&state.rollback, &state.pause) {
+        (Some(_), None) => {
+            Err("a rollback is not cancelled under way: pause it to hold it where it is; a cancel then ends it there".to_owned())
+        }
+        (Some(_), Some(_)) => Ok("ending the rollback where it is: what did not go back stays as it is and is listed".to_owned()),
+        (None, _) => Ok("cancelling: what is under way comes to rest".to_owned()),
     }
 }
 
+/// Instances on which a driver is at work.
+fn running(state: &State) -> impl Iterator<Item = &crate::model::InstanceId> {
+    let active = state.active.iter().filter_map(|&index| state.instances.get_index(index));
+    active.filter(|(_, i)| i.phase == Phase::Updating).map(|(id, _)| id)
+}
+
 /// What an allowed command leads to; nothing if it was done already.
-pub(super) fn operate(state: &State, request: &Request, now: Timestamp) -> Vec<EventKind> {
+pub(super) fn operate(state: &State, observed: &Observed, now: Timestamp, request: &Request) -> Vec<EventKind> {
     if check(state, &request.command).is_err() {
         return Vec::new();
     }
     let by = request.actor.clone();
-    let said = |reason: &str| if reason.is_empty() { format!("asked for by {}", by.name()) } else { reason.to_owned() };
     match &request.command {
         Command::Start if state.started_at.is_none() => vec![EventKind::DeploymentStarted { by }],
         Command::Pause { reason } if state.pause.is_none() => {
-            let reason = said(reason);
-            vec![EventKind::DeploymentPaused { by, reason }]
+            let reason = said(&by, reason);
+            vec![EventKind::DeploymentPaused { by, reason, cause: Cause::Asked, until: None }]
         }
         Command::Resume if state.pause.is_some() => vec![EventKind::DeploymentResumed { by }],
+        Command::Promote { full } if state.awaits == Some(Awaits::Approval) => {
+            vec![EventKind::BatchApproved { by, full: *full }]
+        }
         Command::Cancel { reason } if state.cancel.is_none() => {
-            let reason = said(reason);
+            let reason = said(&by, reason);
             vec![EventKind::CancelRequested { by, reason }]
         }
-        Command::Rollback { reason } if state.rollback.is_none() => {
-            let reason = said(reason);
+        Command::Cancel { reason } if state.stopped.is_none() => stop(state, by, reason),
+        Command::Rollback { only: Some(instance), .. } if state.rollback.is_none() => {
+            operate_instance::roll_back(state, instance)
+        }
+        Command::Rollback { reason, .. } if state.rollback.is_none() => {
+            let reason = said(&by, reason);
             vec![EventKind::RollbackStarted { by, reason, since: now, detect: None }]
         }
-        Command::Start | Command::Pause { .. } | Command::Resume | Command::Cancel { .. } | Command::Rollback { .. } => {
-            Vec::new()
-        }
+        Command::Retry { instance } => operate_instance::retry(state, now, instance, by),
+        Command::Skip { instance, reason } => operate_instance::skip(state, observed, instance, (by, reason)),
+        Command::Hold { instance, reason } => operate_instance::hold(state, instance, (by, reason)),
+        Command::Release { instance } => operate_instance::release(state, instance, by),
+        Command::Start
+        | Command::Pause { .. }
+        | Command::Resume
+        | Command::Promote { .. }
+        | Command::Cancel { .. }
+        | Command::Rollback { .. } => Vec::new(),
     }
+}
+
+/// What was said, or who said nothing.
+pub(super) fn said(by: &Actor, reason: &str) -> String {
+    if reason.is_empty() { format!("asked for by {}", by.name()) } else { reason.to_owned() }
+}
+
+/// The commands that run are stopped: nobody knows how far they got, so that their instances stay out and are listed.
+fn stop(state: &State, by: Actor, reason: &str) -> Vec<EventKind> {
+    let name = by.name().to_owned();
+    let stopped = running(state).map(|id| EventKind::InstanceFailed {
+        instance: id.clone(),
+        step: Step::Update,
+        reason: format!("its update was stopped by {name}; nobody knows how far it got"),
+        evidence: Evidence::default(),
+    });
+    let stopped: Vec<EventKind> = stopped.collect();
+    let reason = said(&by, reason);
+    [EventKind::CommandsStopped { by, reason }].into_iter().chain(stopped).collect()
 }

@@ -3,7 +3,7 @@
 //! Imports: state, event, effect, model, core's parts. May not: look at other instances, but for the budget.
 
 use crate::effect::Outcome;
-use crate::event::{AfterReturn, EventKind, Found, Step};
+use crate::event::{AfterReturn, Cause, EventKind, Found, Step};
 use crate::model::{Before, EffectId, Evidence, InstanceId, OnDrainTimeout, Rotation, Span, Survey, Timestamp};
 use crate::state::{Goal, Instance, Phase, State};
 
@@ -77,7 +77,7 @@ pub(super) fn outcome(
     (effect, outcome): (&EffectId, &Outcome),
 ) -> Vec<EventKind> {
     if let Outcome::FleetSurveyed { surveys, .. } = outcome {
-        let awaited = wanted::wanted_for_fleet(state).is_some_and(|w| w.id == *effect);
+        let awaited = wanted::wanted_for_fleet(state).iter().any(|w| w.id == *effect);
         return if awaited { super::ending::surveyed(state, surveys) } else { Vec::new() };
     }
     let found = state.active.iter().find(|&&index| wanted::wanted_for(state, index).iter().any(|w| w.id == *effect));
@@ -86,6 +86,9 @@ pub(super) fn outcome(
     match (outcome, &scene.instance.phase) {
         (Outcome::Surveyed { survey }, Phase::Checking) => scene.surveyed(survey),
         (Outcome::TakenOut { sessions }, Phase::TakingOut | Phase::Failed) => scene.taken_out(*sessions),
+        (Outcome::TakenOut { sessions }, Phase::Updating | Phase::Verifying { .. }) if scene.instance.slipped => {
+            scene.taken_out(*sessions)
+        }
         (Outcome::Idle, Phase::Draining) => vec![EventKind::DrainFinished { instance, cut: 0, forced: false }],
         (Outcome::Updated, Phase::Updating) => {
             let health = &state.plan.policy.health;
@@ -169,11 +172,15 @@ impl Scene<'_> {
         if self.halted() || self.state.pause.is_some() {
             return vec![EventKind::InstanceCheckDropped { instance }];
         }
-        let wanted = self.state.member(self.id).map(|m| &m.wanted);
-        let skip = if !is_in_rotation(survey.rotation) {
+        let Some(member) = self.state.member(self.id) else { return Vec::new() };
+        let there = survey.version.as_ref() == Some(&member.wanted) && !self.state.plan.restart;
+        let left_out = member.left_out && survey.rotation == Rotation::Draining;
+        let skip = if left_out {
+            None
+        } else if !is_in_rotation(survey.rotation) {
             Some((Found::Out, format!("{}, not by this deployment", survey.rotation.words())))
-        } else if survey.version.as_ref() == wanted && survey.health.passed() && survey.rotation == Rotation::Serving {
-            Some((Found::AtVersion, format!("already at {}", self.state.plan.version)))
+        } else if there && survey.health.passed() && survey.rotation == Rotation::Serving {
+            Some((Found::AtVersion, format!("already at {}", member.wanted)))
         } else if self.state.plan.policy.health.before == Before::First {
             None
         } else if !survey.health.passed() {
@@ -215,7 +222,7 @@ impl Scene<'_> {
         }
         // Without a confirmed drain nothing may be updated: stop here, put it back, and let a person look.
         let back_in = self.return_to_rotation(&reason, AfterReturn::Untouched);
-        let pause = self.state.pause.is_none().then(|| pause(format!("{}: {reason}", self.id)));
+        let pause = self.state.pause.is_none().then(|| pause(Cause::Traffic, format!("{}: {reason}", self.id)));
         Some([back_in].into_iter().chain(pause).collect())
     }
 

@@ -451,6 +451,10 @@ fn a_plan_that_cannot_keep_its_promises_is_refused() {
             targets: super::testing::members(total).into_iter().map(|m| m.target).collect(),
             surveys: (1..=total).map(survey).collect(),
             allow_outage: false,
+            restart: false,
+            selection: super::Selection::default(),
+            left_out: std::collections::BTreeSet::new(),
+            undo: None,
         };
         change(&mut request);
         plan(request)

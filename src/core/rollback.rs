@@ -2,12 +2,11 @@
 //!
 //! Imports: state, event, model, core's budget. May not: judge whether to go back.
 
-use crate::event::EventKind;
+use crate::event::{Cause, EventKind};
 use crate::model::{InstanceId, Version};
 use crate::state::{Instance, Phase, State};
 
-use super::budget::{self, Denied};
-use super::{Observed, pause};
+use super::{Observed, budget, pause};
 
 /// The version that an instance ran before this deployment.
 pub(super) fn previous(state: &State, id: &InstanceId) -> Option<Version> {
@@ -20,8 +19,8 @@ pub(super) fn next(state: &State, observed: &Observed, _now: crate::model::Times
         return None;
     }
     if state.rollback.is_none() {
-        // Under a cancel, one that failed goes back alone; without one, it stays out and listed.
-        state.cancel.as_ref()?;
+        // Under a cancel, one that failed goes back alone; without one, or once commands are stopped, it stays out and listed.
+        state.cancel.as_ref().filter(|_| state.stopped.is_none())?;
         return start(state, first(state, |i| i.phase == Phase::Failed)?);
     }
     // A rollback that an operator ends where it is takes no more.
@@ -35,11 +34,7 @@ pub(super) fn next(state: &State, observed: &Observed, _now: crate::model::Times
     match budget::may_restore(state, observed, id) {
         Ok(()) => start(state, id),
         Err(_) if !state.active.is_empty() => None,
-        Err(Denied::Budget(holders)) => Some(vec![pause(held_by(&holders))]),
-        Err(Denied::Floor { others, floor }) => {
-            let reason = format!("rollback held: without {id} only {others} would serve, min_serving is {floor}");
-            Some(vec![pause(reason)])
-        }
+        Err(denied) => Some(vec![pause(Cause::Capacity, budget::words(state, observed, id, &denied))]),
     }
 }
 
@@ -92,12 +87,4 @@ fn newest_serving(state: &State) -> Option<&InstanceId> {
     let serving = state.instances.iter().filter(|(id, i)| can_go_back(state, id, i));
     let serving = serving.filter(|(_, i)| matches!(i.phase, Phase::Healthy | Phase::Settling { .. }));
     serving.max_by_key(|(_, i)| i.order).map(|(id, _)| id)
-}
-
-/// Who holds the budget, in words.
-pub(super) fn held_by(holders: &[InstanceId]) -> String {
-    let shown: Vec<&str> = holders.iter().take(5).map(InstanceId::as_str).collect();
-    let more = holders.len().saturating_sub(shown.len());
-    let tail = if more > 0 { format!(" and {more} more") } else { String::new() };
-    format!("budget held by {}{tail}", shown.join(", "))
 }

@@ -4,13 +4,12 @@
 
 use serde::Serialize;
 
-use crate::event::{EventKind, Found};
-use crate::model::{Before, InstanceId, Member, Plan, Rotation, Timestamp};
+use crate::event::{Cause, EventKind, Found};
+use crate::model::{Before, InstanceId, Member, Pacing, Plan, Policy, Rotation, Timestamp, Zones};
 use crate::state::{Batch, Instance, Phase, State};
 
-use super::budget::{self, Denied};
 use super::observed::is_in_rotation;
-use super::{Observed, pause, pipeline, rollback};
+use super::{Observed, approval, budget, pause, pipeline};
 
 /// A batch as planned.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -26,33 +25,62 @@ pub struct PlannedBatch {
 /// The batches of a plan, if every instance that serves now is taken, and of the others those that are to be repaired.
 pub fn batches(plan: &Plan) -> Vec<PlannedBatch> {
     let total = u32::try_from(plan.members.len()).unwrap_or(u32::MAX);
-    let serves = |m: &&Member| m.healthy && m.rotation == Rotation::Serving;
-    let serving = u32::try_from(plan.members.iter().filter(serves).count()).unwrap_or(u32::MAX);
-    let repaired = |m: &Member| plan.policy.health.before == Before::First && is_in_rotation(m.rotation);
-    let taken = plan.members.iter().filter(|m| !m.at_version && (serves(m) || repaired(m)));
-    let mut pending = taken.map(|m| m.target.id.clone()).peekable();
-    let max = budget::limit(plan.policy.strategy.max_unavailable, total).saturating_sub(total - serving);
+    let count =
+        |which: &dyn Fn(&Member) -> bool| u32::try_from(plan.members.iter().filter(|m| which(m)).count()).unwrap_or(u32::MAX);
+    let (serving, out) = (count(&Member::serves), count(&|m| !m.serves() && m.excluded.is_none()));
+    let taken = |m: &&Member| !m.at_version && m.excluded.is_none() && (m.serves() || is_repaired(&plan.policy, m));
+    let mut pending: Vec<&Member> = plan.members.iter().filter(taken).collect();
+    let room = budget::limit(plan.policy.strategy.max_unavailable, total).saturating_sub(out);
     let mut all = Vec::new();
-    while pending.peek().is_some() {
+    while !pending.is_empty() {
         let number = u32::try_from(all.len() + 1).unwrap_or(u32::MAX);
-        let size = usize::try_from(size_of(plan, number)).unwrap_or(usize::MAX);
-        let members: Vec<InstanceId> = pending.by_ref().take(size).collect();
-        let out = max.min(u32::try_from(members.len()).unwrap_or(u32::MAX));
-        all.push(PlannedBatch { number, members, serving: serving.saturating_sub(out) });
+        let members = next_batch(plan, number, &pending);
+        pending.retain(|m| !members.contains(&m.target.id));
+        let repaired = plan.members.iter().filter(|m| members.contains(&m.target.id) && !m.serves()).count();
+        let width = width(plan, number).min(u32::try_from(members.len() - repaired).unwrap_or(u32::MAX));
+        all.push(PlannedBatch { number, members, serving: serving.saturating_sub(room.min(width)) });
     }
     all
 }
 
-/// How many instances batch `number` (from 1) takes: the list's entry, the last repeats. Shares are of the fleet.
-pub(super) fn batch_size(state: &State, number: u32) -> u32 {
-    size_of(&state.plan, number)
+/// Taken although it does not serve, before all others and outside the budget: that can only make it better.
+pub(super) fn is_repaired(policy: &Policy, member: &Member) -> bool {
+    let ours = member.left_out && member.rotation == Rotation::Draining;
+    !member.serves() && (ours || policy.health.before == Before::First && is_in_rotation(member.rotation))
 }
 
-fn size_of(plan: &Plan, number: u32) -> u32 {
+/// Who of `pending`, in their order, goes into batch `number`: none of another zone, where zones go one by one.
+fn next_batch(plan: &Plan, number: u32, pending: &[&Member]) -> Vec<InstanceId> {
+    let size = usize::try_from(size_of(plan, number)).unwrap_or(usize::MAX);
+    let zone = pending.first().map(|m| &m.target.zone);
+    let apart = plan.policy.strategy.zones == Zones::OneByOne;
+    let together = pending.iter().filter(|m| !apart || Some(&m.target.zone) == zone);
+    together.take(size).map(|m| m.target.id.clone()).collect()
+}
+
+/// How many instances batch `number` (from 1) takes: the list's entry, the last repeats. Shares are of the fleet. With a
+/// window the last batch is all that is left, and the first of a list of one is a single instance.
+pub(super) fn size_of(plan: &Plan, number: u32) -> u32 {
+    if is_window(plan, number) {
+        return u32::MAX;
+    }
+    if plan.policy.strategy.pacing == Pacing::Window && plan.policy.strategy.batch_size.len() == 1 {
+        return 1;
+    }
+    width(plan, number)
+}
+
+/// How many of batch `number` may be at work at once.
+pub(super) fn width(plan: &Plan, number: u32) -> u32 {
     let sizes = &plan.policy.strategy.batch_size;
     let index = usize::try_from(number.saturating_sub(1)).unwrap_or(usize::MAX).min(sizes.len().saturating_sub(1));
     let total = u32::try_from(plan.members.len()).unwrap_or(u32::MAX);
     sizes.get(index).map_or(1, |size| size.floor_min_one_of(total))
+}
+
+fn is_window(plan: &Plan, number: u32) -> bool {
+    let lists = u32::try_from(plan.policy.strategy.batch_size.len()).unwrap_or(u32::MAX);
+    plan.policy.strategy.pacing == Pacing::Window && number >= lists.max(2)
 }
 
 /// What the strategy does next.
@@ -63,12 +91,12 @@ pub(super) fn next(state: &State, observed: &Observed, now: Timestamp) -> Option
     match &state.batch {
         Some(batch) => at_work(state, observed, now, batch),
         None if state.pause.is_some() => None,
-        None => begin(state),
+        None => begin(state, now),
     }
 }
 
 /// The next batch, after those that have nothing to do are named.
-fn begin(state: &State) -> Option<Vec<EventKind>> {
+fn begin(state: &State, now: Timestamp) -> Option<Vec<EventKind>> {
     if state.batches == 0 {
         let there: Vec<EventKind> = state
             .plan
@@ -86,17 +114,23 @@ fn begin(state: &State) -> Option<Vec<EventKind>> {
             return Some(there);
         }
     }
+    let free = |(_, i): &(&Member, &Instance)| i.phase == Phase::Pending && i.held.is_none();
+    let pending: Vec<&Member> = state.plan.members.iter().zip(state.instances.values()).filter(free).map(|(m, _)| m).collect();
+    if pending.is_empty() {
+        return approval::before_the_end(state, now).map(|question| vec![question]);
+    }
+    if approval::blocks_next_batch(state) {
+        return approval::before_next_batch(state, now).map(|question| vec![question]);
+    }
     let batch = state.batches + 1;
-    let size = usize::try_from(batch_size(state, batch)).unwrap_or(usize::MAX);
-    let pending = state.instances.iter().filter(|(_, i)| i.phase == Phase::Pending);
-    let members: Vec<InstanceId> = pending.map(|(id, _)| id.clone()).take(size).collect();
-    (!members.is_empty()).then(|| vec![EventKind::BatchStarted { batch, members }])
+    Some(vec![EventKind::BatchStarted { batch, members: next_batch(&state.plan, batch, &pending) }])
 }
 
 fn at_work(state: &State, observed: &Observed, now: Timestamp, batch: &Batch) -> Option<Vec<EventKind>> {
     let members: Vec<(&InstanceId, &Instance)> = batch.members.iter().filter_map(|id| Some((id, state.instance(id)?))).collect();
+    let at_work = u32::try_from(members.iter().filter(|(_, i)| i.is_active()).count()).unwrap_or(u32::MAX);
     if let Some((id, _)) = members.iter().find(|(_, i)| i.phase == Phase::Pending) {
-        if state.pause.is_some() {
+        if state.pause.is_some() || at_work >= width(&state.plan, batch.number) {
             return None;
         }
         return match budget::may_take(state, observed, id) {
@@ -105,13 +139,10 @@ fn at_work(state: &State, observed: &Observed, now: Timestamp, batch: &Batch) ->
                 until: pipeline::check_deadline(state, now),
             }]),
             Err(_) if !state.active.is_empty() => None,
-            Err(Denied::Budget(holders)) => Some(vec![pause(rollback::held_by(&holders))]),
-            Err(Denied::Floor { others, floor }) => {
-                Some(vec![pause(format!("without {id} only {others} would serve, min_serving is {floor}"))])
-            }
+            Err(denied) => Some(vec![pause(Cause::Capacity, budget::words(state, observed, id, &denied))]),
         };
     }
-    if members.iter().any(|(_, i)| i.is_active()) {
+    if at_work > 0 {
         return None;
     }
     match batch.bake_until {
@@ -143,7 +174,7 @@ mod tests {
         let fixture = Fixture::new(total).with(|p| p.strategy.batch_size = list.to_vec());
         let (mut left, mut all, mut number) = (total, Vec::new(), 1);
         while left > 0 {
-            let size = batch_size(&fixture.state, number).min(left);
+            let size = size_of(&fixture.state.plan, number).min(left);
             all.push(size);
             (left, number) = (left - size, number + 1);
         }
@@ -160,5 +191,55 @@ mod tests {
         assert_eq!(sizes(3, &[Percent(25)]), [1, 1, 1]);
         assert_eq!(sizes(5, &[Absolute(50)]), [5]);
         assert_eq!(sizes(1, &[Percent(1)]), [1]);
+    }
+
+    fn planned(total: u32, change: impl FnOnce(&mut Policy)) -> Vec<(usize, u32)> {
+        let fixture = Fixture::new(total).with(change);
+        batches(&fixture.plan).iter().map(|b| (b.members.len(), b.serving)).collect()
+    }
+
+    /// product.md: a window drops the barrier for all but the first batch, which is one; earlier entries of a list are
+    /// batches, the last is the width.
+    #[test]
+    fn a_window_is_the_last_batch_and_holds_all_that_is_left() {
+        use Count::{Absolute, Percent};
+        let window = |sizes: Vec<Count>| {
+            move |p: &mut Policy| {
+                (p.strategy.pacing, p.strategy.batch_size, p.strategy.max_unavailable) = (Pacing::Window, sizes, Absolute(6));
+            }
+        };
+        assert_eq!(planned(20, window(vec![Absolute(4)])), [(1, 19), (19, 16)]);
+        assert_eq!(planned(20, window(vec![Absolute(1), Absolute(5), Percent(30)])), [(1, 19), (5, 15), (14, 14)]);
+    }
+
+    #[test]
+    fn in_a_window_the_next_is_taken_when_one_is_finished() {
+        let mut run = Fixture::new(6)
+            .with(|p| {
+                (p.strategy.pacing, p.strategy.batch_size) = (Pacing::Window, vec![Count::Absolute(2)]);
+                p.strategy.max_unavailable = Count::Absolute(3);
+            })
+            .started();
+        let at_work = |run: &Fixture| run.state.active.iter().copied().collect::<Vec<_>>();
+        assert_eq!(at_work(&run), [0], "the first goes alone");
+        run.bring_to_healthy(1);
+        run.wait(crate::model::Span::from_secs(10));
+        assert_eq!(at_work(&run), [1, 2]);
+        run.bring_to_healthy(3);
+        assert_eq!(at_work(&run), [1, 3], "no barrier: the fourth is taken while the second is at work");
+    }
+
+    #[test]
+    fn zones_go_one_by_one_and_no_batch_spans_two() {
+        let mut fixture = Fixture::new(7).with(|p| {
+            (p.strategy.zones, p.strategy.batch_size) = (Zones::OneByOne, vec![Count::Absolute(1), Count::Absolute(2)]);
+        });
+        for (n, zone) in (1..).zip(["a", "a", "a", "b", "b", "b", "c"]) {
+            fixture = fixture.with_member(n, |m| m.target.zone = Some(zone.to_owned()));
+        }
+        let sizes: Vec<usize> = batches(&fixture.plan).iter().map(|b| b.members.len()).collect();
+        assert_eq!(sizes, [1, 2, 2, 1, 1]);
+        let run = fixture.started();
+        assert_eq!(run.state.batch.as_ref().unwrap().members.len(), 1);
     }
 }

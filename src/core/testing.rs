@@ -42,6 +42,8 @@ pub(super) fn members(total: u32) -> Vec<Member> {
             healthy: true,
             health: "200 in 5ms".to_owned(),
             at_version: false,
+            excluded: None,
+            left_out: false,
         })
         .collect()
 }
@@ -51,7 +53,7 @@ pub(super) fn cancel() -> Command {
 }
 
 pub(super) fn rollback() -> Command {
-    Command::Rollback { reason: String::new() }
+    Command::Rollback { reason: String::new(), only: None }
 }
 
 pub(super) fn pause() -> Command {
@@ -65,6 +67,8 @@ pub(super) struct Fixture {
     pub(super) observed: Observed,
     pub(super) now: Timestamp,
     pub(super) events: Vec<Event>,
+    /// Untouched instances answer well when they are looked at.
+    pub(super) peers_are_well: bool,
 }
 
 impl Fixture {
@@ -77,6 +81,7 @@ impl Fixture {
             version: Version::new("v2").unwrap(),
             started_by: "ana".to_owned(),
             members: members(total),
+            restart: false,
             policy: policy(),
         })
     }
@@ -86,7 +91,7 @@ impl Fixture {
         let kind = EventKind::DeploymentPlanned { format: FORMAT, plan: Box::new(plan.clone()) };
         let event = Event { seq: Seq(1), at: now, deployment: plan.deployment.clone(), kind };
         let state = State::begin(&event).unwrap();
-        Self { plan, state, observed: Observed::default(), now, events: vec![event] }
+        Self { plan, state, observed: Observed::default(), now, events: vec![event], peers_are_well: true }
     }
 
     pub(super) fn with<T>(mut self, change: impl FnOnce(&mut Policy) -> T) -> Self {
@@ -105,6 +110,20 @@ impl Fixture {
     }
 
     pub(super) fn input(&mut self, input: &Input) -> Vec<EventKind> {
+        let mut events = self.one_input(input);
+        while self.peers_are_well && self.state.is_looking() {
+            let look = self.state.look.clone().unwrap();
+            let unseen = |id: &InstanceId| self.observed.of(id).and_then(|s| s.last.as_ref()).is_none_or(|s| s.at < look.from);
+            let peers = look.peers.iter().map(|&index| self.state.instances.get_index(index).unwrap().0.clone());
+            let Some(peer) = peers.into_iter().find(|id| unseen(id)) else { break };
+            let result = SampleResult::Pass { status: Some(200) };
+            let sample = Sample { at: self.now, latency: Span::from_millis(5), result, version: None };
+            events.extend(self.one_input(&Input::Sample { instance: peer, sample }));
+        }
+        events
+    }
+
+    fn one_input(&mut self, input: &Input) -> Vec<EventKind> {
         let events = turn(&mut self.state, &mut self.observed, self.now, input).unwrap();
         assert_eq!(State::replay(self.events.iter().chain(&events)).unwrap(), self.state, "replay equals the live state");
         self.events.extend(events.iter().cloned());
@@ -194,8 +213,8 @@ impl Fixture {
     /// The end check finds every instance as `versions` says.
     pub(super) fn end_check(&mut self, version: impl Fn(u32) -> &'static str) -> Vec<EventKind> {
         let surveys = (1..=self.state.total()).map(|n| (id(n), Ok(self.survey(n, version(n))))).collect();
-        let effect = super::wanted_for_fleet(&self.state).expect("the end check is wanted").id;
-        self.input(&Input::Outcome { effect, outcome: Outcome::FleetSurveyed { surveys, vip: None } })
+        let effect = super::wanted_for_fleet(&self.state).pop().expect("the end check is wanted").id;
+        self.input(&Input::Outcome { effect, outcome: Outcome::FleetSurveyed { surveys, vip: None, lb: None } })
     }
 
     pub(super) fn word(&self, number: u32) -> &'static str {

@@ -5,8 +5,8 @@
 use std::fmt;
 
 use crate::event::Actor;
-use crate::model::{InstanceId, Timestamp};
-use crate::state::{Goal, Instance, Phase, State};
+use crate::model::{InstanceId, InstanceState, Timestamp};
+use crate::state::{Awaits, Goal, Instance, Phase, State};
 
 /// What is awaited.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,16 +49,20 @@ pub fn waiting(state: &State) -> Option<Waiting> {
         return simple("waiting for someone to start it; nothing is touched yet".to_owned(), state.approval_until);
     }
     let in_flight = in_flight(state);
+    if let Some(look) = state.look.as_ref().filter(|_| state.is_looking()) {
+        let what = "failures crossed the threshold; looking whether untouched instances fail as well".to_owned();
+        return simple(what, Some(look.until));
+    }
     if let Some(pause) = &state.pause {
         let by = if pause.by == Actor::Engine { "by the engine" } else { "" };
         let who = if by.is_empty() { format!("by {}", pause.by.name()) } else { by.to_owned() };
         let why = if pause.reason.starts_with("asked for by") { String::new() } else { format!(": {}", pause.reason) };
-        return Some(match in_flight {
-            Some(waiting) => Waiting { what: format!("pausing {who}{why}; {}", waiting.what), ..waiting },
-            None => {
-                Waiting { what: format!("paused {who}{why}; resume, cancel or roll back"), instances: Vec::new(), until: None }
-            }
-        });
+        if let Some(waiting) = in_flight {
+            return Some(Waiting { what: format!("pausing {who}{why}; {}", waiting.what), ..waiting });
+        }
+        let until = state.approval_until.filter(|_| state.awaits == Some(Awaits::Answer));
+        let or = if until.is_some() { "unanswered, everything goes back" } else { "resume, cancel or roll back" };
+        return simple(format!("paused {who}{why}; {or}"), until);
     }
     if in_flight.is_some() {
         return in_flight;
@@ -72,7 +76,19 @@ pub fn waiting(state: &State) -> Option<Waiting> {
         let what = format!("batch {} is verified; watching it before the next", batch.number);
         return Some(Waiting { what, instances: batch.members.clone(), until: Some(until) });
     }
-    simple("about to go on".to_owned(), state.progress_until)
+    match state.awaits {
+        Some(Awaits::Approval) => {
+            let what = format!("batch {} is done; the next waits for approval (promote)", state.batches);
+            simple(what, state.approval_until)
+        }
+        Some(Awaits::Release) => {
+            let held: Vec<InstanceId> =
+                state.instances.iter().filter(|(_, i)| i.shown() == InstanceState::Held).map(|(id, _)| id.clone()).collect();
+            let what = format!("only held instances are left ({}); release or skip them", names(held.iter()));
+            Some(Waiting { what, instances: held, until: state.approval_until })
+        }
+        Some(Awaits::Start | Awaits::Answer) | None => simple("about to go on".to_owned(), state.progress_until),
+    }
 }
 
 /// The latest step that any instance under way is at, with all that are at it.

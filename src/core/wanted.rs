@@ -36,21 +36,31 @@ pub fn wanted_for(state: &State, index: usize) -> Vec<Effect> {
         | Phase::Restoring
         | Phase::RolledBack => None,
     };
-    let effect = |kind: EffectKind| Effect {
-        id: EffectId::new(&state.plan.deployment, Some(id), kind.word(), instance.attempt),
+    let effect = |word: &str, number: u32, kind: EffectKind| Effect {
+        id: EffectId::new(&state.plan.deployment, Some(id), word, number),
         instance: Some(id.clone()),
         kind,
     };
-    act.into_iter().chain([watch(state, id, instance)]).map(effect).collect()
+    let own = act.into_iter().chain([watch(state, (index, id), instance)]);
+    let own = own.map(|kind| effect(kind.word(), instance.attempt, kind));
+    // Beside its work, under an id of its own: what is in flight for it goes on.
+    let again = instance.slipped.then(|| effect("take-out-again", instance.slips, EffectKind::TakeOut));
+    own.chain(again).collect()
 }
 
-/// The act that `state` wants on the fleet as a whole.
-pub fn wanted_for_fleet(state: &State) -> Option<Effect> {
-    let wanted = state.end_check_until.is_some() && state.end_checked.is_none() && state.end.is_none();
-    wanted.then(|| {
-        let kind = EffectKind::SurveyFleet;
-        Effect { id: EffectId::new(&state.plan.deployment, None, kind.word(), 1), instance: None, kind }
-    })
+/// The acts that `state` wants on the fleet as a whole.
+pub fn wanted_for_fleet(state: &State) -> Vec<Effect> {
+    if state.end.is_some() || state.started_at.is_none() {
+        return Vec::new();
+    }
+    let health = &state.plan.policy.health;
+    let kind = match (state.end_check_until, state.end_checked) {
+        (Some(_), None) => EffectKind::SurveyFleet,
+        (Some(_), Some(_)) => return Vec::new(),
+        // While something is out, a balancer that forgets it does harm.
+        (None, _) => EffectKind::WatchRotation { every: if state.out > 0 { health.interval } else { health.watch_interval } },
+    };
+    vec![Effect { id: EffectId::new(&state.plan.deployment, None, kind.word(), 1), instance: None, kind }]
 }
 
 fn update(state: &State, id: &InstanceId, instance: &Instance) -> Option<EffectKind> {
@@ -63,21 +73,21 @@ fn update(state: &State, id: &InstanceId, instance: &Instance) -> Option<EffectK
 }
 
 /// Every instance is watched until the end: closely while its samples decide something.
-fn watch(state: &State, id: &InstanceId, instance: &Instance) -> EffectKind {
+fn watch(state: &State, (index, id): (usize, &InstanceId), instance: &Instance) -> EffectKind {
     let health = &state.plan.policy.health;
+    let looked_at = state.is_looking() && state.look.as_ref().is_some_and(|look| look.peers.contains(&index));
     let baking = state.batch.as_ref().is_some_and(|b| b.number == instance.batch.unwrap_or(0));
     let (attentive, updated) = match instance.phase {
         Phase::Verifying { .. } | Phase::Admitting | Phase::Settling { .. } => (true, true),
         Phase::Healthy => (baking, true),
         Phase::RolledBack => (false, true),
-        Phase::Pending
-        | Phase::Checking
+        Phase::Pending | Phase::Skipped => (looked_at, false),
+        Phase::Checking
         | Phase::TakingOut
         | Phase::Draining
         | Phase::Drained
         | Phase::Updating
         | Phase::Failed
-        | Phase::Skipped
         | Phase::Returning { .. }
         | Phase::Restoring => (false, false),
     };

@@ -66,10 +66,15 @@ impl EventKind {
             }
             Self::DeploymentStarted { by } => format!("started by {}", by.name()),
             Self::EngineRecovered => "a new engine took over; open deadlines run anew".to_owned(),
-            Self::DeploymentPaused { by, reason } => because(format!("paused by {}", by.name()), reason),
+            Self::DeploymentPaused { by, reason, .. } => because(format!("paused by {}", by.name()), reason),
             Self::DeploymentResumed { by } => format!("resumed by {}", by.name()),
             Self::CancelRequested { by, reason } => because(format!("cancel asked for by {}", by.name()), reason),
-            Self::ThresholdCrossed { failed, finished, reason } if reason.is_empty() => {
+            Self::CommandsStopped { by, reason } => because(format!("running commands stopped by {}", by.name()), reason),
+            Self::ApprovalAwaited { batch, .. } => format!("batch {batch} waits for approval of the next"),
+            Self::BatchApproved { by, full: false } => format!("next batch approved by {}", by.name()),
+            Self::BatchApproved { by, full: true } => format!("all further batches approved by {}", by.name()),
+            Self::ReleaseAwaited { .. } => "only held instances are left; they wait for their release".to_owned(),
+            Self::ThresholdCrossed { failed, finished, reason, .. } if reason.is_empty() => {
                 format!("failure threshold crossed: {failed} failed of {finished} finished")
             }
             // The reason has the numbers.
@@ -81,7 +86,7 @@ impl EventKind {
             Self::EndCheckStarted { .. } => "end check: reading every instance's version and rotation".to_owned(),
             Self::EndCheckFinished { mismatches: 0 } => "end check: every instance is as it must be".to_owned(),
             Self::EndCheckFinished { mismatches } => format!("end check: {mismatches} not as they must be"),
-            Self::DeploymentEnded { ending, reason, vip } => {
+            Self::DeploymentEnded { ending, reason, vip, .. } => {
                 let text = because(ending.words().to_owned(), reason);
                 match vip {
                     Some(vip) => format!("{text}; {} of {} requests failed", thousands(vip.failed), thousands(vip.requests)),
@@ -96,7 +101,20 @@ impl EventKind {
         match self {
             Self::InstanceCheckStarted { instance, .. } => format!("{instance} last look before it is touched"),
             Self::InstanceCheckDropped { instance } => format!("{instance} not taken after all"),
+            Self::InstanceSkipped { instance, reason, .. } if reason.starts_with("skipped ") => format!("{instance} {reason}"),
             Self::InstanceSkipped { instance, reason, .. } => format!("{instance} skipped: {reason}"),
+            Self::InstanceHeld { instance, by, reason } => because(format!("{instance} held by {}", by.name()), reason),
+            Self::InstanceReleased { instance, by } => format!("{instance} released by {}", by.name()),
+            Self::InstanceRetried { instance, by } => format!("{instance} tried again, asked for by {}", by.name()),
+            Self::InstanceDiscounted { instance, by, reason } => {
+                because(format!("{instance} no longer holds the budget, says {}", by.name()), reason)
+            }
+            Self::RotationChanged { instance, rotation } => {
+                format!("{instance} is {}, not by this deployment", rotation.words())
+            }
+            Self::DrainLost { instance, rotation, .. } => {
+                format!("{instance} is {} although it was taken out; taking it out again", rotation.words())
+            }
             Self::DrainStarted { instance, .. } => format!("{instance} drain ordered"),
             Self::InstanceTakenOut { instance, sessions: Some(left), .. } => {
                 format!("{instance} out of rotation, {} left", connections(*left))
@@ -170,8 +188,13 @@ pub fn thousands(n: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::Actor;
+    use crate::event::{Actor, Cause};
     use crate::model::{Timestamp, VipStats};
+
+    fn paused(reason: String, login: &str) -> EventKind {
+        let by = Actor::Operator { login: login.to_owned(), uid: 1 };
+        EventKind::DeploymentPaused { by, reason, cause: Cause::Asked, until: None }
+    }
 
     #[test]
     fn facts_read_like_sentences() {
@@ -194,10 +217,7 @@ mod tests {
                 },
                 "web-03 FAILED its health gate: status 503",
             ),
-            (
-                EventKind::DeploymentPaused { by: Actor::Operator { login: "ana".to_owned(), uid: 1 }, reason: String::new() },
-                "paused by ana",
-            ),
+            (paused(String::new(), "ana"), "paused by ana"),
             (
                 EventKind::BatchStarted { batch: 2, members: vec![web; 8] },
                 "batch 2 started: web-03 web-03 web-03 web-03 web-03 web-03 and 2 more",
@@ -207,6 +227,7 @@ mod tests {
                     ending: Ending::Completed,
                     reason: String::new(),
                     vip: Some(VipStats { requests: 12_345, ..VipStats::default() }),
+                    lb: None,
                 },
                 "completed; 0 of 12,345 requests failed",
             ),
@@ -218,10 +239,7 @@ mod tests {
 
     #[test]
     fn nothing_that_a_terminal_obeys_gets_through() {
-        let kind = EventKind::DeploymentPaused {
-            by: Actor::Operator { login: "a\u{1b}[2Jna".to_owned(), uid: 1 },
-            reason: "\u{202e}x\r\u{9b}31m\u{200b}".to_owned(),
-        };
+        let kind = paused("\u{202e}x\r\u{9b}31m\u{200b}".to_owned(), "a\u{1b}[2Jna");
         assert_eq!(kind.words(), "paused by a?[2Jna: ?x??31m?");
     }
 }

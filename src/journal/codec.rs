@@ -1,4 +1,4 @@
-//! Event ⇄ stored JSON. The stored form is frozen by `tests/journal/v1.jsonl`.
+//! Event ⇄ stored JSON. The stored form is frozen by `tests/journal/v2.jsonl, that of older formats by the files beside it`.
 //!
 //! Imports: event. May not: know where the text is stored.
 

@@ -26,8 +26,16 @@ pub struct Plan {
     pub started_by: String,
     /// Every instance of the fleet, in the order in which they are taken.
     pub members: Vec<Member>,
+    /// Instances at the version already are updated again (`--restart`).
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub restart: bool,
     /// The rules.
     pub policy: Policy,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
+fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 /// Why a deployment exists.
@@ -60,6 +68,24 @@ pub struct Member {
     pub health: String,
     /// Already on the wanted version: neither touched nor counted in U.
     pub at_version: bool,
+    /// Why it has no part in this deployment: neither touched nor counted in U, but it serves no less or more for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub excluded: Option<String>,
+    /// An earlier deployment of this service took it out and could not put it back: this one may.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub left_out: bool,
+}
+
+impl Member {
+    /// In rotation and passing its probe when it was looked at.
+    pub fn serves(&self) -> bool {
+        self.healthy && self.rotation == Rotation::Serving
+    }
+
+    /// Why it does not serve, in words.
+    pub fn trouble(&self) -> String {
+        if self.healthy { self.rotation.words().to_owned() } else { self.health.clone() }
+    }
 }
 
 /// All rules of a deployment.
@@ -87,6 +113,9 @@ impl Default for Policy {
                 max_unavailable: Count::Absolute(2),
                 min_serving: Count::Absolute(1),
                 min_healthy_time: Span::ZERO,
+                pacing: Pacing::Batch,
+                zones: Zones::Any,
+                confirm: Confirm::None,
                 progress_timeout: Span::from_secs(600),
                 approval_timeout: Span::from_secs(1800),
             },
@@ -126,10 +155,52 @@ pub struct Rolling {
     pub min_serving: Count,
     /// How long an admitted instance must stay healthy before its verdict.
     pub min_healthy_time: Span,
+    /// Whether instances go batch by batch.
+    #[serde(default)]
+    pub pacing: Pacing,
+    /// Whether failure domains go one after the other.
+    #[serde(default)]
+    pub zones: Zones,
+    /// Whether a person confirms each batch.
+    #[serde(default)]
+    pub confirm: Confirm,
     /// The longest time without any instance finishing.
     pub progress_timeout: Span,
     /// The longest wait for a person.
     pub approval_timeout: Span,
+}
+
+/// What an instance waits for before it is taken.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Pacing {
+    /// The whole batch before it, and its bake.
+    #[default]
+    Batch,
+    /// Any instance before it, after the first batches: as many are at work as the last size says.
+    Window,
+}
+
+/// How batches and failure domains go together.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Zones {
+    /// Batches are formed in the order of the fleet.
+    #[default]
+    Any,
+    /// One zone is finished before the next begins; no batch spans two.
+    OneByOne,
+}
+
+/// Who says that it may go on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Confirm {
+    /// The gates alone.
+    #[default]
+    None,
+    /// A person, before each batch but the first.
+    Batch,
 }
 
 /// `[drain]`.

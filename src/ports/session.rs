@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::command::{Command, Receipt, Refusal, Request};
 use crate::event::Event;
-use crate::model::{InstanceId, Sample, Seq, Timestamp, VipStats};
+use crate::model::{InstanceId, LbStats, Sample, Seq, Timestamp, VipStats};
 use crate::state::State;
 
 /// All that is known at one moment.
@@ -34,6 +34,9 @@ pub struct Progress {
     pub readings: BTreeMap<InstanceId, Reading>,
     /// What the probe through the balancer has counted so far.
     pub vip: Option<VipStats>,
+    /// What the balancers themselves have counted so far.
+    #[serde(default)]
+    pub lb: Option<LbStats>,
     /// Troubles of the engine as a whole, in words; empty if there are none.
     pub troubles: Vec<String>,
 }
@@ -45,6 +48,9 @@ impl Progress {
         self.readings.extend(newer.readings);
         if newer.vip.is_some() {
             self.vip = newer.vip;
+        }
+        if newer.lb.is_some() {
+            self.lb = newer.lb;
         }
         self.troubles = newer.troubles;
     }

@@ -9,7 +9,7 @@ use tokio::sync::{broadcast, mpsc, oneshot};
 
 use crate::command::{Command, Receipt, Refusal, Request};
 use crate::event::{Actor, Event, FORMAT};
-use crate::model::{DeploymentId, InstanceId, Seq, Timestamp, VipStats};
+use crate::model::{DeploymentId, InstanceId, LbStats, Seq, Timestamp, VipStats};
 use crate::os::logring::LogRing;
 use crate::ports::{Engine, Feed, LogLine, Progress, Reading, Session, SessionError, Snapshot, Update};
 use crate::state::State;
@@ -94,12 +94,22 @@ impl Bus {
         shared.news.get_or_insert_default();
     }
 
+    /// Changes what the balancers counted.
+    pub(super) fn counted(&self, lb: LbStats) {
+        let mut shared = self.lock();
+        if shared.progress.lb != Some(lb) {
+            shared.progress.lb = Some(lb);
+            shared.news.get_or_insert_default();
+        }
+    }
+
     /// Sends what changed since the last time, if anything did.
     pub(super) fn flush(&self, now: Timestamp) {
         let mut shared = self.lock();
         let Some(mut news) = shared.news.take() else { return };
         news.at = now;
         news.vip = shared.progress.vip;
+        news.lb = shared.progress.lb;
         news.troubles.clone_from(&shared.progress.troubles);
         shared.progress.at = now;
         drop(self.updates.send(Update::Progress(news)));

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::hash::{Hash as _, Hasher as _};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc};
@@ -13,10 +13,11 @@ use tokio::time::Instant;
 
 use crate::core::{Input, wanted_for, wanted_for_fleet};
 use crate::effect::{Effect, EffectKind, Outcome};
-use crate::model::{InstanceId, Rotation, Sample, SampleResult, Span, Target, Version};
+use crate::model::{InstanceId, LbStats, Rotation, Sample, SampleResult, Span, Target, Version};
 use crate::ports::{FleetError, TrafficError, UpdateOrder};
 use crate::state::State;
 
+use super::meter::Meter;
 use super::survey::{patient, survey};
 use super::{Bus, Parts, targets};
 
@@ -44,11 +45,12 @@ struct Hands {
     bus: Bus,
     inputs: mpsc::Sender<Input>,
     probes: Arc<Semaphore>,
+    meter: Arc<Mutex<Meter>>,
 }
 
 impl Performer {
     pub(super) fn new(parts: Parts, bus: Bus, inputs: mpsc::Sender<Input>) -> Self {
-        let hands = Hands { parts, bus, inputs, probes: Arc::new(Semaphore::new(PROBES)) };
+        let hands = Hands { parts, bus, inputs, probes: Arc::new(Semaphore::new(PROBES)), meter: Arc::default() };
         Self { hands, in_flight: HashMap::new(), tasks: JoinSet::new() }
     }
 
@@ -58,7 +60,7 @@ impl Performer {
             let Some((id, _)) = state.instances.get_index(index) else { continue };
             self.align(state, Some(id.clone()), wanted_for(state, index));
         }
-        self.align(state, None, wanted_for_fleet(state).into_iter().collect());
+        self.align(state, None, wanted_for_fleet(state));
         while self.tasks.try_join_next().is_some() {}
     }
 
@@ -107,6 +109,10 @@ async fn perform(hands: Hands, effect: Effect, scene: Scene) {
     let began = Instant::now();
     let outcome = match (&effect.kind, &scene.target) {
         (EffectKind::SurveyFleet, _) => hands.survey_fleet(&scene).await,
+        (EffectKind::WatchRotation { every }, _) => {
+            hands.watch_rotation(&scene.fleet, *every).await;
+            return;
+        }
         (EffectKind::Watch { every, expect, attentive }, Some(target)) => {
             hands.watch(target, Watch { every: *every, expect: expect.clone(), attentive: *attentive }).await;
             return;
@@ -196,7 +202,46 @@ impl Hands {
             Some(vip) => vip.stop().await,
             None => None,
         };
-        Outcome::FleetSurveyed { surveys: surveys.into_iter().collect(), vip }
+        let lb = self.read_counters().await;
+        Outcome::FleetSurveyed { surveys: surveys.into_iter().collect(), vip, lb }
+    }
+
+    /// Who is in rotation, again and again. A balancer that cannot be read now is read the next time; who depends on it
+    /// will say so.
+    async fn watch_rotation(&self, fleet: &[Target], every: Span) {
+        let every = every.to_std().max(LOOK_MAX);
+        loop {
+            let (at, began) = ((self.parts.clock)(), Instant::now());
+            match self.parts.traffic.read(fleet).await {
+                Ok(rotations) => self.say(Input::Rotations { at, rotations }).await,
+                Err(error) => tracing::warn!(target: "effect", "the balancers cannot be read: {error}"),
+            }
+            if let Some(lb) = self.read_counters().await {
+                self.bus.counted(lb);
+            }
+            tokio::time::sleep_until(began + every).await;
+        }
+    }
+
+    async fn read_counters(&self) -> Option<LbStats> {
+        let read = self.parts.traffic.counters().await;
+        let mut meter = self.meter.lock().unwrap_or_else(PoisonError::into_inner);
+        match read {
+            Ok(counters) => meter.read(&counters),
+            Err(error) => tracing::warn!(target: "effect", "the balancers' counters cannot be read: {error}"),
+        }
+        meter.total()
+    }
+
+    /// In rotation although it was taken out: a reload by somebody else, for example. The core decides what follows.
+    async fn has_slipped(&self, target: &Target) -> bool {
+        let at = (self.parts.clock)();
+        let Ok(rotations) = self.parts.traffic.read(std::slice::from_ref(target)).await else { return false };
+        let slipped = rotations.values().any(|r| matches!(r, Rotation::Serving | Rotation::Down));
+        if slipped {
+            self.say(Input::Rotations { at, rotations }).await;
+        }
+        slipped
     }
 
     async fn take_out(&self, target: &Target) -> Outcome {
@@ -216,6 +261,8 @@ impl Hands {
         let began = Instant::now();
         loop {
             match self.parts.traffic.sessions(target).await {
+                // Without connections because it is out, not because it was quiet for a moment.
+                Ok(Some(0)) if self.has_slipped(target).await => tokio::time::sleep(LOOK_MAX).await,
                 Ok(Some(0)) => {
                     self.bus.reading(&target.id, |r| (r.sessions, r.trouble) = (Some(0), None));
                     return Outcome::Idle;

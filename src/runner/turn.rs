@@ -235,7 +235,7 @@ impl Run {
                 Some(id) => touched.extend(self.state.instances.get_index_of(id)),
                 None => {
                     // A batch's beginning and end change how closely its members are watched.
-                    all |= !matches!(event.kind, EventKind::BatchVerified { .. } | EventKind::ThresholdCrossed { .. });
+                    all |= !matches!(event.kind, EventKind::BatchVerified { .. });
                 }
             }
             if let (EventKind::DeploymentStarted { .. }, Some(vip)) = (&event.kind, &self.parts.vip) {

@@ -2,11 +2,11 @@
 //!
 //! Imports: event, model, state's parts. May not: decide; everything that it writes is in the event or follows from it.
 
-use crate::event::{Event, EventKind};
+use crate::event::{Actor, Cause, Event, EventKind};
 use crate::model::{InstanceId, OnFailure, Seq, Timestamp};
 
 use super::fold::{Context, fold_instance};
-use super::{Batch, End, Goal, Halt, Instance, Phase, Rollback, State};
+use super::{Awaits, Batch, End, Goal, Halt, Instance, Look, Phase, Rollback, State};
 
 /// An event that cannot follow the ones before it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -48,40 +48,43 @@ impl State {
             EventKind::DeploymentPlanned { .. } => return Err("a deployment is planned once".to_owned()),
             EventKind::DeploymentStarted { .. } => {
                 self.started_at = Some(at);
-                self.approval_until = None;
-                self.arm_progress(at);
+                self.go_on(at);
             }
             EventKind::EngineRecovered => {
                 self.rearm(at);
                 self.recovered_at = Some(at);
             }
-            EventKind::DeploymentPaused { by, reason } => {
-                // Where a pause is what a crossed threshold leads to, this one answers it.
-                let answers = matches!(self.plan.policy.rollback.on_failure, OnFailure::Pause | OnFailure::Ask);
-                if self.pause.is_none() && answers {
-                    self.judged = self.judged.max(self.crossed);
-                }
-                self.pause = Some(Halt { by: by.clone(), reason: reason.clone(), at });
-                self.progress_until = None;
-            }
+            EventKind::DeploymentPaused { by, reason, cause, until } => self.hold_still(halt(by, reason, *cause, at), *until),
             EventKind::DeploymentResumed { .. } => self.resume(at),
             EventKind::CancelRequested { by, reason } => {
-                self.cancel = Some(Halt { by: by.clone(), reason: reason.clone(), at });
+                self.cancel = Some(halt(by, reason, Cause::Asked, at));
                 self.pause = None;
+                self.answered();
                 self.progress_until = None;
             }
-            EventKind::ThresholdCrossed { failed, .. } => self.crossed = *failed,
+            EventKind::CommandsStopped { by, reason } => self.stopped = Some(halt(by, reason, Cause::Asked, at)),
+            EventKind::ThresholdCrossed { failed, look_until, .. } => {
+                self.crossed = *failed;
+                self.look = look_until.map(|until| Look { from: at, until, peers: self.peers() });
+            }
             EventKind::RollbackStarted { by, reason, since, detect } => {
                 self.rollback =
                     Some(Rollback { by: by.clone(), reason: reason.clone(), since: *since, detect: *detect, restored_at: None });
                 self.pause = None;
                 // It overrules an earlier cancel; a later one ends the rollback where it is.
-                self.cancel = None;
+                (self.cancel, self.stopped) = (None, None);
                 self.batch = None;
+                self.answered();
                 self.progress_until = None;
                 self.end_check_until = None;
                 self.end_checked = None;
             }
+            EventKind::ApprovalAwaited { until, .. } => self.await_person(Awaits::Approval, *until),
+            EventKind::BatchApproved { full, .. } => {
+                self.approved = if *full { u32::MAX } else { self.batches };
+                self.go_on(at);
+            }
+            EventKind::ReleaseAwaited { until } => self.await_person(Awaits::Release, *until),
             EventKind::BatchStarted { batch, members } => self.start_batch(*batch, members, at)?,
             EventKind::BatchVerified { batch, bake_until } => {
                 self.batch_at_work(*batch)?.bake_until = Some(*bake_until);
@@ -89,8 +92,7 @@ impl State {
                 self.arm_progress(*bake_until);
             }
             EventKind::BatchCompleted { batch } => {
-                let took = at.since(self.batch_at_work(*batch)?.started_at);
-                self.batch_times.push(took);
+                self.batch_at_work(*batch)?;
                 self.batch = None;
             }
             EventKind::EndCheckStarted { until } => {
@@ -98,15 +100,21 @@ impl State {
                 self.progress_until = None;
             }
             EventKind::EndCheckFinished { mismatches } => self.end_checked = Some(*mismatches),
-            EventKind::DeploymentEnded { ending, reason, vip } => {
-                self.end = Some(End { ending: *ending, reason: reason.clone(), at, vip: *vip });
+            EventKind::DeploymentEnded { ending, reason, vip, lb } => {
+                self.end = Some(End { ending: *ending, reason: reason.clone(), at, vip: *vip, lb: *lb });
                 self.pause = None;
                 self.progress_until = None;
-                self.approval_until = None;
+                self.answered();
             }
             EventKind::InstanceCheckStarted { .. }
             | EventKind::InstanceCheckDropped { .. }
             | EventKind::InstanceSkipped { .. }
+            | EventKind::InstanceHeld { .. }
+            | EventKind::InstanceReleased { .. }
+            | EventKind::InstanceRetried { .. }
+            | EventKind::InstanceDiscounted { .. }
+            | EventKind::RotationChanged { .. }
+            | EventKind::DrainLost { .. }
             | EventKind::DrainStarted { .. }
             | EventKind::InstanceTakenOut { .. }
             | EventKind::DrainExtended { .. }
@@ -124,6 +132,48 @@ impl State {
             | EventKind::EndCheckMismatch { .. } => return Err("an instance's event without an instance".to_owned()),
         }
         Ok(())
+    }
+
+    /// Nothing new is taken. Clocks for progress and for people stop; one that this pause itself sets runs.
+    fn hold_still(&mut self, pause: Halt, until: Option<Timestamp>) {
+        // Where a pause is what a crossed threshold leads to, this one answers it.
+        let answers =
+            pause.cause.answers_failures() || matches!(self.plan.policy.rollback.on_failure, OnFailure::Pause | OnFailure::Ask);
+        if self.pause.is_none() && answers {
+            self.judged = self.judged.max(self.crossed);
+        }
+        self.pause = Some(pause);
+        self.look = None;
+        self.progress_until = None;
+        if let Some(until) = until {
+            self.await_person(Awaits::Answer, until);
+        }
+    }
+
+    fn await_person(&mut self, what: Awaits, until: Timestamp) {
+        self.awaits = Some(what);
+        self.approval_until = Some(until);
+        self.progress_until = None;
+    }
+
+    /// No person is waited for.
+    fn answered(&mut self) {
+        (self.awaits, self.approval_until, self.look) = (None, None, None);
+    }
+
+    fn go_on(&mut self, at: Timestamp) {
+        self.answered();
+        self.arm_progress(at);
+    }
+
+    /// A held instance leaves its batch, a released one may join another.
+    fn regroup(&mut self, id: &InstanceId, at: Timestamp) {
+        if let Some(batch) = &mut self.batch {
+            batch.members.retain(|member| member != id);
+        }
+        if self.awaits == Some(Awaits::Release) {
+            self.go_on(at);
+        }
     }
 
     fn start_batch(&mut self, number: u32, members: &[InstanceId], at: Timestamp) -> Result<(), String> {
@@ -153,15 +203,23 @@ impl State {
     /// The time of a pause does not count.
     fn resume(&mut self, at: Timestamp) {
         if let Some(pause) = self.pause.take() {
-            self.end_check_until = self.end_check_until.map(|until| until + at.since(pause.at));
+            let lasted = at.since(pause.at);
+            self.end_check_until = self.end_check_until.map(|until| until + lasted);
+            self.approval_until = self.approval_until.map(|until| until + lasted);
         }
-        self.arm_progress(at);
+        match self.awaits {
+            Some(Awaits::Approval | Awaits::Release) => {}
+            Some(Awaits::Start | Awaits::Answer) | None => self.go_on(at),
+        }
     }
 
     /// Every open deadline runs anew in full: after a crash nobody knows how long nobody looked.
     fn rearm(&mut self, at: Timestamp) {
         let late = at.since(self.at);
         let again = |until: &mut Option<Timestamp>| *until = until.map(|u| u + late);
+        if let Some(look) = &mut self.look {
+            (look.from, look.until) = (at, look.until + late);
+        }
         again(&mut self.approval_until);
         again(&mut self.end_check_until);
         if self.progress_until.is_some() {
@@ -208,7 +266,14 @@ impl State {
         }
         fold_instance(instance, &event.kind, at, &Context { wanted: wanted.as_ref(), deadline, updates });
         let (ours, active) = (instance.ours, instance.is_active());
+        let failures = self.failures();
         match &event.kind {
+            EventKind::InstanceHeld { instance, .. } | EventKind::InstanceReleased { instance, .. } => self.regroup(instance, at),
+            // What failed and is tried again has not failed: if it does so again, that is news.
+            EventKind::InstanceRetried { instance, .. } => {
+                (self.crossed, self.judged) = (self.crossed.min(failures), self.judged.min(failures));
+                self.regroup(instance, at);
+            }
             EventKind::UpdateStarted { .. } => self.updates = updates,
             EventKind::DrainFinished { cut, forced, .. } => {
                 self.drains_forced += u32::from(*forced);
@@ -241,16 +306,34 @@ impl State {
     }
 }
 
+fn halt(by: &Actor, reason: &str, cause: Cause, at: Timestamp) -> Halt {
+    Halt { by: by.clone(), reason: reason.to_owned(), at, cause }
+}
+
 /// The transition table: which event may meet which phase.
 fn may_follow(instance: &Instance, kind: &EventKind) -> bool {
     use Phase as P;
     let phase = &instance.phase;
     match kind {
-        EventKind::InstanceCheckStarted { .. } => matches!(phase, P::Pending),
+        EventKind::InstanceCheckStarted { .. } | EventKind::InstanceHeld { .. } | EventKind::InstanceReleased { .. } => {
+            matches!(phase, P::Pending)
+        }
         EventKind::InstanceCheckDropped { .. } => matches!(phase, P::Checking),
         EventKind::InstanceSkipped { .. } => matches!(phase, P::Pending | P::Checking),
-        EventKind::DrainStarted { .. } => matches!(phase, P::Checking | P::Restoring),
-        EventKind::InstanceTakenOut { .. } => matches!(phase, P::TakingOut | P::Failed),
+        EventKind::InstanceRetried { .. } | EventKind::InstanceDiscounted { .. } => matches!(phase, P::Failed | P::Skipped),
+        EventKind::RotationChanged { .. } => {
+            !instance.ours && matches!(phase, P::Pending | P::Healthy | P::Failed | P::Skipped | P::RolledBack)
+        }
+        EventKind::DrainLost { .. } => {
+            !instance.serving && matches!(phase, P::Draining | P::Drained | P::Updating | P::Verifying { .. } | P::Failed)
+        }
+        // One that is tried again may still be in rotation on the new version.
+        EventKind::DrainStarted { .. } => matches!(phase, P::Checking | P::Restoring) || *phase == P::Pending && instance.exposed,
+        EventKind::InstanceTakenOut { .. } => match phase {
+            P::TakingOut | P::Failed => true,
+            P::Updating | P::Verifying { .. } => instance.slipped,
+            _ => false,
+        },
         EventKind::DrainExtended { .. } | EventKind::DrainFinished { .. } => matches!(phase, P::Draining),
         EventKind::UpdateStarted { .. } => matches!(phase, P::Drained | P::Restoring),
         EventKind::UpdateFinished { .. } => matches!(phase, P::Updating),
@@ -269,13 +352,17 @@ fn may_follow(instance: &Instance, kind: &EventKind) -> bool {
                 && matches!(phase, P::Verifying { .. } | P::Admitting | P::Settling { .. } | P::Healthy | P::Failed)
         }
         EventKind::InstanceRestored { .. } => matches!(phase, P::Settling { .. }) && instance.goal == Goal::Back,
-        EventKind::EndCheckMismatch { .. } => matches!(phase, P::Pending | P::Healthy | P::RolledBack),
+        EventKind::EndCheckMismatch { .. } => matches!(phase, P::Pending | P::Healthy | P::Skipped | P::RolledBack),
         EventKind::DeploymentPlanned { .. }
         | EventKind::DeploymentStarted { .. }
         | EventKind::EngineRecovered
         | EventKind::DeploymentPaused { .. }
         | EventKind::DeploymentResumed { .. }
         | EventKind::CancelRequested { .. }
+        | EventKind::CommandsStopped { .. }
+        | EventKind::ApprovalAwaited { .. }
+        | EventKind::BatchApproved { .. }
+        | EventKind::ReleaseAwaited { .. }
         | EventKind::ThresholdCrossed { .. }
         | EventKind::RollbackStarted { .. }
         | EventKind::BatchStarted { .. }

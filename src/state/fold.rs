@@ -2,10 +2,10 @@
 //!
 //! Imports: event, model, state's nouns. May not: decide; look at anything but the instance.
 
-use crate::event::{AfterReturn, EventKind, Found, Step};
-use crate::model::{Evidence, Span, Timestamp, Version};
+use crate::event::{AfterReturn, Cause, EventKind, Found, Step};
+use crate::model::{Evidence, Rotation, Span, Timestamp, Version};
 
-use super::{Failure, Goal, Instance, Phase};
+use super::{Failure, Goal, Halt, Instance, Phase};
 
 /// What folding an instance's event needs of the rest.
 pub(super) struct Context<'a> {
@@ -48,16 +48,71 @@ impl Instance {
 
     fn skip(&mut self, reason: &str, found: Found, wanted: Option<&Version>, at: Timestamp) {
         self.skipped = Some(reason.to_owned());
-        self.down = found != Found::AtVersion;
+        self.held = None;
         match found {
             Found::AtVersion => {
-                self.serving = true;
+                (self.serving, self.down) = (true, false);
                 self.version = wanted.cloned();
             }
-            Found::Out => self.serving = false,
-            Found::Unfit => {}
+            Found::Out => (self.serving, self.down) = (false, true),
+            Found::Unfit => self.down = true,
+            Found::AsItWas => {}
         }
         self.enter(Phase::Skipped, at, None);
+    }
+
+    /// Where it begins again: at its update if it is out, at its return if it was going back, else like any other.
+    fn retry(&mut self, at: Timestamp) {
+        (self.discounted, self.skipped) = (false, None);
+        let phase = match (&self.phase, self.goal) {
+            (Phase::Failed, Goal::Back) => Phase::Restoring,
+            (Phase::Failed, Goal::Forward) if !self.serving => Phase::Drained,
+            _ => {
+                self.batch = None;
+                Phase::Pending
+            }
+        };
+        if self.goal == Goal::Forward {
+            self.verdict = None;
+        }
+        self.enter(phase, at, None);
+    }
+
+    /// It is in rotation against our order: before its update it is drained anew, later it is taken out meanwhile.
+    fn lose_drain(&mut self, attempt: u32, at: Timestamp, until: Timestamp) {
+        self.serving = true;
+        match self.phase {
+            Phase::Draining | Phase::Drained => {
+                self.attempt = attempt;
+                self.enter(Phase::TakingOut, at, Some(until));
+            }
+            Phase::Failed => {
+                self.down = true;
+                self.until = Some(until);
+            }
+            _ => {
+                self.slipped = true;
+                self.slips += 1;
+            }
+        }
+    }
+
+    fn hold(&mut self, by: Halt) {
+        self.held = Some(by);
+        self.batch = None;
+    }
+
+    /// Confirmed out: its drain begins, if it is not further on.
+    fn confirm_out(&mut self, sessions: Option<u32>, at: Timestamp, until: Timestamp) {
+        self.slipped = false;
+        match self.phase {
+            Phase::TakingOut => {
+                self.sessions = sessions;
+                self.enter(Phase::Draining, at, Some(until));
+            }
+            Phase::Failed => self.until = None,
+            _ => {}
+        }
     }
 
     fn back_in_service(&mut self) {
@@ -74,7 +129,18 @@ pub(super) fn fold_instance(instance: &mut Instance, kind: &EventKind, at: Times
         EventKind::InstanceCheckStarted { until, .. } => instance.enter(Phase::Checking, at, Some(*until)),
         EventKind::InstanceCheckDropped { .. } => instance.enter(Phase::Pending, at, None),
         EventKind::InstanceSkipped { reason, found, .. } => instance.skip(reason, *found, context.wanted, at),
+        EventKind::InstanceHeld { by, reason, .. } => {
+            instance.hold(Halt { by: by.clone(), reason: reason.clone(), at, cause: Cause::Asked });
+        }
+        EventKind::InstanceReleased { .. } => instance.held = None,
+        EventKind::InstanceRetried { .. } => instance.retry(at),
+        EventKind::InstanceDiscounted { .. } => instance.discounted = true,
+        EventKind::RotationChanged { rotation, .. } => instance.serving = *rotation == Rotation::Serving,
+        EventKind::DrainLost { attempt, until, .. } => instance.lose_drain(*attempt, at, *until),
         EventKind::DrainStarted { attempt, until, .. } => {
+            if instance.goal == Goal::Forward {
+                instance.taken_at = Some(at);
+            }
             instance.ours = true;
             instance.attempt = *attempt;
             instance.extensions = 0;
@@ -83,12 +149,7 @@ pub(super) fn fold_instance(instance: &mut Instance, kind: &EventKind, at: Times
         EventKind::InstanceTakenOut { sessions, until, .. } => {
             instance.serving = false;
             instance.ours = true;
-            instance.sessions = *sessions;
-            if instance.phase == Phase::TakingOut {
-                instance.enter(Phase::Draining, at, Some(*until));
-            } else {
-                instance.until = None;
-            }
+            instance.confirm_out(*sessions, at, *until);
         }
         EventKind::DrainExtended { sessions, until, .. } => {
             instance.extensions += 1;
@@ -103,6 +164,7 @@ pub(super) fn fold_instance(instance: &mut Instance, kind: &EventKind, at: Times
             instance.exposed = true;
             instance.serving = false;
             instance.ours = true;
+            instance.slipped = false;
             instance.enter(Phase::Updating, at, Some(*until));
         }
         EventKind::UpdateFinished { start_until, until, .. } => {
@@ -110,6 +172,7 @@ pub(super) fn fold_instance(instance: &mut Instance, kind: &EventKind, at: Times
             instance.enter(Phase::Verifying { start_until: *start_until }, at, Some(*until));
         }
         EventKind::HealthPassed { .. } => {
+            instance.slipped = false;
             // The gate's deadline is the instance's; the balancer has its own time.
             instance.enter(Phase::Admitting, at, Some(at + context.deadline));
         }
@@ -141,6 +204,7 @@ pub(super) fn fold_instance(instance: &mut Instance, kind: &EventKind, at: Times
         EventKind::InstanceHealthy { .. } => {
             instance.version = context.wanted.cloned();
             instance.verdict = Some(true);
+            instance.took = instance.taken_at.map(|taken| at.since(taken));
             instance.down = false;
             instance.enter(Phase::Healthy, at, None);
         }

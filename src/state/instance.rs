@@ -5,7 +5,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::event::{AfterReturn, Step};
-use crate::model::{Evidence, InstanceState, Member, Rotation, Timestamp, Version};
+use crate::model::{Evidence, InstanceState, Member, Rotation, Span, Timestamp, Version};
+
+use super::Halt;
 
 /// Which way an instance goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,7 +79,7 @@ pub struct Failure {
 }
 
 /// What the journal says of one instance.
-#[expect(clippy::struct_excessive_bools, reason = "four independent facts, each true or false in every phase")]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each true or false in every phase")]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Instance {
     /// Where it stands.
@@ -117,6 +119,27 @@ pub struct Instance {
     pub failure: Option<Failure>,
     /// Why it was skipped.
     pub skipped: Option<String>,
+    /// Who holds it, if it is not to be taken.
+    #[serde(default)]
+    pub held: Option<Halt>,
+    /// It has no part in the plan.
+    #[serde(default)]
+    pub excluded: bool,
+    /// It does not hold the budget, whatever its state: an operator said so, or it has no part in the plan.
+    #[serde(default)]
+    pub discounted: bool,
+    /// In rotation against our order, and being taken out again while its work goes on.
+    #[serde(default)]
+    pub slipped: bool,
+    /// How often that happened.
+    #[serde(default)]
+    pub slips: u32,
+    /// When its drain was last ordered on the way forward.
+    #[serde(default)]
+    pub taken_at: Option<Timestamp>,
+    /// From there to its verdict healthy.
+    #[serde(default)]
+    pub took: Option<Span>,
 }
 
 impl Instance {
@@ -124,7 +147,7 @@ impl Instance {
     pub(super) fn planned(member: &Member, at: Timestamp) -> Self {
         let serving = member.rotation == Rotation::Serving;
         Self {
-            phase: Phase::Pending,
+            phase: if member.excluded.is_some() { Phase::Skipped } else { Phase::Pending },
             goal: Goal::Forward,
             version: member.previous.clone(),
             serving,
@@ -141,7 +164,14 @@ impl Instance {
             extensions: 0,
             sessions: None,
             failure: None,
-            skipped: None,
+            skipped: member.excluded.clone(),
+            held: None,
+            excluded: member.excluded.is_some(),
+            discounted: member.excluded.is_some(),
+            slipped: false,
+            slips: 0,
+            taken_at: None,
+            took: None,
         }
     }
 
@@ -162,6 +192,7 @@ impl Instance {
                 | Phase::Settling { .. },
                 Goal::Back,
             ) => InstanceState::RollingBack,
+            (Phase::Pending, _) if self.held.is_some() => InstanceState::Held,
             (Phase::Pending | Phase::Checking, _) => InstanceState::Pending,
             (Phase::TakingOut | Phase::Draining | Phase::Drained | Phase::Returning { .. }, _) => InstanceState::Draining,
             (Phase::Updating, Goal::Forward) => InstanceState::Updating,
@@ -205,7 +236,12 @@ impl Instance {
                 let reason = self.failure.as_ref().map_or("failed", |f| f.reason.as_str());
                 Some(if self.serving { reason.to_owned() } else { format!("{reason}; out of rotation") })
             }
+            Phase::Skipped if self.excluded => None,
             Phase::Skipped if self.down => self.skipped.clone(),
+            Phase::Skipped if !self.serving => {
+                let skipped = self.skipped.as_deref().unwrap_or("left alone");
+                Some(format!("{skipped}; out of rotation, not by this deployment"))
+            }
             Phase::Pending | Phase::Healthy | Phase::RolledBack | Phase::Skipped => None,
             Phase::Checking
             | Phase::TakingOut

@@ -6,9 +6,9 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
 use crate::event::{Actor, Ending, Exception};
-use crate::model::{InstanceState, Span, Timestamp, VipStats};
+use crate::model::{InstanceState, LbStats, Span, Timestamp, VipStats};
 
-use super::{State, count};
+use super::{Awaits, State, count};
 
 /// Drains that were forced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,7 +70,7 @@ pub struct Summary {
     /// What the probe through the balancer counted.
     pub vip: Option<VipStats>,
     /// The balancer's own counters over the run; `null` where it has none.
-    pub lb: Option<()>,
+    pub lb: Option<LbStats>,
     /// Drains that were forced.
     pub drain: Option<DrainSummary>,
     /// Instances that need a person.
@@ -80,8 +80,8 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Of the state so far; `vip` is used while the deployment has not ended.
-    pub fn of(state: &State, vip: Option<VipStats>) -> Self {
+    /// Of the state so far; `vip` and `lb` are used while the deployment has not ended.
+    pub fn of(state: &State, (vip, lb): (Option<VipStats>, Option<LbStats>)) -> Self {
         let tally = state.tally();
         let shown = |wanted: InstanceState| tally.of(wanted);
         let (updated, failed, rolled_back, skipped) = (
@@ -121,7 +121,7 @@ impl Summary {
             detect_ms: state.rollback.as_ref().and_then(|r| r.detect).map(Span::as_millis),
             rollback_ms: state.rollback.as_ref().and_then(|r| r.restored_at.map(|at| at.since(r.since).as_millis())),
             vip: state.end.as_ref().map_or(vip, |end| end.vip),
-            lb: None,
+            lb: state.end.as_ref().map_or(lb, |end| end.lb),
             drain: (state.started_at.is_some())
                 .then_some(DrainSummary { forced: state.drains_forced, connections_cut: state.connections_cut }),
             exceptions: state.exceptions(),
@@ -166,6 +166,8 @@ impl State {
             (None, None, None) => "planned".to_owned(),
             (None, None, Some(_)) if self.cancel.is_some() => "cancelling".to_owned(),
             (None, None, Some(_)) if self.end_check_until.is_some() => "end check".to_owned(),
+            (None, None, Some(_)) if self.awaits == Some(Awaits::Approval) => format!("batch {batch} done, waits for approval"),
+            (None, None, Some(_)) if self.awaits == Some(Awaits::Release) => "waits for held instances".to_owned(),
             (None, None, Some(_)) => match &self.batch {
                 Some(b) if b.bake_until.is_some() => format!("batch {batch} baking"),
                 Some(_) => format!("batch {batch} in progress"),

@@ -4,16 +4,19 @@
 //!
 //! An order counts only when it is read back. Maintenance is never ours: an instance in it is neither drained nor
 //! admitted. If one of several balancers fails, what the others were told stands: the same order is tried again, and
-//! `admit` takes it back.
+//! `admit` takes it back at all that answer. A drain lets requests through that are bound to their server by a cookie;
+//! such sessions end by themselves or with the drain's timeout.
 
+mod balancer;
 mod reply;
 mod socket;
 
 use std::collections::BTreeMap;
 
-use futures::future::{BoxFuture, try_join_all};
+use futures::future::{BoxFuture, join_all, try_join_all};
 
-use self::reply::{Server, Servers};
+use self::balancer::Balancer;
+use self::reply::Server;
 use self::socket::Address;
 use super::HaproxySettings;
 use crate::model::{InstanceId, LbStats, Rotation, Target};
@@ -23,18 +26,22 @@ use crate::ports::{TrafficDriver, TrafficError};
 /// The driver.
 pub(super) struct Haproxy {
     settings: HaproxySettings,
-    balancers: Vec<Address>,
+    balancers: Vec<Balancer>,
 }
+
+/// What each balancer says, in the order of the configuration.
+type Said<'a> = Vec<(&'a Balancer, Server)>;
 
 impl Haproxy {
     /// Checks addresses, backend and template.
     pub(super) fn new(settings: HaproxySettings) -> Result<Self, String> {
-        let balancers = settings.sockets.iter().map(|text| Address::new(text)).collect::<Result<Vec<_>, _>>();
+        check_name(&settings.backend).map_err(|why| format!("[traffic] backend: {why}"))?;
+        let balancer = |text: &String| Ok(Balancer::new(Address::new(text)?, &settings.backend, settings.timeout));
+        let balancers = settings.sockets.iter().map(balancer).collect::<Result<Vec<_>, String>>();
         let balancers = balancers.map_err(|why| format!("[traffic] sockets: {why}"))?;
         if balancers.is_empty() {
             return Err("[traffic] sockets: at least one is needed".to_owned());
         }
-        check_name(&settings.backend).map_err(|why| format!("[traffic] backend: {why}"))?;
         let driver = Self { settings, balancers };
         driver.check_template().map_err(|why| format!("[traffic] server: {why}"))?;
         Ok(driver)
@@ -59,70 +66,39 @@ impl Haproxy {
         self.server_name(target).map_err(|why| TrafficError::Refused(format!("[traffic] server: {why}")))
     }
 
-    async fn ask(&self, balancer: &Address, command: &str) -> Result<String, TrafficError> {
-        balancer.ask(command, self.settings.timeout).await
+    fn full(&self, name: &str) -> String {
+        format!("{}/{name}", self.settings.backend)
     }
 
-    /// What one balancer says of all servers of the backend.
-    async fn servers(&self, balancer: &Address) -> Result<Servers, TrafficError> {
-        let backend = &self.settings.backend;
-        let command = format!("show servers state {backend}");
-        let unexpected = |command: &str, what: String| {
-            TrafficError::Refused(format!("{balancer} answered {what} to `{command}`; see [traffic] backend"))
-        };
-        let state = self.ask(balancer, &command).await?;
-        let mut servers = reply::servers_state(&state, backend).map_err(|what| unexpected(&command, what))?;
-        let stat = self.ask(balancer, "show stat").await?;
-        reply::add_stat(&mut servers, &stat, backend).map_err(|what| unexpected("show stat", what))?;
-        Ok(servers)
+    /// What each balancer says of one server, or why it does not.
+    async fn each(&self, name: &str) -> Vec<Result<(&Balancer, Server), TrafficError>> {
+        join_all(self.balancers.iter().map(async |balancer| Ok((balancer, balancer.server(name).await?)))).await
     }
 
-    /// What each balancer says of one server, which every one of them must know.
-    async fn each(&self, name: &str) -> Result<Vec<(&Address, Server)>, TrafficError> {
-        try_join_all(self.balancers.iter().map(async |balancer| {
-            let server = self.servers(balancer).await?.remove(name);
-            let server = server.ok_or_else(|| {
-                TrafficError::Refused(format!("{balancer} has no server {}; see [traffic] server", self.full(name)))
-            })?;
-            Ok((balancer, server))
-        }))
-        .await
-    }
-
-    /// As [`Self::each`], but an error if the server is in maintenance anywhere: that is somebody else's order.
-    async fn each_free(&self, name: &str) -> Result<Vec<(&Address, Server)>, TrafficError> {
-        let servers = self.each(name).await?;
-        match servers.iter().find(|(_, server)| server.in_maintenance()) {
+    /// An error if the server is in maintenance anywhere: that is somebody else's order.
+    fn free<'a>(&self, name: &str, said: Said<'a>) -> Result<Said<'a>, TrafficError> {
+        match said.iter().find(|(_, server)| server.in_maintenance()) {
             Some((balancer, _)) => Err(TrafficError::Refused(format!(
-                "{} is in maintenance at {balancer}, which we did not order; whoever did must end it (`set server {} state ready`)",
+                "{} is in maintenance at {}, which we did not order; whoever did must end it (`set server {} state ready`)",
                 self.full(name),
+                balancer.address,
                 self.full(name)
             ))),
-            None => Ok(servers),
+            None => Ok(said),
         }
     }
 
-    /// Sets the state of a server at those balancers where `needed`.
-    async fn order(&self, servers: &[(&Address, Server)], order: Order<'_>) -> Result<(), TrafficError> {
+    /// Sets the state of a server at those balancers where `needed`. All are told, then the first complaint is returned.
+    async fn order(&self, said: &Said<'_>, order: Order<'_>) -> Result<(), TrafficError> {
         let command = format!("set server {} state {}", self.full(order.server), order.state);
-        let needed = servers.iter().filter(|(_, server)| (order.needed)(server));
-        let orders = needed.map(async |(balancer, _)| {
-            let answer = self.ask(balancer, &command).await?;
-            reply::ordered(&answer).map_err(|what| {
-                TrafficError::Refused(format!("{balancer} answered {what} to `{command}`; the socket needs `level admin`"))
-            })
-        });
-        try_join_all(orders).await.map(drop)
-    }
-
-    fn full(&self, name: &str) -> String {
-        format!("{}/{name}", self.settings.backend)
+        let needed = said.iter().filter(|(_, server)| (order.needed)(server));
+        join_all(needed.map(|(balancer, _)| balancer.order(&command))).await.into_iter().collect()
     }
 
     async fn read_all(&self, targets: &[Target]) -> Result<BTreeMap<InstanceId, Rotation>, TrafficError> {
         let names = targets.iter().map(|target| Ok((&target.id, self.named(target)?)));
         let names = names.collect::<Result<Vec<_>, TrafficError>>()?;
-        let balancers = try_join_all(self.balancers.iter().map(|balancer| self.servers(balancer))).await?;
+        let balancers = try_join_all(self.balancers.iter().map(Balancer::servers)).await?;
         let least = |name: &str| {
             let said = balancers.iter().map(|servers| servers.get(name).map_or(Rotation::Missing, Server::rotation));
             // From serving to missing the variants become less favourable, and are ordered so.
@@ -133,33 +109,101 @@ impl Haproxy {
 
     async fn drain(&self, target: &Target) -> Result<Option<u32>, TrafficError> {
         let name = self.named(target)?;
-        let before = self.each_free(&name).await?;
+        let all = async || self.free(&name, self.each(&name).await.into_iter().collect::<Result<_, _>>()?);
+        let before = all().await?;
         self.order(&before, Order { server: &name, state: "drain", needed: |server| !server.ordered_to_drain() }).await?;
-        let after = self.each_free(&name).await?;
+        let after = all().await?;
         match after.iter().find(|(_, server)| !server.drains()) {
             Some((balancer, server)) => Err(TrafficError::NotConfirmed(format!(
-                "{} was ordered to drain, but {balancer} shows it as {:?}",
+                "{} was ordered to drain, but {} shows it as {:?}",
                 self.full(&name),
+                balancer.address,
                 server.status()
             ))),
-            None => Ok(sum_of_sessions(&after)),
+            None => Ok(sum(after.iter().map(|(_, server)| server.sessions))),
         }
     }
 
+    /// Balancers that cannot be asked do not keep the others from their order: it may take back a drain that stands there.
     async fn ready(&self, target: &Target) -> Result<(), TrafficError> {
         let name = self.named(target)?;
-        let before = self.each_free(&name).await?;
-        self.order(&before, Order { server: &name, state: "ready", needed: Server::ordered_to_drain }).await?;
-        let after = self.each_free(&name).await?;
-        match after.iter().find(|(_, server)| server.rotation() != Rotation::Serving) {
-            Some((balancer, server)) => Err(TrafficError::NotConfirmed(format!(
-                "{} is {} ({} at {balancer})",
-                self.full(&name),
-                server.rotation().words(),
-                server.status()
-            ))),
-            None => Ok(()),
+        let order = Order { server: &name, state: "ready", needed: Server::ordered_to_drain };
+        let (mut before, mut silent) = (Said::new(), None);
+        for answer in self.each(&name).await {
+            match answer {
+                Ok(said) => before.push(said),
+                Err(why) => silent = silent.or(Some(why)),
+            }
         }
+        let before = self.free(&name, before)?;
+        self.order(&before, order).await?;
+        if let Some(why) = silent {
+            return Err(why);
+        }
+        let after = self.free(&name, self.each(&name).await.into_iter().collect::<Result<_, _>>()?)?;
+        let Some((balancer, server)) = after.iter().find(|(_, server)| server.rotation() != Rotation::Serving) else {
+            return Ok(());
+        };
+        let foreign = server.rotation() == Rotation::Draining && !server.ordered_to_drain();
+        Err(TrafficError::NotConfirmed(format!(
+            "{} is {} ({} at {}){}",
+            self.full(&name),
+            server.rotation().words(),
+            server.status(),
+            balancer.address,
+            if foreign { ", not by an order: its weight is 0, or its agent or the server that it tracks says so" } else { "" }
+        )))
+    }
+
+    async fn sum_of_sessions(&self, target: &Target) -> Result<Option<u32>, TrafficError> {
+        let name = self.named(target)?;
+        Ok(sum(try_join_all(self.balancers.iter().map(|balancer| balancer.sessions(&name))).await?.into_iter()))
+    }
+
+    /// Everything that would stop an order, without giving one.
+    async fn complaints(&self, targets: &[Target]) -> Vec<String> {
+        let mut complaints = Vec::new();
+        let mut names: BTreeMap<String, &InstanceId> = BTreeMap::new();
+        for target in targets {
+            match self.server_name(target) {
+                Err(why) => complaints.push(format!("[traffic] server of {}: {why}", target.id)),
+                Ok(name) => {
+                    if let Some(other) = names.insert(name.clone(), &target.id) {
+                        let server = self.full(&name);
+                        complaints.push(format!("{other} and {} are the same server {server}; see [traffic] server", target.id));
+                    }
+                }
+            }
+        }
+        let names: Vec<&String> = names.keys().collect();
+        let found = join_all(self.balancers.iter().map(|balancer| self.complaints_of(balancer, &names))).await;
+        complaints.extend(found.into_iter().flatten());
+        complaints
+    }
+
+    async fn complaints_of(&self, balancer: &Balancer, names: &[&String]) -> Vec<String> {
+        let address = &balancer.address;
+        let servers = match balancer.servers().await {
+            Ok(servers) => servers,
+            Err(why) => return vec![why.to_string()],
+        };
+        let mut complaints = Vec::new();
+        match balancer.level().await {
+            Ok(level) if level == "operator" || level == "user" => {
+                complaints
+                    .push(format!("{address} permits `level {level}` only; draining needs `level admin` on its `stats socket`"));
+            }
+            // HAProxy 1.8 and older do not know the question.
+            Ok(_) => {}
+            Err(why) => complaints.push(why.to_string()),
+        }
+        let missing = names.iter().filter(|name| !servers.contains_key(**name)).map(|name| name.as_str());
+        let missing: Vec<&str> = missing.collect();
+        if !missing.is_empty() {
+            let (backend, missing) = (&self.settings.backend, missing.join(", "));
+            complaints.push(format!("{address} has no server {missing} in backend {backend}; see [traffic] server"));
+        }
+        complaints
     }
 }
 
@@ -183,7 +227,7 @@ impl TrafficDriver for Haproxy {
     }
 
     fn sessions<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<Option<u32>, TrafficError>> {
-        Box::pin(async move { Ok(sum_of_sessions(&self.each(&self.named(target)?).await?)) })
+        Box::pin(self.sum_of_sessions(target))
     }
 
     /// Dropped half-way, it leaves the instance ready at none, some or all balancers; ordering again mends that.
@@ -192,12 +236,17 @@ impl TrafficDriver for Haproxy {
     }
 
     fn counters(&self) -> BoxFuture<'_, Result<Vec<LbStats>, TrafficError>> {
-        Box::pin(async { Ok(Vec::new()) })
+        Box::pin(try_join_all(self.balancers.iter().map(Balancer::counters)))
+    }
+
+    fn check<'a>(&'a self, targets: &'a [Target]) -> BoxFuture<'a, Vec<String>> {
+        Box::pin(self.complaints(targets))
     }
 }
 
-fn sum_of_sessions(servers: &[(&Address, Server)]) -> Option<u32> {
-    servers.iter().map(|(_, server)| server.sessions).try_fold(0_u32, |sum, sessions| Some(sum.saturating_add(sessions?)))
+/// `None` if one of them cannot tell.
+fn sum(mut counts: impl Iterator<Item = Option<u32>>) -> Option<u32> {
+    counts.try_fold(0_u32, |sum, count| Some(sum.saturating_add(count?)))
 }
 
 /// The names that HAProxy allows; anything else could end the command and begin another one.

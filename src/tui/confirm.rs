@@ -45,6 +45,11 @@ impl Ask {
             Command::Cancel { .. } => "CANCEL",
             Command::Rollback { .. } => "FORCE ROLLBACK",
             Command::Pause { .. } => "PAUSE",
+            Command::Promote { .. } => "PROMOTE",
+            Command::Retry { .. } => "RETRY",
+            Command::Skip { .. } => "SKIP",
+            Command::Hold { .. } => "HOLD",
+            Command::Release { .. } => "RELEASE",
         }
     }
 
@@ -56,6 +61,11 @@ impl Ask {
             Command::Cancel { .. } => "cancel the deployment",
             Command::Rollback { .. } => "roll back",
             Command::Pause { .. } => "pause",
+            Command::Promote { .. } => "promote",
+            Command::Retry { .. } => "retry",
+            Command::Skip { .. } => "skip",
+            Command::Hold { .. } => "hold",
+            Command::Release { .. } => "release",
         }
     }
 
@@ -65,6 +75,11 @@ impl Ask {
             Command::Start => "not yet",
             Command::Resume => "stay paused",
             Command::Cancel { .. } | Command::Rollback { .. } | Command::Pause { .. } => "keep running",
+            Command::Promote { .. }
+            | Command::Retry { .. }
+            | Command::Skip { .. }
+            | Command::Hold { .. }
+            | Command::Release { .. } => "leave it",
         }
     }
 
@@ -74,7 +89,13 @@ impl Ask {
         match self.command {
             Command::Cancel { .. } | Command::Pause { .. } => false,
             Command::Rollback { .. } => now.lowest_serving < self.consequence.lowest_serving,
-            Command::Start | Command::Resume => self.consequence.changes != now.changes || self.consequence.then != now.then,
+            Command::Start
+            | Command::Resume
+            | Command::Promote { .. }
+            | Command::Retry { .. }
+            | Command::Skip { .. }
+            | Command::Hold { .. }
+            | Command::Release { .. } => self.consequence.changes != now.changes || self.consequence.then != now.then,
         }
     }
 }

@@ -187,7 +187,7 @@ fn on_action(app: &mut App, action: Action) -> Vec<Cmd> {
         Action::Start => open_ask(app, Command::Start),
         Action::Resume => open_ask(app, Command::Resume),
         Action::Cancel => open_ask(app, Command::Cancel { reason: String::new() }),
-        Action::Rollback => open_ask(app, Command::Rollback { reason: String::new() }),
+        Action::Rollback => open_ask(app, Command::Rollback { reason: String::new(), only: None }),
         Action::Enter => return on_enter(app),
         Action::Quit => return quit(app),
         Action::Help => app.overlay = Some(Overlay::Help),

@@ -30,7 +30,7 @@ async fn commands_carry_the_user_that_the_kernel_names() {
 async fn a_refusal_and_a_stall_are_told_apart() {
     let running = Running::start();
     let client = running.client().await;
-    match within(client.send(Command::Rollback { reason: String::new() }, None)).await {
+    match within(client.send(Command::Rollback { reason: String::new(), only: None }, None)).await {
         Err(SessionError::Refused(refusal)) => assert_eq!(refusal.message, "rollback is refused here"),
         other => panic!("{other:?}"),
     }

@@ -35,11 +35,16 @@ impl Fake {
     }
 
     pub(crate) fn pause(&self, reason: &str) -> Seq {
-        self.append(EventKind::DeploymentPaused { by: Actor::Engine, reason: reason.to_owned() })
+        self.append(EventKind::DeploymentPaused {
+            by: Actor::Engine,
+            reason: reason.to_owned(),
+            cause: Cause::Asked,
+            until: None,
+        })
     }
 
     pub(crate) fn end(&self) -> Seq {
-        self.append(EventKind::DeploymentEnded { ending: Ending::Cancelled, reason: String::new(), vip: None })
+        self.append(EventKind::DeploymentEnded { ending: Ending::Cancelled, reason: String::new(), vip: None, lb: None })
     }
 
     pub(crate) fn seq(&self) -> Seq {
@@ -85,7 +90,8 @@ impl Engine for Fake {
             this.requests.lock().unwrap().push(request.clone());
             match request.command {
                 Command::Pause { reason } => {
-                    let seq = this.append(EventKind::DeploymentPaused { by: request.actor, reason });
+                    let seq =
+                        this.append(EventKind::DeploymentPaused { by: request.actor, reason, cause: Cause::Asked, until: None });
                     Ok(Receipt { seq, message: "takes no new instance".to_owned() })
                 }
                 Command::Start => Err(SessionError::Link("the engine stalls".to_owned())),

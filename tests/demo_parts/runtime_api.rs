@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep};
 use crate::support::{BOUND, Instance, ask, clock, column, free_port, get, haproxy, receive, send, stat, temp, until};
 
 /// The columns that the proxy keeps, less those that hold a time, and the frontend's, whose client counts here are the test's.
-const COMPARED: [&str; 34] = [
+const COMPARED: [&str; 35] = [
     "pxname",
     "svname",
     "qcur",
@@ -35,6 +35,7 @@ const COMPARED: [&str; 34] = [
     "sid",
     "type",
     "lbtot",
+    "req_tot",
     "check_status",
     "check_code",
     "hrsp_2xx",
@@ -159,6 +160,7 @@ async fn the_same_script_gets_the_same_answers() {
     for line in [
         "show servers state nope",
         "show stat nope 4 -1",
+        "show cli level",
         "set server",
         "set server be_demo",
         "set server be_demo/ state drain",

@@ -36,6 +36,8 @@ fn plan(batch: u32) -> Plan {
         healthy: true,
         health: String::new(),
         at_version: false,
+        excluded: None,
+        left_out: false,
     };
     let mut policy = policy();
     policy.strategy.batch_size = vec![Count::Absolute(batch)];
@@ -47,6 +49,7 @@ fn plan(batch: u32) -> Plan {
         version: Version::new("v2").unwrap(),
         started_by: "ana".to_owned(),
         members: (1..=3).map(member).collect(),
+        restart: false,
         policy,
     }
 }
@@ -80,7 +83,13 @@ fn scenarios() -> Vec<Scenario> {
         scenario("bad version, two at a time", true, 2, vec![], Ending::RolledBack),
     ];
     for at in [2, 4, 6, 8, 11, 15, 20] {
-        all.push(scenario("forced rollback", false, 2, vec![(at, Command::Rollback { reason: says() })], Ending::RolledBack));
+        all.push(scenario(
+            "forced rollback",
+            false,
+            2,
+            vec![(at, Command::Rollback { reason: says(), only: None })],
+            Ending::RolledBack,
+        ));
         all.push(scenario("cancel", false, 2, vec![(at, Command::Cancel { reason: says() })], Ending::Cancelled));
         all.push(scenario(
             "pause, resume",

@@ -18,6 +18,8 @@ pub(crate) struct Machine {
     pub(crate) rotation: Rotation,
     /// Updates that really ran, by their ids.
     pub(crate) updates: Vec<EffectId>,
+    /// A reload put it in rotation behind the controller's back.
+    pub(crate) slipped: bool,
 }
 
 /// When the controller dies.
@@ -50,7 +52,12 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new(plan: &Plan, script: Script) -> Self {
         let now = Timestamp::from_millis(1_000_000);
-        let machine = |version: &Version| Machine { version: version.clone(), rotation: Rotation::Serving, updates: Vec::new() };
+        let machine = |version: &Version| Machine {
+            version: version.clone(),
+            rotation: Rotation::Serving,
+            updates: Vec::new(),
+            slipped: false,
+        };
         let unknown = Version::new("v0").unwrap();
         let machines =
             plan.members.iter().map(|m| (m.target.id.clone(), machine(m.previous.as_ref().unwrap_or(&unknown)))).collect();
@@ -99,7 +106,8 @@ impl World {
             self.reconcile(&state);
             input = self.next_input(&state);
         }
-        panic!("no end in sight: {:?}", rollout::core::waiting(&state));
+        let last: Vec<String> = self.journal.iter().rev().take(12).map(|e| format!("{} {}", e.at, e.kind.words())).collect();
+        panic!("no end in sight: {:?}\n{}", rollout::core::waiting(&state), last.join("\n"));
     }
 
     /// Starts what is wanted and not in flight, gives up what is in flight and no longer wanted.
@@ -113,6 +121,7 @@ impl World {
                     EffectKind::AwaitIdle => 700,
                     EffectKind::Watch { .. } | EffectKind::Survey => 5,
                     EffectKind::TakeOut | EffectKind::Admit | EffectKind::SurveyFleet => 20,
+                    EffectKind::WatchRotation { .. } => 10,
                 };
                 self.in_flight.push((self.now + Span::from_millis(takes), effect));
             }
@@ -186,11 +195,20 @@ impl World {
         match (&effect.kind, id) {
             (EffectKind::SurveyFleet, _) => {
                 let surveys = self.machines.keys().map(|id| (id.clone(), Ok(self.survey(id)))).collect();
-                outcome(Outcome::FleetSurveyed { surveys, vip: None })
+                outcome(Outcome::FleetSurveyed { surveys, vip: None, lb: None })
+            }
+            (EffectKind::WatchRotation { every }, _) => {
+                self.in_flight.push((self.now + *every, effect.clone()));
+                if self.chaos.as_ref().is_some_and(|chaos| chaos.reloads(self.now)) {
+                    self.reload();
+                }
+                let rotations = self.machines.iter().map(|(id, machine)| (id.clone(), machine.rotation)).collect();
+                Input::Rotations { at: self.now, rotations }
             }
             (EffectKind::Survey, Some(id)) => outcome(Outcome::Surveyed { survey: self.survey(&id) }),
             (EffectKind::TakeOut, Some(id)) => {
-                self.machine(&id).rotation = Rotation::Draining;
+                let machine = self.machine(&id);
+                (machine.rotation, machine.slipped) = (Rotation::Draining, false);
                 outcome(Outcome::TakenOut { sessions: Some(2) })
             }
             (EffectKind::AwaitIdle, Some(_)) => outcome(Outcome::Idle),
@@ -199,8 +217,8 @@ impl World {
                 outcome(Outcome::Admitted)
             }
             (EffectKind::Update { version, .. }, Some(id)) => {
-                assert_ne!(self.machines[&id].rotation, Rotation::Serving, "{id} is updated while it serves");
                 let machine = self.machine(&id);
+                assert!(machine.rotation != Rotation::Serving || machine.slipped, "{id} is updated while it serves");
                 // Drivers are idempotent on the id of the effect.
                 if machine.updates.last() != Some(&effect.id) {
                     machine.updates.push(effect.id.clone());
@@ -223,7 +241,14 @@ impl World {
                     sample: Sample { at: self.now, latency: Span::from_millis(5), result, version: None },
                 }
             }
-            (_, None) => unreachable!("only the end check is about the whole fleet"),
+            (_, None) => unreachable!("only the readings are about the whole fleet"),
+        }
+    }
+
+    /// Somebody else reloads the balancer: it forgets who was drained.
+    fn reload(&mut self) {
+        for machine in self.machines.values_mut().filter(|m| m.rotation == Rotation::Draining) {
+            (machine.rotation, machine.slipped) = (Rotation::Serving, true);
         }
     }
 
@@ -241,7 +266,7 @@ impl World {
         if kind == Crash::AfterEffects {
             self.reconcile(state);
             for (_, effect) in self.in_flight.clone() {
-                if !matches!(effect.kind, EffectKind::Watch { .. }) {
+                if !matches!(effect.kind, EffectKind::Watch { .. } | EffectKind::WatchRotation { .. }) {
                     self.perform(&effect);
                 }
             }

@@ -23,6 +23,7 @@ const LINE_MAX: u64 = 16_384;
 
 const UNKNOWN: &str = "Unknown command. Please enter one of the following commands only:
   set server <bk>/<srv> state <state>     : change a server's state: ready, drain or maint
+  show cli level                          : display the level of the current CLI session
   show backend                            : list backends in the current running config
   show info                               : report information about the running process
   show servers state [<backend>]          : dump volatile server information (all or for a single backend)
@@ -62,6 +63,8 @@ fn perform(shared: &Shared, words: &[&str]) -> String {
         ["show", "info", ..] => shared.with(|pool| info(pool, now)),
         ["show", "stat", rest @ ..] => shared.with(|pool| show_stat(pool, rest, now)),
         ["show", "servers", "state", rest @ ..] => shared.with(|pool| servers_state(pool, rest.first().copied(), now)),
+        // The socket's directory decides who may speak; whoever may, may do everything.
+        ["show", "cli", "level", ..] => "admin\n".to_owned(),
         ["show", "backend", ..] => shared.with(|pool| format!("# name\n{}\n", pool.backend)),
         ["set", "server", rest @ ..] => set_server(shared, rest, now),
         _ => UNKNOWN.to_owned(),
@@ -70,7 +73,7 @@ fn perform(shared: &Shared, words: &[&str]) -> String {
 
 fn info(pool: &Pool, now: Instant) -> String {
     format!(
-        "Name: rollout demo-proxy\nVersion: 2.6-rollout-{}\nPid: {}\nUptime_sec: {}\nCurrConns: {}\nCumConns: {}\nCumReq: {}\n",
+        "Name: rollout demo-proxy\nVersion: 2.6-rollout-{}\nPid: {}\nUptime_sec: {}\nStopping: 0\nCurrConns: {}\nCumConns: {}\nCumReq: {}\n",
         env!("CARGO_PKG_VERSION"),
         std::process::id(),
         stat::seconds(now, pool.started),

@@ -86,6 +86,8 @@ fn server_row(pool: &Pool, index: usize, server: &Server, now: Instant) -> Row {
     let mut row = named(&pool.backend, &server.name, BACKEND_ID, index + 1);
     served(&mut row, &server.counts);
     row.extend([
+        // HAProxy counts a server's requests by its answers, and a backend's as they come.
+        ("req_tot", server.counts.answers.iter().sum::<u64>().to_string()),
         ("status", server.status()),
         ("weight", "1".to_owned()),
         ("act", "1".to_owned()),
@@ -129,6 +131,7 @@ fn backend(pool: &Pool, now: Instant) -> Row {
     let mut row = named(&pool.backend, "BACKEND", BACKEND_ID, 0);
     served(&mut row, &pool.counts);
     row.extend([
+        ("req_tot", pool.counts.total.to_string()),
         ("status", if usable > 0 { "UP" } else { "DOWN" }.to_owned()),
         ("weight", usable.to_string()),
         ("act", usable.to_string()),
@@ -168,12 +171,12 @@ fn served(row: &mut Row, counts: &Counts) {
     row.extend(["qcur", "qmax", "wretr", "wredis", "bck", "reuse"].map(|name| (name, "0".to_owned())));
     row.extend([
         ("econ", counts.connect_errors.to_string()),
-        ("eresp", counts.answer_errors.to_string()),
+        // As HAProxy counts them: an answer that the server broke off is one of these, too.
+        ("eresp", (counts.answer_errors + counts.server_aborts).to_string()),
         ("cli_abrt", counts.client_aborts.to_string()),
         ("srv_abrt", counts.server_aborts.to_string()),
         ("connect", counts.connects.to_string()),
         ("lbtot", counts.connects.to_string()),
-        ("req_tot", counts.answers.iter().sum::<u64>().to_string()),
     ]);
 }
 

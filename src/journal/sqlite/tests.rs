@@ -1,12 +1,12 @@
 //! Tests of the SQLite journal on real files.
 
 use super::*;
-use crate::event::Actor;
+use crate::event::{Actor, Cause};
 use crate::model::Seq;
 
 fn turn(number: u32, from: u64, count: u64) -> (Vec<Event>, DeploymentRow) {
     let id = DeploymentId::new("shop", number);
-    let kind = EventKind::DeploymentPaused { by: Actor::Engine, reason: "x".repeat(500) };
+    let kind = EventKind::DeploymentPaused { by: Actor::Engine, reason: "x".repeat(500), cause: Cause::Asked, until: None };
     let at = Timestamp::from_millis(1_790_000_000_000);
     let events =
         (from..from + count).map(|seq| Event { seq: Seq(seq), at, deployment: id.clone(), kind: kind.clone() }).collect();

@@ -1,0 +1,164 @@
+//! One HAProxy: what it says of one backend, and orders to it.
+//!
+//! Imports: ports, model, its siblings. May not: know of other balancers, or what an order is for.
+//!
+//! After a reload the old process can accept one more connection: measured with 2.6 in master-worker mode, about three
+//! milliseconds from the new process's start. What it says of rotation is true of nobody new, and an order to it is lost.
+//! So every command is preceded by `show info` on the same connection, and a process that is stopping is asked no more:
+//! a fresh connection reaches its successor. (With `-sf` the path of the socket belongs to the new process as soon as it
+//! listens.) What no process tells: the connections that an old one still has to a server. `hard-stop-after` bounds them.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::reply::{self, Server, Servers};
+use super::socket::Address;
+use crate::model::{LbStats, Span};
+use crate::ports::TrafficError;
+
+/// Between two looks for the successor of a process that is stopping.
+const BETWEEN: Duration = Duration::from_millis(20);
+
+/// One HAProxy and one backend of it.
+pub(super) struct Balancer {
+    pub(super) address: Address,
+    backend: String,
+    timeout: Span,
+    /// Learnt from `show servers state`; `show stat` can then be asked for one row instead of all.
+    numbers: Mutex<Numbers>,
+}
+
+/// HAProxy's own numbers of the backend and its servers. A reload may change them, so every row is checked by its name.
+#[derive(Debug, Clone, Default)]
+struct Numbers {
+    backend: Option<u32>,
+    servers: BTreeMap<String, u32>,
+}
+
+impl Balancer {
+    pub(super) fn new(address: Address, backend: &str, timeout: Span) -> Self {
+        Self { address, backend: backend.to_owned(), timeout, numbers: Mutex::default() }
+    }
+
+    /// What it says of all servers of the backend.
+    pub(super) async fn servers(&self) -> Result<Servers, TrafficError> {
+        self.look(None).await
+    }
+
+    /// What it says of one server, which it must know.
+    pub(super) async fn server(&self, name: &str) -> Result<Server, TrafficError> {
+        let found = self.look(Some(name)).await?.remove(name);
+        let unknown = || format!("{} has no server {}/{name}; see [traffic] server", self.address, self.backend);
+        found.ok_or_else(|| TrafficError::Refused(unknown()))
+    }
+
+    /// Current sessions of a server and its queue, asked for alone if its number is known.
+    pub(super) async fn sessions(&self, name: &str) -> Result<Option<u32>, TrafficError> {
+        let numbers = self.numbers();
+        if let (Some(backend), Some(server)) = (numbers.backend, numbers.servers.get(name)) {
+            let command = format!("show stat {backend} 4 {server}");
+            let table = self.stat(&command).await?;
+            if let Some(row) = table.row(&self.backend, name) {
+                return row.sessions().map(Some).map_err(|what| self.unexpected(&command, &what));
+            }
+        }
+        Ok(self.server(name).await?.sessions)
+    }
+
+    /// What the backend has counted.
+    pub(super) async fn counters(&self) -> Result<LbStats, TrafficError> {
+        let mut known = self.numbers().backend;
+        for _ in 0..2 {
+            if let Some(backend) = known {
+                let command = format!("show stat {backend} 2 -1");
+                let table = self.stat(&command).await?;
+                if let Some(row) = table.row(&self.backend, "BACKEND") {
+                    return row.counted().map_err(|what| self.unexpected(&command, &what));
+                }
+            }
+            self.look(None).await?;
+            known = self.numbers().backend;
+        }
+        Err(TrafficError::Refused(format!("{} has no counters of backend {}", self.address, self.backend)))
+    }
+
+    /// Gives an order. `Ok` says that it was accepted; whether it holds is for the next reading.
+    pub(super) async fn order(&self, command: &str) -> Result<(), TrafficError> {
+        let answer = self.ask(command).await?;
+        reply::ordered(&answer).map_err(|what| {
+            let hint = if what.contains("Permission denied") { "; the socket needs `level admin`" } else { "" };
+            TrafficError::Refused(format!("{} answered {what} to `{command}`{hint}", self.address))
+        })
+    }
+
+    /// What the socket permits: `admin`, `operator` or `user`, or whatever else it says.
+    pub(super) async fn level(&self) -> Result<String, TrafficError> {
+        Ok(self.ask("show cli level").await?.trim().to_owned())
+    }
+
+    /// Reads the states of all servers, and the status of all or of `only` one.
+    async fn look(&self, only: Option<&str>) -> Result<Servers, TrafficError> {
+        let command = format!("show servers state {}", self.backend);
+        let answer = self.ask(&command).await?;
+        let (backend, mut servers) = reply::servers_state(&answer, &self.backend)
+            .map_err(|what| TrafficError::Refused(format!("{}; see [traffic] backend", self.said(&what, &command))))?;
+        self.learn(backend, &servers);
+        if let Some(name) = only {
+            servers.retain(|server, _| server == name);
+        }
+        let (Some(backend), Some(first)) = (backend, servers.values().next()) else { return Ok(servers) };
+        let command = match only {
+            Some(_) => format!("show stat {backend} 4 {}", first.number),
+            None => format!("show stat {backend} 4 -1"),
+        };
+        let table = self.stat(&command).await?;
+        reply::add_stat(&mut servers, &table, &self.backend).map_err(|what| self.unexpected(&command, &what))?;
+        Ok(servers)
+    }
+
+    async fn stat(&self, command: &str) -> Result<reply::Table, TrafficError> {
+        let answer = self.ask(command).await?;
+        reply::Table::read(&answer).map_err(|what| self.unexpected(command, &what))
+    }
+
+    fn said(&self, what: &str, command: &str) -> String {
+        format!("{} answered {what} to `{command}`", self.address)
+    }
+
+    fn unexpected(&self, command: &str, what: &str) -> TrafficError {
+        TrafficError::Refused(self.said(what, command))
+    }
+
+    fn numbers(&self) -> Numbers {
+        self.numbers.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn learn(&self, backend: Option<u32>, servers: &Servers) {
+        let servers = servers.iter().map(|(name, server)| (name.clone(), server.number)).collect();
+        *self.numbers.lock().unwrap_or_else(PoisonError::into_inner) = Numbers { backend, servers };
+    }
+
+    /// One command to a process that is not stopping.
+    async fn ask(&self, command: &str) -> Result<String, TrafficError> {
+        let until = Instant::now() + self.timeout.to_std();
+        loop {
+            let reply = self.address.ask(&format!("show info;{command}"), self.timeout).await?;
+            match reply::after_info(&reply) {
+                Ok(Some(answer)) => return Ok(answer.to_owned()),
+                Ok(None) if Instant::now() < until => sleep(BETWEEN).await,
+                Ok(None) => {
+                    let text = format!("{}: it is stopping, and no other process took over in {}", self.address, self.timeout);
+                    return Err(TrafficError::Unreachable(text));
+                }
+                Err(reply::Broken::Cut) => {
+                    let text = format!("{}: the answer ended early (command `{command}`)", self.address);
+                    return Err(TrafficError::Unreachable(text));
+                }
+                Err(reply::Broken::Other(what)) => return Err(self.unexpected(command, &what)),
+            }
+        }
+    }
+}
