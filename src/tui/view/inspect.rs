@@ -112,7 +112,9 @@ fn rows(app: &App, id: &InstanceId, instance: &Instance) -> Vec<Row> {
     });
     let batch = instance.batch.map_or_else(|| "no batch yet".to_owned(), |batch| format!("batch {batch}"));
     let mut rotation = if instance.serving { "in rotation" } else { "out of rotation" }.to_owned();
-    if instance.ours {
+    if instance.slipped {
+        rotation.push_str(", against our order: being taken out again");
+    } else if instance.ours {
         rotation.push_str(", by this deployment");
     }
     if let Some(found) = member.map(|m| m.rotation).filter(|rotation| *rotation != Rotation::Serving) {
