@@ -3,23 +3,30 @@
 //! The only place that knows everybody. Each verb of the command line is one function here.
 
 pub mod args;
+mod check;
 mod demo;
 mod deploy;
 mod engine;
+mod files;
+mod init;
 mod parts;
+mod past;
 mod plan;
 mod redact;
+mod request;
+mod schema;
 mod verbs;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use self::args::{Color, DemoArgs, DeployArgs, EngineArgs, Output};
+use clap::ValueEnum as _;
+
+use self::args::{Color, DemoArgs, DeployArgs, EngineArgs, InitArgs, Output, PlanArgs, RollbackArgs, ScopeArgs};
 use crate::command::Command;
 use crate::config::{self, Config};
 use crate::demo::{instance::InstanceArgs, proxy::ProxyArgs};
 use crate::journal;
-use crate::model::Version;
 
 pub use parts::clock;
 
@@ -97,11 +104,20 @@ impl Place {
     }
 }
 
+/// The lock of a service: whoever holds it may deploy.
+fn lease_path(dir: &Path) -> PathBuf {
+    dir.join("lease")
+}
+
+/// The file that the command line names.
+fn found_config(common: &Common) -> Result<PathBuf, Failure> {
+    let cwd = std::env::current_dir().map_err(|e| Failure::usage(format!("cannot tell the current directory: {e}")))?;
+    config::find(common.config.as_deref(), std::env::var_os("ROLLOUT_CONFIG").as_deref(), &cwd).map_err(Failure::usage)
+}
+
 /// Reads the configuration that the command line names. Its warnings go to standard error.
 fn load(common: &Common) -> Result<(PathBuf, Config), Failure> {
-    let cwd = std::env::current_dir().map_err(|e| Failure::usage(format!("cannot tell the current directory: {e}")))?;
-    let path =
-        config::find(common.config.as_deref(), std::env::var_os("ROLLOUT_CONFIG").as_deref(), &cwd).map_err(Failure::usage)?;
+    let path = found_config(common)?;
     let config = load_file(&path, &common.sets)?;
     Ok((path, config))
 }
@@ -140,6 +156,11 @@ fn run_on(runtime: std::io::Result<tokio::runtime::Runtime>, verb: impl Future<O
     let done = runtime.block_on(verb);
     // Whatever still reads a terminal or a socket must not hold the process.
     runtime.shutdown_background();
+    finish(done)
+}
+
+/// The exit code; a failure is told on standard error.
+fn finish(done: Done) -> u8 {
     match done {
         Ok(code) => code,
         Err(failure) => {
@@ -161,12 +182,25 @@ pub fn demo(common: &Common, args: &DemoArgs) -> u8 {
 
 /// `rollout deploy`.
 pub fn deploy(common: &Common, args: &DeployArgs) -> u8 {
-    run(deploy::deploy(common, args))
+    run(deploy::deploy(&with_strategy(common, &args.scope), args))
+}
+
+/// `--strategy` is a key of the configuration in other words.
+fn with_strategy(common: &Common, scope: &ScopeArgs) -> Common {
+    let chosen = scope.strategy.and_then(|strategy| Some(strategy.to_possible_value()?.get_name().to_owned()));
+    let mut common = common.clone();
+    common.sets.extend(chosen.map(|kind| format!("strategy.kind={kind}")));
+    common
+}
+
+/// `rollout rollback`.
+pub fn rollback(common: &Common, args: &RollbackArgs) -> u8 {
+    run(deploy::rollback(common, args))
 }
 
 /// `rollout plan`.
-pub fn plan(common: &Common, version: &Version, allow_outage: bool) -> u8 {
-    run(plan::plan(common, version, allow_outage))
+pub fn plan(common: &Common, args: &PlanArgs) -> u8 {
+    run(plan::plan(&with_strategy(common, &args.scope), args))
 }
 
 /// `rollout attach`.
@@ -181,7 +215,32 @@ pub fn status(common: &Common) -> u8 {
 
 /// `rollout show`.
 pub fn show(common: &Common, id: &str) -> u8 {
-    run(verbs::show(common, id))
+    run(past::show(common, id))
+}
+
+/// `rollout history`.
+pub fn history(common: &Common, limit: u32) -> u8 {
+    run(past::history(common, limit))
+}
+
+/// `rollout events`.
+pub fn events(common: &Common, id: &str, follow: bool) -> u8 {
+    run(past::events(common, id, follow))
+}
+
+/// `rollout check`.
+pub fn check(common: &Common) -> u8 {
+    run(check::check(common))
+}
+
+/// `rollout init`.
+pub fn init(common: &Common, args: &InitArgs) -> u8 {
+    finish(init::init(common, args))
+}
+
+/// `rollout schema`.
+pub fn schema() -> u8 {
+    finish(schema::schema())
 }
 
 /// `rollout pause`, `resume`, `cancel`, `rollback`.

@@ -1,15 +1,20 @@
 //! The command line: what may be said, and which exit code it gets.
 //!
-//! Imports: app, model, tui's settings. The text that users type is checked here, before anything is touched.
+//! Imports: app, model, command. The text that users type is checked here, before anything is touched.
 
+mod generate;
+mod verb;
+
+use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser};
 
-use crate::app::args::{Color, DemoArgs, DeployArgs, EngineArgs, Output};
+use self::verb::Verb;
+use crate::app::args::{Color, Output};
 use crate::app::{self, Common};
-use crate::model::Version;
+use crate::command::Command;
 
 /// Bad usage or configuration; nothing touched.
 pub const EXIT_USAGE: u8 = 2;
@@ -29,7 +34,7 @@ struct Cli {
 #[derive(Debug, Args)]
 struct CommonArgs {
     /// The configuration; else ROLLOUT_CONFIG, else ./rollout.toml
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     config: Option<PathBuf>,
     /// Override a key of the configuration, e.g. drain.timeout=10s (repeatable)
     #[arg(long = "set", global = true, value_name = "KEY=VALUE")]
@@ -48,64 +53,9 @@ struct CommonArgs {
     read_only: bool,
 }
 
-#[derive(Debug, Subcommand)]
-enum Verb {
-    /// A real local fleet, balancer and traffic, and the console on it; nothing to install
-    Demo(DemoArgs),
-    /// Plan, confirm, roll out
-    Deploy(DeployArgs),
-    /// What would happen; changes nothing
-    Plan {
-        /// The version to deploy
-        version: Version,
-        /// Accept that nothing serves for a while
-        #[arg(long)]
-        allow_outage: bool,
-    },
-    /// The console on the running deployment
-    Attach {
-        /// Its id, e.g. shop-142
-        id: Option<String>,
-    },
-    /// The running deployment, or the last one, in a line
-    Status,
-    /// One deployment, whole
-    Show {
-        /// Its id, e.g. shop-142
-        id: String,
-    },
-    /// Take no new instance; those in flight go on to a safe point
-    Pause(ReasonArgs),
-    /// Take instances again
-    Resume,
-    /// End it: what is not updated goes back in rotation, nothing new is taken
-    Cancel(ReasonArgs),
-    /// Bring everything touched back to its own earlier version
-    Rollback(ReasonArgs),
-    /// Take over an interrupted deployment: it comes up paused, to be resumed, cancelled or rolled back
-    Recover {
-        /// Its id, e.g. shop-142
-        id: Option<String>,
-        /// Go on without the console
-        #[arg(long)]
-        detach: bool,
-    },
-    /// The engine's own process
-    #[command(hide = true)]
-    Engine(EngineArgs),
-    /// One instance of the demo
-    #[command(hide = true)]
-    DemoInstance(crate::demo::instance::InstanceArgs),
-    /// The balancer of the demo
-    #[command(hide = true)]
-    DemoProxy(crate::demo::proxy::ProxyArgs),
-}
-
-#[derive(Debug, Args)]
-struct ReasonArgs {
-    /// Why, for the journal
-    #[arg(long, default_value = "")]
-    reason: String,
+/// The definition of the command line: help, completions and the manual are made of it.
+pub fn definition() -> clap::Command {
+    Cli::command()
 }
 
 /// The program. Returns the exit code of the contract.
@@ -120,24 +70,52 @@ pub fn main() -> ExitCode {
     };
     let CommonArgs { config, sets, output, color, ascii, read_only } = cli.common;
     let common = Common { config, sets, output, color, ascii, read_only };
-    let code = match cli.verb {
+    ExitCode::from(match cli.verb {
         None => app::console(&common),
-        Some(Verb::Demo(args)) => app::demo(&common, &args),
-        Some(Verb::Deploy(args)) => app::deploy(&common, &args),
-        Some(Verb::Plan { version, allow_outage }) => app::plan(&common, &version, allow_outage),
-        Some(Verb::Attach { id }) => app::attach(&common, id.as_deref()),
-        Some(Verb::Status) => app::status(&common),
-        Some(Verb::Show { id }) => app::show(&common, &id),
-        Some(Verb::Pause(args)) => app::command(&common, crate::command::Command::Pause { reason: args.reason }),
-        Some(Verb::Resume) => app::command(&common, crate::command::Command::Resume),
-        Some(Verb::Cancel(args)) => app::command(&common, crate::command::Command::Cancel { reason: args.reason }),
-        Some(Verb::Rollback(args)) => {
-            app::command(&common, crate::command::Command::Rollback { reason: args.reason, only: None })
+        Some(verb) => run(&common, verb),
+    })
+}
+
+fn run(common: &Common, verb: Verb) -> u8 {
+    match verb {
+        Verb::Demo(args) => app::demo(common, &args),
+        Verb::Deploy(args) => app::deploy(common, &args),
+        Verb::Plan(args) => app::plan(common, &args),
+        Verb::Attach { id } => app::attach(common, id.as_deref()),
+        Verb::Status => app::status(common),
+        Verb::History { limit } => app::history(common, limit),
+        Verb::Show { id } => app::show(common, &id),
+        Verb::Events { id, follow } => app::events(common, &id, follow),
+        Verb::Pause(args) => app::command(common, Command::Pause { reason: args.reason }),
+        Verb::Resume => app::command(common, Command::Resume),
+        Verb::Cancel(args) => app::command(common, Command::Cancel { reason: args.reason }),
+        Verb::Promote { full } => app::command(common, Command::Promote { full }),
+        Verb::Rollback(args) => app::rollback(common, &args),
+        Verb::Retry { instance } => app::command(common, Command::Retry { instance }),
+        Verb::Skip { instance, reason } => app::command(common, Command::Skip { instance, reason: reason.reason }),
+        Verb::Hold { instance, reason } => app::command(common, Command::Hold { instance, reason: reason.reason }),
+        Verb::Release { instance } => app::command(common, Command::Release { instance }),
+        Verb::Recover { id, detach } => app::recover(common, id.as_deref(), detach),
+        Verb::Check => app::check(common),
+        Verb::Init(args) => app::init(common, &args),
+        Verb::Schema => app::schema(),
+        // A closed pipe is no news.
+        Verb::Completions { shell } => written(generate::completions(definition(), shell, &mut io::stdout().lock())),
+        Verb::Man => written(generate::manual(definition(), &mut io::stdout().lock())),
+        Verb::Engine(args) => app::engine(common, &args),
+        Verb::DemoInstance(args) => app::demo_instance(args),
+        Verb::DemoProxy(args) => app::demo_proxy(args),
+    }
+}
+
+/// Whoever closes the pipe has what they wanted; a full disk is another matter.
+fn written(result: io::Result<()>) -> u8 {
+    match result {
+        Ok(()) => 0,
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => 0,
+        Err(error) => {
+            drop(io::Write::write_fmt(&mut io::stderr(), format_args!("rollout: cannot write: {error}\n")));
+            1
         }
-        Some(Verb::Recover { id, detach }) => app::recover(&common, id.as_deref(), detach),
-        Some(Verb::Engine(args)) => app::engine(&common, &args),
-        Some(Verb::DemoInstance(args)) => app::demo_instance(args),
-        Some(Verb::DemoProxy(args)) => app::demo_proxy(args),
-    };
-    ExitCode::from(code)
+    }
 }

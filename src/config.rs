@@ -7,20 +7,28 @@
 //! keys out of a table, one file for each group of tables says which keys there are, `check` looks at what must hold
 //! between them, and `fault` collects and shows what is wrong.
 
-mod adapters;
+mod argv;
 mod check;
 mod document;
 mod excerpt;
 mod fault;
 mod fleet;
+mod haproxy;
 mod hosts;
+mod probe;
 mod rules;
+mod schema;
 mod secret;
 mod section;
+mod shape;
 mod source;
+mod statuses;
 mod surroundings;
 mod template;
+mod traffic;
+mod update;
 mod value;
+mod vip;
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -34,9 +42,10 @@ use self::rules::Rules;
 use self::secret::Secrets;
 use self::section::Section;
 use crate::model::{Policy, Target};
-use crate::probe::{HttpSettings, VipSettings};
+use crate::probe::VipSettings;
 
 pub use self::fault::ConfigErrors;
+pub use self::schema::{described, keys, schema};
 pub use self::secret::Redactor;
 pub use self::source::Source;
 pub use self::surroundings::{ColorDepth, Console, EnvSettings, OnHangup, Service};
@@ -54,7 +63,7 @@ pub struct Config {
     /// `[traffic]`.
     pub traffic: crate::traffic::Settings,
     /// `[health]`, for the prober.
-    pub health: HttpSettings,
+    pub health: crate::probe::Settings,
     /// `[vip]`, if given.
     pub vip: Option<VipSettings>,
     policy: Policy,
@@ -126,6 +135,14 @@ pub fn find(flag: Option<&Path>, variable: Option<&OsStr>, cwd: &Path) -> Result
     if cwd.join(here).exists() { Ok(here.to_owned()) } else { Err(FindError::None(cwd.to_owned())) }
 }
 
+/// The names that a pattern like `web-[01:20]` stands for, in order.
+///
+/// # Errors
+/// Fails with what to write instead, to follow the pattern itself.
+pub fn expand(pattern: &str) -> Result<Vec<String>, String> {
+    hosts::expand(pattern, hosts::LARGEST_FLEET)
+}
+
 /// Reads a file. `sets` are `key=value` that go on top of it; `env` answers for the environment.
 ///
 /// # Errors
@@ -162,7 +179,7 @@ struct Parts {
     targets: Vec<Target>,
     fleet: crate::fleet::Settings,
     traffic: crate::traffic::Settings,
-    health: HttpSettings,
+    health: crate::probe::Settings,
     vip: Option<VipSettings>,
     policy: Policy,
     journal_dir: PathBuf,
@@ -175,14 +192,14 @@ impl Parts {
     fn read(root: &mut Section<'_>, path: &Path, secrets: &Secrets<'_>, faults: &Faults) -> Option<Self> {
         let service = surroundings::read_service(root);
         let fleet = fleet::read_fleet(root, faults);
-        let update = adapters::read_update(root);
-        let traffic = adapters::read_traffic(root, &service.name);
+        let update = update::read(root, fleet.driver);
+        let traffic = traffic::read(root, &service.name);
         let drain = rules::read_drain(root);
         let mut section = root.table("health");
         let health = rules::read_health(&mut section);
-        let probe = adapters::read_probe(&mut section, health.timeout.value);
+        let probe = probe::read(&mut section, &service.name, health.timeout.value);
         section.finish();
-        let vip = adapters::read_vip(root);
+        let vip = vip::read(root);
         let strategy = rules::read_strategy(root);
         let rollback = rules::read_rollback(root, &strategy);
         let journal = surroundings::read_journal(root);
@@ -205,8 +222,8 @@ impl Parts {
             Some(dir) => base.join(dir),
             None => journal_dir.join("fleet").join(&service.name).join(&service.env),
         };
-        let policy = rules.policy(update.timeout.value, probe.version.is_some());
-        let settings = update.process(&service.name, dir);
+        let policy = rules.policy(update.timeout.value, probe.tells_version());
+        let settings = update.settings(&service.name, dir)?;
         let (targets, health) = (fleet.targets, probe);
         Some(Self { service, targets, fleet: settings, traffic: traffic?, health, vip, policy, journal_dir, console, envs })
     }

@@ -25,6 +25,8 @@ mod rollback;
 mod rolling;
 mod rotation;
 #[cfg(test)]
+mod steering;
+#[cfg(test)]
 mod testing;
 mod undo;
 mod waiting;

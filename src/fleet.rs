@@ -2,13 +2,17 @@
 //!
 //! Imports: ports, model, os, its children. May not: know another kind of adapter.
 
+mod command;
 mod process;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::model::Span;
-use crate::ports::FleetDriver;
+use crate::os::extract::Extract;
+use crate::os::file;
+use crate::os::program::Environment;
+use crate::ports::{FleetDriver, FleetError};
 
 pub use process::stop_recorded;
 
@@ -17,6 +21,8 @@ pub use process::stop_recorded;
 pub enum Settings {
     /// Local processes.
     Process(ProcessSettings),
+    /// Programs that know how: `systemctl`, `docker`, `ssh`, `ansible-playbook`.
+    Command(CommandSettings),
 }
 
 /// `[fleet] driver = "process"`.
@@ -32,22 +38,73 @@ pub struct ProcessSettings {
     pub dir: PathBuf,
 }
 
+/// `[fleet] driver = "command"`. Every argv has templates as elements.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CommandSettings {
+    /// `[service] name`, for templates.
+    pub service: String,
+    /// `[update] observe`: prints the version that runs.
+    pub observe: Vec<String>,
+    /// Where in its output the version is.
+    pub version: Extract,
+    /// `[update.observe] not_running`: exit codes of `observe` that say that nothing runs.
+    pub not_running: Vec<u32>,
+    /// `[update] stop`, `command` and `start`, in this order, as far as they are given.
+    pub steps: Vec<Step>,
+    /// `[update] env`: for all of them.
+    pub env: Environment,
+    /// `[update] timeout`: for all steps of one update together.
+    pub timeout: Span,
+    /// `[update] stop_timeout`: from SIGTERM to SIGKILL of a step that is out of time.
+    pub stop_timeout: Span,
+    /// `[update] observe_timeout`.
+    pub observe_timeout: Span,
+    /// `[update] idempotent`: a step whose outcome is unknown may be run again.
+    pub idempotent: bool,
+    /// `[fleet] dir`: where it is written down how far an update has come.
+    pub dir: PathBuf,
+}
+
+/// One step of an update.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// Its key: `stop`, `command` or `start`.
+    pub name: &'static str,
+    /// Program and arguments.
+    pub argv: Vec<String>,
+}
+
+impl Settings {
+    fn dir(&self) -> &Path {
+        match self {
+            Self::Process(settings) => &settings.dir,
+            Self::Command(settings) => &settings.dir,
+        }
+    }
+}
+
 /// Makes what the driver keeps its records in. To be called before `build` by whoever is going to change the fleet.
 ///
 /// # Errors
 /// Fails with a sentence if it cannot be made.
 pub fn prepare(settings: &Settings) -> Result<(), String> {
-    match settings {
-        Settings::Process(settings) => process::prepare(settings),
-    }
+    let dir = settings.dir();
+    file::create_dir(dir).map_err(|e| format!("[fleet] dir: cannot make {}: {e}", dir.display()))
 }
 
 /// The driver for `settings`.
 ///
 /// # Errors
-/// Fails with a sentence if the settings cannot work (a template that does not render).
+/// Fails with a sentence if the settings cannot work (a template that does not render, a program that is not there).
 pub fn build(settings: &Settings) -> Result<Arc<dyn FleetDriver>, String> {
     match settings {
         Settings::Process(settings) => Ok(Arc::new(process::Processes::new(settings.clone())?)),
+        Settings::Command(settings) => Ok(Arc::new(command::Commands::new(settings.clone())?)),
     }
+}
+
+/// Runs what touches disk and `/proc` where it may block.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, FleetError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|e| FleetError::Unknown(format!("interrupted: {e}; the engine is shutting down")))
 }

@@ -71,6 +71,29 @@ pub async fn run(mut session: Box<dyn Session>, format: Format, out: &mut dyn Wr
     Ok(printer.state.exit_code())
 }
 
+/// A fact in one line, as on the reader's clock.
+///
+/// # Errors
+/// Fails if serde cannot write it, which no event causes.
+pub fn event_line(event: &Event, format: Format) -> serde_json::Result<String> {
+    match format {
+        Format::Lines => Ok(text_line(event.at, &event.kind.words(), &TimeZone::system())),
+        Format::Json => json_line(event),
+    }
+}
+
+/// A value as one line of JSON that no terminal obeys.
+///
+/// # Errors
+/// Fails if serde cannot write it.
+pub fn json_line<T: Serialize>(value: &T) -> serde_json::Result<String> {
+    Ok(escape(&serde_json::to_string(value)?))
+}
+
+fn text_line(at: Timestamp, text: &str, zone: &TimeZone) -> String {
+    format!("{}  {}", report::local(at, zone), clean(text))
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Next {
     GoOn,
@@ -218,13 +241,12 @@ impl<'a> Printer<'a> {
     }
 
     fn line(&mut self, at: Timestamp, text: &str) -> io::Result<()> {
-        writeln!(self.out, "{}  {}", report::local(at, &self.zone), clean(text))?;
+        writeln!(self.out, "{}", text_line(at, text, &self.zone))?;
         self.out.flush()
     }
 
     fn json<T: Serialize>(&mut self, value: &T) -> io::Result<()> {
-        let line = serde_json::to_string(value)?;
-        writeln!(self.out, "{}", escape(&line))?;
+        writeln!(self.out, "{}", json_line(value)?)?;
         self.out.flush()
     }
 }

@@ -1,10 +1,14 @@
-//! What the operating system gives to adapters: files, processes, templates for argv, HTTP clients, harmless text.
+//! What the operating system gives to adapters: files, processes, programs that are run to their end, templates for argv,
+//! HTTP clients, harmless text.
 //!
 //! Imports: model, its children. May not: know a port or an adapter.
 
+pub mod child;
+pub mod extract;
 pub mod file;
 pub mod http;
 pub mod logring;
 pub mod process;
+pub mod program;
 pub mod template;
 pub mod text;

@@ -2,11 +2,18 @@
 //!
 //! Imports: ports, model, os, its children. May not: know another kind of adapter.
 
+mod command;
 mod haproxy;
+mod http;
+mod none;
+mod word;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::model::Span;
+use crate::model::{Rotation, Span};
+use crate::os::extract::Extract;
+use crate::os::program::Environment;
 use crate::ports::TrafficDriver;
 
 /// Which driver, and what it needs.
@@ -14,6 +21,12 @@ use crate::ports::TrafficDriver;
 pub enum Settings {
     /// HAProxy's runtime API.
     Haproxy(HaproxySettings),
+    /// Programs that know how.
+    Command(Box<CommandSettings>),
+    /// A balancer's own HTTP API.
+    Http(Box<HttpSettings>),
+    /// No balancer: whoever calls an instance finds out by himself that it is away.
+    None,
 }
 
 /// `[traffic] driver = "haproxy"`.
@@ -31,12 +44,108 @@ pub struct HaproxySettings {
     pub timeout: Span,
 }
 
+/// `[traffic] driver = "command"`. Every argv has templates as elements.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CommandSettings {
+    /// `[service] name`, for templates.
+    pub service: String,
+    /// `[traffic] out`: takes an instance out of rotation.
+    pub out: Vec<String>,
+    /// `[traffic] in`: puts it back.
+    pub into: Vec<String>,
+    /// `[traffic] state`: prints the state of an instance, in one of [`STATES`] or a word of `states`.
+    pub state: Asked,
+    /// `[traffic] list`: prints the states of all as a JSON object.
+    pub list: Option<Vec<String>>,
+    /// `[traffic] sessions`: prints how many connections an instance has.
+    pub sessions: Option<Asked>,
+    /// `[traffic] states`: what other words mean.
+    pub states: BTreeMap<String, Rotation>,
+    /// `[traffic] env`: for all of them.
+    pub env: Environment,
+    /// `[traffic] timeout`: for one program.
+    pub timeout: Span,
+}
+
+/// A program whose output has the answer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Asked {
+    /// Program and arguments.
+    pub argv: Vec<String>,
+    /// Where in its output the answer is.
+    pub answer: Extract,
+}
+
+/// `[traffic] driver = "http"`.
+#[derive(Clone, PartialEq)]
+pub struct HttpSettings {
+    /// `[service] name`, for templates.
+    pub service: String,
+    /// `[traffic.out]`: takes an instance out of rotation.
+    pub out: Request,
+    /// `[traffic.in]`: puts it back.
+    pub into: Request,
+    /// `[traffic.state]`: tells the state of an instance, in one of [`STATES`] or a word of `states`.
+    pub state: Request,
+    /// `[traffic.sessions]`: tells how many connections an instance has.
+    pub sessions: Option<Request>,
+    /// `[traffic] states`: what other words mean.
+    pub states: BTreeMap<String, Rotation>,
+    /// `[traffic] headers`: sent with every request. Their values are secrets.
+    pub headers: Vec<(String, String)>,
+    /// `[traffic] timeout`: for one request, from connection to the last byte.
+    pub timeout: Span,
+}
+
+impl std::fmt::Debug for HttpSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut shown = f.debug_struct("HttpSettings");
+        shown.field("out", &self.out.method).field("into", &self.into.method).finish_non_exhaustive()
+    }
+}
+
+/// One request; its texts are templates.
+#[derive(Clone, PartialEq)]
+pub struct Request {
+    /// `method`.
+    pub method: String,
+    /// `url`.
+    pub url: String,
+    /// `body`.
+    pub body: Option<String>,
+    /// `status`: accepted statuses as inclusive ranges, 200–299 by default.
+    pub status: Vec<(u16, u16)>,
+    /// Where in the answer the answer is.
+    pub answer: Extract,
+}
+
+impl std::fmt::Debug for Request {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Request").field("method", &self.method).finish_non_exhaustive()
+    }
+}
+
+/// The words for a state, and what they mean.
+pub const STATES: [(&str, Rotation); 7] = [
+    ("in", Rotation::Serving),
+    ("serving", Rotation::Serving),
+    ("down", Rotation::Down),
+    ("out", Rotation::Draining),
+    ("draining", Rotation::Draining),
+    ("maintenance", Rotation::Maintenance),
+    ("missing", Rotation::Missing),
+];
+
 /// The driver for `settings`.
 ///
 /// # Errors
-/// Fails with a sentence if the settings cannot work (an address that is none, a template that does not render).
+/// Fails with a sentence if the settings cannot work (an address that is none, a template that does not render, a program
+/// that is not there).
 pub fn build(settings: &Settings) -> Result<Arc<dyn TrafficDriver>, String> {
     match settings {
         Settings::Haproxy(settings) => Ok(Arc::new(haproxy::Haproxy::new(settings.clone())?)),
+        Settings::Command(settings) => Ok(Arc::new(word::ReadBack(command::Commands::new((**settings).clone())?))),
+        Settings::Http(settings) => Ok(Arc::new(word::ReadBack(http::Requests::new((**settings).clone())?))),
+        Settings::None => Ok(Arc::new(none::Nobody)),
     }
 }

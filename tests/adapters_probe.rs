@@ -13,8 +13,9 @@ use std::time::Duration;
 use common::{free_port, wait_for};
 use rollout::clock::SystemClock;
 use rollout::model::{InstanceId, Sample, SampleResult, Span, Target, Version, VipStats};
+use rollout::os::extract::Extract;
 use rollout::ports::{Prober, VipProber};
-use rollout::probe::{self, HttpSettings, VersionSource, VipSettings};
+use rollout::probe::{self, HttpSettings, HttpVersion, Kind, Settings, VipSettings};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -88,12 +89,17 @@ fn target(port: u16) -> Target {
     Target { id, host: "127.0.0.1".to_owned(), port, zone: None, labels: BTreeMap::default() }
 }
 
-fn settings(version: Option<VersionSource>) -> HttpSettings {
-    HttpSettings { path: "/health".to_owned(), timeout: Span::from_millis(300), status: vec![(200, 299)], version }
+fn settings(version: Option<HttpVersion>) -> HttpSettings {
+    HttpSettings { path: "/health".to_owned(), status: vec![(200, 299)], version }
 }
 
-fn prober(version: Option<VersionSource>) -> Arc<dyn Prober> {
-    probe::http(&settings(version), SystemClock::new().port()).expect("settings that work")
+fn build(http: HttpSettings) -> Result<Arc<dyn Prober>, String> {
+    let settings = Settings { probe: Kind::Http(http), version: None, timeout: Span::from_millis(300) };
+    probe::build(&settings, SystemClock::new().port())
+}
+
+fn prober(version: Option<HttpVersion>) -> Arc<dyn Prober> {
+    build(settings(version)).expect("settings that work")
 }
 
 fn version(text: &str) -> Version {
@@ -128,8 +134,8 @@ async fn a_pass_has_status_latency_and_time_and_a_connection_of_its_own() {
 /// E4: "reports v2, not v9"; a version that is not told, or not one, is told apart.
 #[tokio::test]
 async fn e04_the_version_comes_from_header_or_body_and_must_be_the_wanted_one() {
-    let header = prober(Some(VersionSource::Header("X-Version".to_owned())));
-    let json = prober(Some(VersionSource::Json("/build/version".to_owned())));
+    let header = prober(Some(HttpVersion::Header("X-Version".to_owned())));
+    let json = prober(Some(HttpVersion::Body(Extract::Json("/build/version".to_owned()))));
     let server = Server::answering(response("200 OK", "x-version: v2\r\n", r#"{"build":{"version":"v3"}}"#)).await;
     for (prober, says) in [(&header, "v2"), (&json, "v3")] {
         let wanted = prober.probe(&server.target(), Some(&version(says))).await;
@@ -143,7 +149,7 @@ async fn e04_the_version_comes_from_header_or_body_and_must_be_the_wanted_one() 
 
     let silent = Server::answering(response("200 OK", "", "ok")).await;
     assert!(missed(&silent, &header, Some("v2")).await.starts_with("reports no version"));
-    assert_eq!(missed(&silent, &json, Some("v2")).await, "reports no version (the body is no JSON)");
+    assert_eq!(missed(&silent, &json, Some("v2")).await, "reports no version (the answer is no JSON)");
     assert!(missed(&silent, &prober(None), Some("v2")).await.contains("health.version is not set"));
     assert!(json.probe(&silent.target(), None).await.passed(), "without a wish the status decides");
 
@@ -168,7 +174,7 @@ async fn e08_other_statuses_and_redirects_are_misses() {
     assert_eq!(missed(&hostile, &prober, None).await, "redirects to /\\u{202e}\\u{9b}2J");
 
     let lenient = HttpSettings { status: vec![(200, 299), (503, 503)], ..settings(None) };
-    let lenient = probe::http(&lenient, SystemClock::new().port()).expect("settings");
+    let lenient = build(lenient).expect("settings");
     assert_eq!(lenient.probe(&sick.target(), None).await.result, SampleResult::Pass { status: Some(503) });
 }
 
@@ -242,22 +248,22 @@ async fn e07_an_endless_body_is_read_to_its_cap_only() {
         }
     })
     .await;
-    let header = prober(Some(VersionSource::Header("X-Version".to_owned())));
+    let header = prober(Some(HttpVersion::Header("X-Version".to_owned())));
     let sample = header.probe(&endless.target(), Some(&version("v2"))).await;
     assert_eq!(sample.result, SampleResult::Pass { status: Some(200) }, "status and header are known; the rest is not needed");
-    let json = prober(Some(VersionSource::Json("/version".to_owned())));
-    assert_eq!(missed(&endless, &json, Some("v2")).await, "reports no version (the body is over 64 KiB)");
+    let json = prober(Some(HttpVersion::Body(Extract::Json("/version".to_owned()))));
+    assert_eq!(missed(&endless, &json, Some("v2")).await, "reports no version (the answer is over 64 KiB)");
     // What was sent beyond the cap is what fits into the buffers of two sockets.
     assert!(sent.load(Ordering::SeqCst) < 2 * 16 * 1024 * 1024, "{sent:?}");
 }
 
 #[test]
 fn settings_of_the_probe_that_cannot_work_are_refused() {
-    let refused = |settings: HttpSettings| probe::http(&settings, SystemClock::new().port()).err().expect("refused");
+    let refused = |settings: HttpSettings| build(settings).err().expect("refused");
     assert!(refused(HttpSettings { path: "health".to_owned(), ..settings(None) }).contains("[health] path"));
     assert!(refused(HttpSettings { status: vec![(300, 200)], ..settings(None) }).contains("[health] status"));
-    assert!(refused(settings(Some(VersionSource::Header("a b".to_owned())))).contains("[health] version"));
-    assert!(refused(settings(Some(VersionSource::Json("version".to_owned())))).contains("JSON pointer"));
+    assert!(refused(settings(Some(HttpVersion::Header("a b".to_owned())))).contains("[health] version"));
+    assert!(refused(settings(Some(HttpVersion::Body(Extract::Json("version".to_owned()))))).contains("JSON pointer"));
 }
 
 /// A probe that has begun.

@@ -20,7 +20,7 @@ use answers::{Answers, prober, reason, target, version};
 use rollout::model::{SampleResult, Target};
 use tokio::time::Instant;
 
-/// E7: "reports no version (the body is no JSON)": a compressed body is not unpacked, so it cannot grow.
+/// E7: "reports no version (the answer is no JSON)": a compressed body is not unpacked, so it cannot grow.
 #[tokio::test]
 async fn e07_a_compressed_body_is_not_unpacked() {
     // 10 MB of spaces, as gzip has them: 10 kB.
@@ -29,7 +29,7 @@ async fn e07_a_compressed_body_is_not_unpacked() {
     let head = format!("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {}\r\n\r\n", bomb.len());
     let server = Answers::bytes([head.as_bytes(), bomb.as_slice()].concat()).await;
     let sample = prober().probe(&server.target(), Some(&version("v2"))).await;
-    assert_eq!(reason(&sample), "reports no version (the body is no JSON)");
+    assert_eq!(reason(&sample), "reports no version (the answer is no JSON)");
 }
 
 /// E10: a name that does not resolve is a miss with the system's words, within the deadline.

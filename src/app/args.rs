@@ -2,9 +2,11 @@
 //!
 //! Imports: model. May not: act.
 
-use clap::{Args, ValueEnum};
+use std::path::PathBuf;
 
-use crate::model::Version;
+use clap::{Args, ValueEnum, ValueHint};
+
+use crate::model::{InstanceId, Version};
 
 /// Output for people or for programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -63,24 +65,98 @@ pub struct DeployArgs {
     /// Begin and leave it to itself; needs --yes
     #[arg(long, requires = "yes")]
     pub detach: bool,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a text here would be the verb's help")]
+    pub scope: ScopeArgs,
+}
+
+/// Who takes part in a deployment, and how; the same for `deploy`, `plan` and the engine.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ScopeArgs {
+    /// Only these instances, e.g. web-01,web-[05:08]
+    #[arg(long, value_name = "ID", value_delimiter = ',')]
+    pub only: Vec<String>,
+    /// All but these instances
+    #[arg(long, value_name = "ID", value_delimiter = ',')]
+    pub exclude: Vec<String>,
+    /// Update these instances although nobody knows what they run now, so they cannot go back
+    #[arg(long, value_name = "ID", value_delimiter = ',')]
+    pub no_rollback_for: Vec<String>,
+    /// Update also the instances that run the version already
+    #[arg(long)]
+    pub restart: bool,
     /// Accept that nothing serves for a while
     #[arg(long)]
     pub allow_outage: bool,
+    /// Instead of strategy.kind of the configuration
+    #[arg(long, value_enum)]
+    pub strategy: Option<Strategy>,
+}
+
+/// How a deployment goes through the fleet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Strategy {
+    /// A few at a time.
+    Rolling,
+}
+
+/// `rollout rollback`.
+#[derive(Debug, Args)]
+pub struct RollbackArgs {
+    /// Why, for the journal
+    #[arg(long, default_value = "")]
+    pub reason: String,
+    /// This failed instance of the running deployment alone; the deployment goes on
+    #[arg(long, value_name = "ID", conflicts_with = "to")]
+    pub only: Option<InstanceId>,
+    /// After the end: to this version, if it is known to have been good
+    #[arg(long, value_name = "VERSION")]
+    pub to: Option<Version>,
+}
+
+/// `rollout plan`.
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    /// The version to deploy
+    pub version: Version,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a text here would be the verb's help")]
+    pub scope: ScopeArgs,
+}
+
+/// `rollout init`.
+#[derive(Debug, Args)]
+pub struct InitArgs {
+    /// Take instances and balancer from this HAProxy configuration; without it, questions are asked
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub from: Option<PathBuf>,
+    /// Which backend of it, if it has several
+    #[arg(long, requires = "from", value_name = "NAME")]
+    pub backend: Option<String>,
+    /// The service's name; default: the backend's
+    #[arg(long, value_name = "NAME")]
+    pub service: Option<String>,
+    /// Write it to standard output instead of ./rollout.toml
+    #[arg(long)]
+    pub print: bool,
 }
 
 /// `rollout engine`: how a front door starts the engine's process.
 #[derive(Debug, Args)]
 pub struct EngineArgs {
     /// The version to deploy
-    #[arg(long, required_unless_present = "recover")]
+    #[arg(long, required_unless_present_any = ["recover", "undo"])]
     pub version: Option<Version>,
     /// Login of who asked
     #[arg(long, default_value = "unknown")]
     pub started_by: String,
-    /// The floor of min_serving does not hold
-    #[arg(long)]
-    pub allow_outage: bool,
+    #[command(flatten)]
+    #[expect(missing_docs, reason = "a text here would be the verb's help")]
+    pub scope: ScopeArgs,
     /// Take over this interrupted deployment instead
-    #[arg(long, value_name = "ID", conflicts_with = "version")]
+    #[arg(long, value_name = "ID", conflicts_with_all = ["version", "undo"])]
     pub recover: Option<String>,
+    /// Undo this deployment, which has ended; with --version: bring what it touched there
+    #[arg(long, value_name = "ID")]
+    pub undo: Option<String>,
 }

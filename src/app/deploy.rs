@@ -11,9 +11,11 @@ use futures::future::BoxFuture;
 use tokio::io::AsyncReadExt as _;
 use tokio::process::{Child, Command as Process};
 
-use super::args::{DeployArgs, Output};
+use super::args::{DeployArgs, Output, RollbackArgs};
 use super::engine::Report;
-use super::verbs::front_door;
+use super::past::{find, last_row, rows};
+use super::request::to_engine;
+use super::verbs::{command, front_door, nothing_runs, running};
 use super::{Common, Done, Failure, PERSON, Place, load, say};
 use crate::command::{Command, Receipt};
 use crate::config::Config;
@@ -65,25 +67,54 @@ pub(super) async fn deploy(common: &Common, args: &DeployArgs) -> Done {
     }
     let login = control::own_login().await;
     let mut engine: Vec<OsString> = vec!["--version".into(), args.version.as_str().into(), "--started-by".into(), login.into()];
-    if args.allow_outage {
-        engine.push("--allow-outage".into());
+    engine.extend(to_engine(&args.scope));
+    match start(&path, common, &config, &engine).await? {
+        Boot::AlreadyThere(summary) => already_there(common, &summary),
+        Boot::Started(started) if args.detach => {
+            let client = connect(&Place::of(&config)).await?;
+            client.send(Command::Start, None).await.map_err(Failure::refused)?;
+            say(&format!("{} has begun; watch it with: rollout attach", started.deployment));
+            Ok(0)
+        }
+        Boot::Started(started) => watch(common, &config, *started, args.yes).await,
+    }
+}
+
+/// A front door on an engine that has reported; `begin` starts the deployment as soon as its reader has the plan.
+async fn watch(common: &Common, config: &Config, started: Started, begin: bool) -> Done {
+    let client = connect(&Place::of(config)).await?;
+    let session: Box<dyn Session> = if begin { Box::new(Starting(client)) } else { Box::new(client) };
+    let left = front_door(common, config, session, None).await?;
+    if !left.running {
+        leave(started.child).await;
+    }
+    Ok(left.code)
+}
+
+/// `rollout rollback`: of what runs, else, as a deployment of its own, of the last one.
+pub(super) async fn rollback(common: &Common, args: &RollbackArgs) -> Done {
+    not_read_only(common, "rollback")?;
+    let (path, config) = load(common)?;
+    if running(&Place::of(&config)).await?.is_some() {
+        if args.to.is_some() {
+            let why =
+                "a deployment is under way: rollback takes each instance back to its own version; --to is for after the end";
+            return Err(Failure::refused(why));
+        }
+        return command(common, Command::Rollback { reason: args.reason.clone(), only: args.only.clone() }).await;
+    }
+    let last = match last_row(&config)? {
+        Some(row) if row.ended_at.is_some() && args.only.is_none() => row,
+        Some(_) | None => return Err(nothing_runs(&config)),
+    };
+    let login = control::own_login().await;
+    let mut engine: Vec<OsString> = vec!["--undo".into(), last.id.to_string().into(), "--started-by".into(), login.into()];
+    if let Some(to) = &args.to {
+        engine.extend(["--version".into(), to.as_str().into()]);
     }
     match start(&path, common, &config, &engine).await? {
         Boot::AlreadyThere(summary) => already_there(common, &summary),
-        Boot::Started(started) => {
-            let client = connect(&Place::of(&config)).await?;
-            if args.detach {
-                client.send(Command::Start, None).await.map_err(Failure::refused)?;
-                say(&format!("{} has begun; watch it with: rollout attach", started.deployment));
-                return Ok(0);
-            }
-            let session: Box<dyn Session> = if args.yes { Box::new(Starting(client)) } else { Box::new(client) };
-            let left = front_door(common, &config, session, None).await?;
-            if !left.running {
-                leave(started.child).await;
-            }
-            Ok(left.code)
-        }
+        Boot::Started(started) => watch(common, &config, *started, true).await,
     }
 }
 
@@ -127,6 +158,7 @@ pub(super) fn already_there(common: &Common, summary: &crate::state::Summary) ->
 pub(super) async fn recover(common: &Common, id: Option<&str>, detach: bool) -> Done {
     not_read_only(common, "recover")?;
     let (path, config) = load(common)?;
+    let id = id.map(|id| Ok(find(&rows(&config)?, id)?.id.to_string())).transpose()?;
     let engine: Vec<OsString> = vec!["--recover".into(), id.unwrap_or_default().into()];
     match start(&path, common, &config, &engine).await? {
         Boot::AlreadyThere(summary) => already_there(common, &summary),
@@ -138,12 +170,7 @@ pub(super) async fn recover(common: &Common, id: Option<&str>, detach: bool) -> 
                 ));
                 return Ok(0);
             }
-            let client = connect(&Place::of(&config)).await?;
-            let left = front_door(common, &config, Box::new(client), None).await?;
-            if !left.running {
-                leave(started.child).await;
-            }
-            Ok(left.code)
+            watch(common, &config, *started, false).await
         }
     }
 }

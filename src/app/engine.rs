@@ -11,13 +11,15 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::args::EngineArgs;
-use super::{Common, Done, Failure, PERSON, Place, REFUSED, SIGNALLED, load, parts};
+use super::past::find;
+use super::request::{Asked, Goal, request};
+use super::{Common, Done, Failure, PERSON, Place, REFUSED, SIGNALLED, files, lease_path, load, parts};
 use crate::control::Server;
-use crate::core::{PlanRequest, Planned};
+use crate::core::Planned;
 use crate::event::{Event, EventKind, FORMAT};
 use crate::model::{DeploymentId, Plan, Seq};
 use crate::os;
-use crate::ports::DeploymentRow;
+use crate::ports::{DeploymentRow, Journal};
 use crate::runner::{self, Handle, Stopped};
 use crate::state::{State, Summary};
 use crate::telemetry;
@@ -87,48 +89,53 @@ async fn boot(common: &Common, args: &EngineArgs) -> Done {
     let _lease = Lease::take(&place.dir())?;
     let logs = telemetry::init_engine(&crate::journal::log_path(&place.base, &place.service, &place.env), parts::now)
         .map_err(Failure::refused)?;
+    files::raise(config.targets.len());
+    if let Some(shortage) = files::shortage(config.targets.len()) {
+        tracing::warn!(target: "engine", "{shortage}");
+    }
     crate::fleet::prepare(&config.fleet).map_err(Failure::refused)?;
     let parts = parts::parts(&config, journal.clone())?;
     // Before anything is journalled: a deployment must not be left planned because nobody could reach its engine.
     place.socket()?;
     let interrupted = journal.list().map_err(Failure::refused)?.into_iter().next().filter(|row| row.ended_at.is_none());
-    let handle = match (&args.recover, &args.version) {
-        (Some(id), _) => {
-            let id = recoverable(id, interrupted.as_ref())?;
-            runner::continued(parts, &id, logs).map_err(Failure::refused)?
+    let handle = if let Some(id) = &args.recover {
+        let id = recoverable(id, interrupted.as_ref())?;
+        runner::continued(parts, &id, logs).map_err(Failure::refused)?
+    } else {
+        if let Some(row) = interrupted {
+            return Err(Failure::refused(format!(
+                "{} ({}, {}) was interrupted: its engine died; take it over with: rollout recover",
+                row.id, row.version, row.status
+            )));
         }
-        (None, Some(version)) => {
-            if let Some(row) = interrupted {
-                return Err(Failure::refused(format!(
-                    "{} ({}, {}) was interrupted: its engine died; take it over with: rollout recover",
-                    row.id, row.version, row.status
-                )));
+        let asked = Asked {
+            config: &config,
+            journal: Some(journal.as_ref()),
+            deployment: journal.next_id().map_err(Failure::refused)?,
+            started_by: args.started_by.clone(),
+            scope: &args.scope,
+            goal: goal(args, journal.as_ref())?,
+        };
+        match crate::core::plan(request(asked, &parts).await?).map_err(Failure::refused)? {
+            Planned::AlreadyThere(plan) => {
+                report(&Report::AlreadyThere { summary: Box::new(nothing_to_do(*plan)) });
+                return Ok(0);
             }
-            let request = PlanRequest {
-                deployment: journal.next_id().map_err(Failure::refused)?,
-                env: place.env.clone(),
-                version: version.clone(),
-                started_by: args.started_by.clone(),
-                policy: config.policy(),
-                surveys: runner::survey(&parts, &config.targets).await.map_err(Failure::refused)?,
-                targets: config.targets.clone(),
-                allow_outage: args.allow_outage,
-                restart: false,
-                selection: crate::core::Selection::default(),
-                left_out: std::collections::BTreeSet::new(),
-                undo: None,
-            };
-            match crate::core::plan(request).map_err(Failure::refused)? {
-                Planned::AlreadyThere(plan) => {
-                    report(&Report::AlreadyThere { summary: Box::new(nothing_to_do(*plan)) });
-                    return Ok(0);
-                }
-                Planned::Plan(plan) => runner::start(parts, *plan, logs).map_err(Failure::refused)?,
-            }
+            Planned::Plan(plan) => runner::start(parts, *plan, logs).map_err(Failure::refused)?,
         }
-        (None, None) => return Err(Failure::usage("the engine needs --version or --recover")),
     };
     serve(handle, &place, signals).await
+}
+
+fn goal(args: &EngineArgs, journal: &dyn Journal) -> Result<Goal, Failure> {
+    match (&args.undo, &args.version) {
+        (Some(ended), to) => {
+            let rows = journal.list().map_err(Failure::refused)?;
+            Ok(Goal::Undo { ended: find(&rows, ended)?.id.clone(), to: to.clone() })
+        }
+        (None, Some(version)) => Ok(Goal::Version(version.clone())),
+        (None, None) => Err(Failure::usage("the engine needs --version, --undo or --recover")),
+    }
 }
 
 fn recoverable(id: &str, interrupted: Option<&DeploymentRow>) -> Result<DeploymentId, Failure> {
@@ -221,7 +228,7 @@ struct Lease {
 
 impl Lease {
     fn take(dir: &Path) -> Result<Self, Failure> {
-        let path = dir.join("lease");
+        let path = lease_path(dir);
         let cannot = |e: std::io::Error| Failure::refused(format!("cannot lock {}: {e}", path.display()));
         os::file::create_dir(dir).map_err(cannot)?;
         let mut file = os::file::open_lock(&path).map_err(cannot)?;

@@ -35,7 +35,7 @@ pub(super) fn parts(config: &Config, journal: Arc<dyn Journal>) -> Result<Parts,
         clock: clock(),
         fleet: Arc::new(Redacted::new(crate::fleet::build(&config.fleet).map_err(usage)?, &redactor)),
         traffic: Arc::new(Redacted::new(crate::traffic::build(&config.traffic).map_err(usage)?, &redactor)),
-        prober: Arc::new(Redacted::new(crate::probe::http(&config.health, clock()).map_err(usage)?, &redactor)),
+        prober: Arc::new(Redacted::new(crate::probe::build(&config.health, clock()).map_err(usage)?, &redactor)),
         vip: vip.map(|vip| -> Arc<dyn VipProber> { Arc::new(Redacted::new(vip, &redactor)) }),
         journal,
     })

@@ -1,17 +1,43 @@
 //! `plan`: what would happen, computed by the same core on the same readings as a deployment. Changes nothing.
 
+mod doubts;
+mod text;
+
 use std::sync::Arc;
 
+use indexmap::IndexMap;
 use serde::Serialize;
+use serde_json::json;
 
-use super::args::Output;
+use super::args::{Output, PlanArgs};
+use super::past::{self, rows, view};
+use super::request::{Asked, Goal, request};
 use super::verbs::nothing_in_the_way;
 use super::{Common, Done, Failure, Place, load, parts, say};
+use crate::config::Config;
 use crate::control::own_login;
-use crate::core::{Forecast, PlanRequest, Planned, PlannedBatch, batches};
-use crate::journal::Memory;
-use crate::model::{DeploymentId, Member, Plan, Version};
-use crate::runner;
+use crate::core::{Forecast, Planned, PlannedBatch, batches, estimate};
+use crate::journal::{Memory, Sqlite};
+use crate::model::{Confirm, DeploymentId, InstanceId, Member, Pacing, Plan, Span, Version, Zones};
+use crate::ports::Journal;
+use crate::state::State;
+
+/// Earlier deployments that an estimate is made from.
+const EARLIER: usize = 5;
+
+/// A plan and what follows from it.
+struct Outlook {
+    plan: Plan,
+    batches: Vec<PlannedBatch>,
+    /// The time it takes, if earlier deployments tell.
+    eta: Option<Forecast>,
+    /// How many instances of earlier deployments that is from.
+    measured: usize,
+    /// The time to bring everything back.
+    back: Option<Span>,
+    /// What is probably not meant, in sentences.
+    doubts: Vec<String>,
+}
 
 /// One JSON object: the plan in short.
 #[derive(Debug, Serialize)]
@@ -20,122 +46,165 @@ struct PlanLine<'a> {
     service: &'a str,
     env: &'a str,
     version: &'a Version,
+    previous: IndexMap<&'a str, u32>,
     total: usize,
     batches: &'a [PlannedBatch],
+    lowest_serving: u32,
+    max_out: u32,
     at_version: Vec<&'a str>,
+    excluded: Vec<&'a str>,
     will_skip: Vec<&'a str>,
-    rollback_ready: bool,
     at_least_ms: u64,
+    eta: Option<serde_json::Value>,
+    rollback_ready: bool,
+    rollback: serde_json::Value,
+    warnings: &'a [String],
 }
 
 /// `rollout plan`.
-pub(super) async fn plan(common: &Common, version: &Version, allow_outage: bool) -> Done {
+pub(super) async fn plan(common: &Common, args: &PlanArgs) -> Done {
     let (_, config) = load(common)?;
     let place = Place::of(&config);
     nothing_in_the_way(&config).await?;
     let parts = parts::parts(&config, Arc::new(Memory::new(&place.service)))?;
-    let request = PlanRequest {
+    let journal = view(&config)?;
+    let asked = Asked {
+        config: &config,
+        journal: journal.as_ref().map(|journal| -> &dyn Journal { journal }),
         deployment: DeploymentId::new(&place.service, 0),
-        env: place.env.clone(),
-        version: version.clone(),
         started_by: own_login().await,
-        policy: config.policy(),
-        surveys: runner::survey(&parts, &config.targets).await.map_err(Failure::refused)?,
-        targets: config.targets.clone(),
-        allow_outage,
-        restart: false,
-        selection: crate::core::Selection::default(),
-        left_out: std::collections::BTreeSet::new(),
-        undo: None,
+        scope: &args.scope,
+        goal: Goal::Version(args.version.clone()),
     };
+    let request = request(asked, &parts).await?;
     let plan = match crate::core::plan(request).map_err(Failure::refused)? {
         Planned::Plan(plan) | Planned::AlreadyThere(plan) => plan,
     };
+    let outlook = Outlook::of(*plan, &config, &earlier(&config, journal.as_ref())?);
     match common.output {
-        Output::Text => say(&text(&plan)),
-        Output::Json => {
-            let batches = batches(&plan);
-            let line = PlanLine {
-                r#type: "plan",
-                service: &plan.service,
-                env: &plan.env,
-                version: &plan.version,
-                total: plan.members.len(),
-                batches: &batches,
-                at_version: ids(&plan, |m| m.at_version),
-                will_skip: ids(&plan, |m| will_be_skipped(&batches, m)),
-                rollback_ready: plan.members.iter().all(|m| m.previous.is_some() || will_be_skipped(&batches, m)),
-                at_least_ms: at_least(&plan, batches.len()).likely.as_millis(),
-            };
-            say(&serde_json::to_string(&line).map_err(Failure::person)?);
-        }
+        Output::Text => say(&text::text(&outlook)),
+        Output::Json => past::json(&outlook.line())?,
     }
     Ok(0)
 }
 
-fn ids(plan: &Plan, which: impl Fn(&Member) -> bool) -> Vec<&str> {
-    plan.members.iter().filter(|m| which(m)).map(|m| m.target.id.as_str()).collect()
+/// How long instances took in the last deployments, from the order of the drain to the verdict.
+fn earlier(config: &Config, journal: Option<&Sqlite>) -> Result<Vec<Span>, Failure> {
+    let Some(journal) = journal else { return Ok(Vec::new()) };
+    let mut took = Vec::new();
+    for row in rows(config)?.iter().filter(|row| row.ended_at.is_some()).take(EARLIER) {
+        // A record that cannot be read is a matter for `show`, not for an estimate.
+        let state = journal.read(&row.id).ok().and_then(|events| State::replay(&events).ok());
+        took.extend(state.iter().flat_map(|state| state.instances.values().filter_map(|i| i.took)));
+    }
+    Ok(took)
 }
 
-/// Known to be left alone: neither in one of the batches nor at the version already.
-fn will_be_skipped(batches: &[PlannedBatch], member: &Member) -> bool {
-    !member.at_version && !batches.iter().any(|b| b.members.contains(&member.target.id))
+impl Outlook {
+    fn of(plan: Plan, config: &Config, took: &[Span]) -> Self {
+        let batches = batches(&plan);
+        let doubts = doubts::doubts(&plan, &batches, config);
+        let (eta, back) = (estimate(&plan, took), going_back(&plan, took));
+        Self { batches, eta, measured: took.len(), back, doubts, plan }
+    }
+
+    /// Known to be left alone: neither in one of the batches, nor at the version already, nor excluded.
+    fn will_be_skipped(&self, member: &Member) -> bool {
+        !member.at_version && member.excluded.is_none() && !self.batches.iter().any(|b| b.members.contains(&member.target.id))
+    }
+
+    fn ids(&self, which: impl Fn(&Member) -> bool) -> Vec<&str> {
+        self.plan.members.iter().filter(|m| which(m)).map(|m| m.target.id.as_str()).collect()
+    }
+
+    /// Those that will be updated, by the version that they go back to.
+    fn ways_back(&self) -> IndexMap<&str, u32> {
+        let touched = self.plan.members.iter().filter(|m| self.is_touched(&m.target.id));
+        counted(touched.filter_map(|m| m.previous.as_ref()).map(Version::as_str))
+    }
+
+    fn is_touched(&self, id: &InstanceId) -> bool {
+        self.batches.iter().any(|batch| batch.members.contains(id))
+    }
+
+    fn touched(&self) -> usize {
+        self.batches.iter().map(|batch| batch.members.len()).sum()
+    }
+
+    /// Those that will be updated and cannot go back.
+    fn no_way_back(&self) -> Vec<&str> {
+        self.ids(|m| m.previous.is_none() && self.is_touched(&m.target.id))
+    }
+
+    fn previous(&self) -> IndexMap<&str, u32> {
+        counted(self.plan.members.iter().map(|m| m.previous.as_ref().map_or("unknown", Version::as_str)))
+    }
+
+    fn lowest(&self) -> u32 {
+        let now = self.plan.members.iter().filter(|m| m.serves()).count();
+        self.batches.iter().map(|b| b.serving).min().unwrap_or_else(|| u32::try_from(now).unwrap_or(u32::MAX))
+    }
+
+    fn max_out(&self) -> u32 {
+        let total = u32::try_from(self.plan.members.len()).unwrap_or(u32::MAX);
+        self.plan.policy.strategy.max_unavailable.floor_of(total).max(1).min(total)
+    }
+
+    /// Pauses and the passes that prove an instance take this long whatever the instances do.
+    fn at_least(&self) -> Span {
+        let policy = &self.plan.policy;
+        let proof = policy.health.interval.times(u64::from(policy.health.rise.saturating_sub(1)));
+        let each = policy.strategy.batch_pause + proof + policy.strategy.min_healthy_time;
+        each.times(u64::try_from(self.batches.len()).unwrap_or(u64::MAX))
+    }
+
+    fn line(&self) -> PlanLine<'_> {
+        let plan = &self.plan;
+        let ready: u32 = self.ways_back().values().sum();
+        PlanLine {
+            r#type: "plan",
+            service: &plan.service,
+            env: &plan.env,
+            version: &plan.version,
+            previous: self.previous(),
+            total: plan.members.len(),
+            batches: &self.batches,
+            lowest_serving: self.lowest(),
+            max_out: self.max_out(),
+            at_version: self.ids(|m| m.at_version),
+            excluded: self.ids(|m| m.excluded.is_some()),
+            will_skip: self.ids(|m| self.will_be_skipped(m)),
+            at_least_ms: self.at_least().as_millis(),
+            eta: self.eta.map(|eta| {
+                let (low, likely, high) = (eta.low.as_millis(), eta.likely.as_millis(), eta.high.as_millis());
+                json!({"low_ms": low, "likely_ms": likely, "high_ms": high, "measured": self.measured})
+            }),
+            rollback_ready: self.no_way_back().is_empty(),
+            rollback: json!({
+                "ready": ready, "of": self.touched(), "to": self.ways_back(), "unknown": self.no_way_back(),
+                "eta_ms": self.back.map(Span::as_millis),
+            }),
+            warnings: &self.doubts,
+        }
+    }
 }
 
-/// Pauses and the passes that prove an instance take this long whatever the instances do.
-fn at_least(plan: &Plan, batches: usize) -> Forecast {
-    let policy = &plan.policy;
-    let proof = policy.health.interval.times(u64::from(policy.health.rise.saturating_sub(1)));
-    let each = policy.strategy.batch_pause + proof + policy.strategy.min_healthy_time;
-    let all = each.times(u64::try_from(batches).unwrap_or(u64::MAX));
-    Forecast { low: all, likely: all, high: all }
+/// How often each word comes, in the order of their first.
+fn counted<'a>(words: impl Iterator<Item = &'a str>) -> IndexMap<&'a str, u32> {
+    let mut counts = IndexMap::new();
+    for word in words {
+        *counts.entry(word).or_insert(0) += 1;
+    }
+    counts
 }
 
-fn text(plan: &Plan) -> String {
-    let mut previous: Vec<&str> = plan.members.iter().map(|m| m.previous.as_ref().map_or("unknown", Version::as_str)).collect();
-    previous.sort_unstable();
-    previous.dedup();
-    let total = plan.members.len();
-    let mut lines =
-        vec![format!("{} ({}): {} → {}, {total} instances", plan.service, plan.env, previous.join(", "), plan.version)];
-    let batches = batches(plan);
-    if batches.is_empty() {
-        lines.push(format!("nothing to do: all {total} instances run {} and serve", plan.version));
-        return lines.join("\n");
-    }
-    for batch in &batches {
-        let members: Vec<&str> = batch.members.iter().map(crate::model::InstanceId::as_str).collect();
-        lines.push(format!(
-            "  batch {:>3}  {:<40}  {} of {total} serve meanwhile",
-            batch.number,
-            members.join(" "),
-            batch.serving
-        ));
-    }
-    for member in plan.members.iter().filter(|m| will_be_skipped(&batches, m)) {
-        let why = if member.healthy { member.rotation.words() } else { member.health.as_str() };
-        lines.push(format!("  skipped    {}: {why}", member.target.id));
-    }
-    let there = ids(plan, |m| m.at_version);
-    if !there.is_empty() {
-        lines.push(format!("  already at {}: {}", plan.version, there.join(" ")));
-    }
-    let strategy = &plan.policy.strategy;
-    let lowest = batches.iter().map(|b| b.serving).min().unwrap_or(0);
-    lines.push(format!(
-        "  never fewer than {lowest} of {total} serve; at most {} out at once, each batch is watched for {}",
-        strategy.max_unavailable, strategy.batch_pause
-    ));
-    lines.push(format!(
-        "  at least {} of pauses and proofs, plus the drains (up to {} each), updates and starts",
-        at_least(plan, batches.len()).likely,
-        plan.policy.drain.timeout
-    ));
-    let unknown = ids(plan, |m| m.previous.is_none() && !will_be_skipped(&batches, m));
-    lines.push(if unknown.is_empty() {
-        "  rollback: ready, each instance's earlier version is known".to_owned()
-    } else {
-        format!("  rollback: not possible for {}", unknown.join(" "))
-    });
-    lines.join("\n")
+/// The time to bring everything back from the very end: by the rollback's budget, without pauses.
+fn going_back(plan: &Plan, took: &[Span]) -> Option<Span> {
+    let mut back = plan.clone();
+    let at_once = back.policy.rollback.max_unavailable;
+    let strategy = &mut back.policy.strategy;
+    (strategy.batch_size, strategy.max_unavailable) = (vec![at_once], at_once);
+    (strategy.batch_pause, strategy.min_healthy_time) = (Span::ZERO, Span::ZERO);
+    (strategy.pacing, strategy.zones, strategy.confirm) = (Pacing::Batch, Zones::Any, Confirm::None);
+    estimate(&back, took).map(|eta| eta.likely)
 }

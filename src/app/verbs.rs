@@ -1,4 +1,4 @@
-//! The verbs on what runs or ran: `attach`, `status`, `show`, `pause`, `resume`, `cancel`, `rollback`.
+//! The verbs on what runs: `attach`, `status`, `pause`, `resume`, `cancel`, `rollback`.
 
 use std::time::Duration;
 
@@ -6,14 +6,13 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::args::{Color, Output};
 use super::deploy::{is_interactive, not_read_only};
+use super::past::{find, json, last_line, last_row, last_status, rows};
 use super::{Common, Done, Failure, PERSON, Place, SIGNALLED, complain, load, say};
 use crate::command::Command;
 use crate::config::{ColorDepth, Config};
 use crate::control::Client;
 use crate::headless::{self, Format};
-use crate::journal::Sqlite;
-use crate::model::DeploymentId;
-use crate::ports::{DeploymentRow, Journal as _, Session, SessionError, Update};
+use crate::ports::{Session, SessionError, Update};
 use crate::state::{State, Status, Summary};
 use crate::tui;
 
@@ -133,7 +132,7 @@ async fn headless(common: &Common, config: &Config, session: Box<dyn Session>) -
     Ok(Left { code: SIGNALLED, next: false, running: true })
 }
 
-async fn running(place: &Place) -> Result<Option<Client>, Failure> {
+pub(super) async fn running(place: &Place) -> Result<Option<Client>, Failure> {
     let socket = place.socket()?;
     if !socket.exists() {
         return Ok(None);
@@ -142,18 +141,12 @@ async fn running(place: &Place) -> Result<Option<Client>, Failure> {
     Ok(Client::connect(&socket).await.ok())
 }
 
-fn nothing_runs(config: &Config) -> Failure {
+pub(super) fn nothing_runs(config: &Config) -> Failure {
     let last = last_row(config).ok().flatten();
     match last.filter(|row| row.ended_at.is_none()) {
         Some(row) => Failure::refused(last_line(&row)),
         None => Failure::refused(format!("no deployment of {} ({}) is under way", config.service.name, config.service.env)),
     }
-}
-
-/// The newest deployment of the service.
-fn last_row(config: &Config) -> Result<Option<DeploymentRow>, Failure> {
-    let rows = view(config)?.map_or_else(|| Ok(Vec::new()), |j| j.list()).map_err(Failure::person)?;
-    Ok(rows.into_iter().next())
 }
 
 /// Refuses what would be refused to a deployment: one is under way, or one was interrupted.
@@ -192,8 +185,9 @@ pub(super) async fn attach(common: &Common, id: Option<&str>) -> Done {
     let client = running(&place).await?.ok_or_else(|| nothing_runs(&config))?;
     if let Some(id) = id {
         let runs = client.snapshot().await.map_err(Failure::person)?.state.plan.deployment;
-        if !runs.to_string().starts_with(id) {
-            return Err(Failure::refused(format!("{id} is not under way; {runs} is")));
+        let meant = &find(&rows(&config)?, id)?.id.clone();
+        if *meant != runs {
+            return Err(Failure::refused(format!("{meant} is not under way; {runs} is")));
         }
     }
     front_door(common, &config, Box::new(client), None).await.map(|left| left.code)
@@ -214,104 +208,22 @@ pub(super) async fn status(common: &Common) -> Done {
     Ok(0)
 }
 
-fn view(config: &Config) -> Result<Option<Sqlite>, Failure> {
-    let place = Place::of(config);
-    Sqlite::view(&place.base, &place.service, &place.env).map_err(Failure::person)
-}
-
-fn json(value: &impl serde::Serialize) -> Result<(), Failure> {
-    say(&serde_json::to_string(value).map_err(Failure::person)?);
-    Ok(())
-}
-
-/// Nothing runs: the last deployment in a line.
-fn last_status(common: &Common, config: &Config) -> Result<(), Failure> {
-    let Some(row) = last_row(config)? else {
-        if common.output == Output::Text {
-            say(&format!("{} ({}): no deployment yet", config.service.name, config.service.env));
-        }
-        return Ok(());
-    };
-    match common.output {
-        Output::Text => say(&last_line(&row)),
-        Output::Json => json(&summary_of(config, &row.id, row.ended_at.is_none())?)?,
-    }
-    Ok(())
-}
-
-fn last_line(row: &DeploymentRow) -> String {
-    match row.ended_at {
-        Some(at) => {
-            let at = headless::local_time(at);
-            format!("{} to {}: {} at {at}, by {}", row.id, row.version, row.status, row.started_by)
-        }
-        None => format!("{} to {}: interrupted while {}; take it over with: rollout recover", row.id, row.version, row.status),
-    }
-}
-
-fn replayed(config: &Config, id: &DeploymentId) -> Result<State, Failure> {
-    let journal = view(config)?.ok_or_else(|| Failure::refused("there is no journal yet"))?;
-    let events = journal.read(id).map_err(Failure::person)?;
-    State::replay(&events).map_err(Failure::person)
-}
-
-fn summary_of(config: &Config, id: &DeploymentId, dead: bool) -> Result<Summary, Failure> {
-    let mut summary = Summary::of(&replayed(config, id)?, (None, None));
-    if dead {
-        "interrupted".clone_into(&mut summary.status);
-        summary.exceptions = replayed(config, id)?.exceptions_if_dead();
-    }
-    Ok(summary)
-}
-
-/// `rollout show`.
-pub(super) async fn show(common: &Common, id: &str) -> Done {
-    let (_, config) = load(common)?;
-    let rows = view(&config)?.map_or_else(|| Ok(Vec::new()), |j| j.list()).map_err(Failure::person)?;
-    let row = find(&rows, id)?;
-    let live = match running(&Place::of(&config)).await? {
-        Some(client) => client.snapshot().await.ok().filter(|s| s.state.plan.deployment == row.id),
-        None => None,
-    };
-    let (state, summary) = match live {
-        Some(snapshot) => {
-            let summary = Summary::of(&snapshot.state, (snapshot.progress.vip, snapshot.progress.lb));
-            (snapshot.state, summary)
-        }
-        None => (replayed(&config, &row.id)?, summary_of(&config, &row.id, row.ended_at.is_none())?),
-    };
-    match common.output {
-        Output::Text => say(&headless::show_text(&state, &summary)),
-        Output::Json => json(&summary)?,
-    }
-    Ok(0)
-}
-
-/// An exact id, or the only one that begins with it. A bare number is the number of the deployment.
-fn find<'a>(rows: &'a [DeploymentRow], id: &str) -> Result<&'a DeploymentRow, Failure> {
-    if let Some(row) = rows.iter().find(|r| r.id.to_string() == id || r.id.number().to_string() == id) {
-        return Ok(row);
-    }
-    let fits: Vec<&DeploymentRow> = rows.iter().filter(|r| r.id.to_string().starts_with(id)).collect();
-    match fits.as_slice() {
-        [one] => Ok(one),
-        [] => Err(Failure::usage(format!("there is no deployment {id}"))),
-        [first, .., last] => Err(Failure::usage(format!("{id} is not unique: {} to {}", last.id, first.id))),
-    }
-}
-
-/// `rollout pause`, `resume`, `cancel`, `rollback`.
+/// `rollout pause`, `resume`, `cancel`, `promote`, `retry`, `skip`, `hold`, `release`, and `rollback` of what runs.
 pub(super) async fn command(common: &Common, command: Command) -> Done {
     not_read_only(common, command.verb())?;
     let (_, config) = load(common)?;
     let place = Place::of(&config);
     let client = running(&place).await?.ok_or_else(|| nothing_runs(&config))?;
     let snapshot = client.snapshot().await.map_err(Failure::person)?;
-    let restores = matches!(command, Command::Rollback { .. });
+    let restores = matches!(command, Command::Rollback { only: None, .. });
+    let verb = command.verb();
     match client.send(command, None).await {
         Ok(receipt) => match common.output {
             Output::Text => say(&format!("{}: {}", snapshot.state.plan.deployment, receipt.message)),
-            Output::Json => json(&receipt)?,
+            Output::Json => json(&serde_json::json!({
+                "type": "receipt", "deployment": snapshot.state.plan.deployment, "command": verb, "seq": receipt.seq,
+                "message": receipt.message,
+            }))?,
         },
         Err(SessionError::Refused(refusal)) => return Err(Failure::refused(refusal)),
         Err(SessionError::Link(why)) => return Err(Failure { code: PERSON, message: why }),

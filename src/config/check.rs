@@ -2,10 +2,10 @@
 //!
 //! Imports: config's rules, model. May not: change a value.
 
-use super::adapters::Update;
 use super::fault::Faults;
 use super::rules::{Drain, Health, Rollback, Rules, Strategy};
 use super::section::Placed;
+use super::update::Update;
 use crate::model::{Count, Span, Zones};
 
 /// Checks the rules against each other, and against a fleet of `total` if that is known.

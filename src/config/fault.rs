@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::excerpt::excerpt;
+use super::shape::Shape;
 use super::source::Source;
 use super::value::nearest;
 
@@ -52,6 +53,8 @@ pub(super) struct Faults {
     warnings: RefCell<Vec<Fault>>,
     known: RefCell<BTreeMap<String, BTreeSet<String>>>,
     unknown: RefCell<Vec<Unknown>>,
+    /// What the readers take, for the schema.
+    pub(super) shape: Shape,
 }
 
 impl Faults {
@@ -95,6 +98,11 @@ impl Faults {
         } else {
             *self.uncounted.borrow_mut() += 1;
         }
+    }
+
+    /// What the readers told of the keys that they take.
+    pub(super) fn into_shape(self) -> Shape {
+        self.shape
     }
 
     /// Everything found, in the order of the file: warnings if there is no fault.

@@ -9,11 +9,14 @@ use super::document::{Node, Value};
 use super::fault::{Faults, Place};
 use super::hosts::{self, LARGEST_FLEET, TOO_MANY};
 use super::section::{Placed, Section, plain_of};
+use super::update::Driver;
 use super::value::shown;
 use crate::model::{InstanceId, Target};
 
-/// What `[fleet]` says, apart from its driver.
+/// What `[fleet]` says.
 pub(super) struct Fleet {
+    /// `None` if it is faulty.
+    pub(super) driver: Option<Driver>,
     pub(super) targets: Vec<Target>,
     /// Every instance is in `targets`, but for those whose id or address was taken already.
     pub(super) whole: bool,
@@ -35,20 +38,21 @@ impl Defaults {
     }
 }
 
-const DRIVERS_LATER: [(&str, &str); 6] = [
-    ("command", "use driver = \"process\""),
-    ("ssh", "use driver = \"process\""),
-    ("docker", "use driver = \"process\""),
-    ("systemd", "use driver = \"process\""),
-    ("swarm", "use driver = \"process\""),
-    ("kubernetes", "use driver = \"process\""),
+const DRIVERS: [(&str, Driver); 2] = [("process", Driver::Process), ("command", Driver::Command)];
+
+const LATER: [(&str, &str); 5] = [
+    ("ssh", "use driver = \"command\" with ssh, as in examples/systemctl.toml"),
+    ("docker", "use driver = \"command\", as in examples/docker.toml"),
+    ("systemd", "use driver = \"command\", as in examples/systemctl.toml"),
+    ("swarm", "use driver = \"command\" with docker"),
+    ("kubernetes", "use driver = \"command\", as in examples/kubectl.toml"),
 ];
 
 /// Reads `[fleet]`.
 pub(super) fn read_fleet(root: &mut Section<'_>, faults: &Faults) -> Fleet {
     let mut section = root.table("fleet");
-    section.choice("driver", &[("process", ())], &DRIVERS_LATER);
-    section.require("driver", "is missing; add driver = \"process\"");
+    let driver = section.choice("driver", &DRIVERS, &LATER).map(|driver| driver.value);
+    section.require("driver", "is missing; add driver = \"process\" or \"command\"");
     section.later("discover", "list the instances in fleet.instances");
     let dir = section.text("dir").map(|dir| dir.value.full);
     let defaults = defaults(&mut section);
@@ -62,7 +66,7 @@ pub(super) fn read_fleet(root: &mut Section<'_>, faults: &Faults) -> Fleet {
             "names nobody; add instances = [\"web-[01:20]\"] or a table [[fleet.instance]] for each",
         );
     }
-    let fleet = Fleet { whole: !roll.failed, targets: roll.targets, dir };
+    let fleet = Fleet { driver, whole: !roll.failed, targets: roll.targets, dir };
     section.finish();
     fleet
 }

@@ -5,6 +5,7 @@
 use super::document::{Entry, Node, Table, Value};
 use super::fault::{Faults, Place};
 use super::secret::Text;
+use super::shape::Kind;
 use super::value::{self, nearest, shown};
 use crate::model::{Count, Span};
 
@@ -42,6 +43,7 @@ impl<'a> Section<'a> {
     /// The table under `key`, empty if there is none.
     pub(super) fn table(&mut self, key: &str) -> Section<'a> {
         let path = self.path_of(key);
+        self.note(key, &|| Kind::Table);
         let empty = |place, excused| Section {
             path: path.clone(),
             place,
@@ -66,6 +68,7 @@ impl<'a> Section<'a> {
     /// A table that stands in a list.
     pub(super) fn item(&self, key: &str, node: Node) -> Option<Section<'a>> {
         let path = self.path_of(key);
+        self.note(key, &|| Kind::Tables);
         let Value::Table(table) = node.value else {
             self.faults.add(node.place, &path, format!("is {}; write it as a table: [[{path}]]", node.value.kind()));
             return None;
@@ -85,6 +88,11 @@ impl<'a> Section<'a> {
 
     /// Everything that is left, for tables with free keys.
     pub(super) fn rest(&mut self) -> Vec<(String, Entry)> {
+        self.faults.shape.note_free(&self.path);
+        self.left()
+    }
+
+    fn left(&mut self) -> Vec<(String, Entry)> {
         std::mem::take(&mut self.table.entries).into_iter().collect()
     }
 
@@ -95,7 +103,7 @@ impl<'a> Section<'a> {
 
     /// Records every key that nobody took.
     pub(super) fn finish(mut self) {
-        for (key, entry) in self.rest() {
+        for (key, entry) in self.left() {
             self.faults.unknown(&self.path, &key, entry.key);
         }
     }
@@ -110,9 +118,15 @@ impl<'a> Section<'a> {
         self.faults.warn(self.place, &self.path, text);
     }
 
+    /// Records a doubt about `key`.
+    pub(super) fn warn_at(&self, place: Place, key: &str, text: impl Into<String>) {
+        self.faults.warn(place, &self.path_of(key), text);
+    }
+
     /// Takes the value of `key`.
     pub(super) fn take(&mut self, key: &str) -> Option<Entry> {
         self.faults.know(&self.path, key);
+        self.note(key, &|| Kind::Own);
         let entry = self.table.entries.shift_remove(key)?;
         self.taken.push(key.to_owned());
         Some(entry)
@@ -125,16 +139,35 @@ impl<'a> Section<'a> {
 
     /// Records a fault if `key`, which has been taken, was not there.
     pub(super) fn require(&self, key: &str, remedy: &str) {
+        self.faults.shape.note_required(&self.path, key);
         if !self.had(key) && !self.excused {
             self.fault(self.place, key, remedy);
         }
     }
 
+    /// Whether a table stands behind `key`, which has not been taken.
+    pub(super) fn is_table(&self, key: &str) -> bool {
+        self.table.entries.get(key).is_some_and(|entry| matches!(entry.node.value, Value::Table(_)))
+    }
+
+    /// A key that another choice in the file would allow: refused if it is there, and not known otherwise.
+    pub(super) fn misplaced(&mut self, key: &str, remedy: &str) {
+        if let Some(entry) = self.table.entries.shift_remove(key) {
+            self.fault(entry.key, key, remedy);
+        }
+    }
+
     /// A key of the contract that this version does not have: known, and refused if it is there.
     pub(super) fn later(&mut self, key: &str, instead: &str) {
+        self.note(key, &|| Kind::Later);
         if let Some(entry) = self.take(key) {
             self.fault(entry.key, key, format!("is not in this version yet; {instead}"));
         }
+    }
+
+    /// Tells which kind of value `key` takes.
+    fn note(&self, key: &str, kind: &dyn Fn() -> Kind) {
+        self.faults.shape.note(&self.path, key, kind);
     }
 
     fn path_of(&self, key: &str) -> String {
@@ -158,16 +191,19 @@ impl<'a> Section<'a> {
 
     /// A text, with variables filled in; `None` if it is not there or not a text.
     pub(super) fn text(&mut self, key: &str) -> Option<Placed<Text>> {
+        self.note(key, &|| Kind::Text);
         self.read(key, None, |value| text_of(value).map(Some)).transpose()
     }
 
     /// A text that is shown and journalled and so cannot come from the environment.
     pub(super) fn plain(&mut self, key: &str) -> Option<Placed<String>> {
+        self.note(key, &|| Kind::Text);
         self.read(key, None, |value| plain_of(value).map(Some)).transpose()
     }
 
     /// A length of time.
     pub(super) fn span(&mut self, key: &str, default: Span) -> Placed<Span> {
+        self.note(key, &|| Kind::Span { default });
         self.read(key, default, |value| match value {
             Value::Text(text) => value::span(&text.full).map_err(|remedy| format!("{} {remedy}", shown(&text.raw))),
             Value::Integer(n) if n < 0 => Err(format!("must not be negative; write \"{}s\"", n.unsigned_abs())),
@@ -190,21 +226,25 @@ impl<'a> Section<'a> {
 
     /// A whole number in `range`.
     pub(super) fn number(&mut self, key: &str, default: u32, range: (u32, u32)) -> Placed<u32> {
+        self.note(key, &|| Kind::Number { default: Some(default), range });
         self.read(key, default, |value| number_of(&value, range))
     }
 
     /// A whole number in `range`; `None` if it is not there or not such a number.
     pub(super) fn number_if_given(&mut self, key: &str, range: (u32, u32)) -> Option<Placed<u32>> {
+        self.note(key, &|| Kind::Number { default: None, range });
         self.read(key, None, |value| number_of(&value, range).map(Some)).transpose()
     }
 
     /// A number of instances.
     pub(super) fn count(&mut self, key: &str, default: Count) -> Placed<Count> {
+        self.note(key, &|| Kind::Count { default });
         self.read(key, default, count_of)
     }
 
     /// A number of instances, or a list of them.
     pub(super) fn counts(&mut self, key: &str, default: Count) -> Placed<Vec<Count>> {
+        self.note(key, &|| Kind::Counts { default });
         self.read(key, vec![default], |value| match value {
             Value::List(list) if list.is_empty() => Err("is empty; write at least one size, like 2 or \"10%\"".to_owned()),
             Value::List(list) => list.into_iter().map(|node| count_of(node.value)).collect(),
@@ -214,6 +254,7 @@ impl<'a> Section<'a> {
 
     /// `true` or `false`.
     pub(super) fn flag(&mut self, key: &str, default: bool) -> Placed<bool> {
+        self.note(key, &|| Kind::Flag { default });
         self.read(key, default, |value| match value {
             Value::Flag(flag) => Ok(flag),
             other => Err(format!("is {}; write true or false", other.kind())),
@@ -222,6 +263,7 @@ impl<'a> Section<'a> {
 
     /// One of several words. Those in `later` belong to the contract, but this version refuses them with the sentence given.
     pub(super) fn choice<T: Copy>(&mut self, key: &str, words: &[(&str, T)], later: &[(&str, &str)]) -> Option<Placed<T>> {
+        self.note(key, &|| Kind::Choice(words.iter().map(|(word, _)| (*word).to_owned()).collect()));
         let read = |value: Value| {
             let Value::Text(text) = value else {
                 return Err(format!("is {}; write {}", value.kind(), one_of(words)));
@@ -241,6 +283,7 @@ impl<'a> Section<'a> {
 
     /// The items of a list; a single value counts as a list of one.
     pub(super) fn list(&mut self, key: &str) -> Option<Placed<Vec<Node>>> {
+        self.note(key, &|| Kind::List);
         let read = |value, place| match value {
             Value::List(list) => list,
             one => vec![Node { place, value: one }],
@@ -251,6 +294,7 @@ impl<'a> Section<'a> {
 
     /// The texts of a list, variables filled in. A fault at the item that is none.
     pub(super) fn texts(&mut self, key: &str) -> Option<Placed<Vec<(Place, Text)>>> {
+        self.note(key, &|| Kind::Texts);
         let list = self.list(key)?;
         let mut sound = true;
         let mut texts = Vec::with_capacity(list.value.len());

@@ -192,4 +192,54 @@ mod tests {
         assert_eq!(sizes(5, &[Absolute(50)]), [5]);
         assert_eq!(sizes(1, &[Percent(1)]), [1]);
     }
+
+    fn planned(total: u32, change: impl FnOnce(&mut Policy)) -> Vec<(usize, u32)> {
+        let fixture = Fixture::new(total).with(change);
+        batches(&fixture.plan).iter().map(|b| (b.members.len(), b.serving)).collect()
+    }
+
+    /// product.md: a window drops the barrier for all but the first batch, which is one; earlier entries of a list are
+    /// batches, the last is the width.
+    #[test]
+    fn a_window_is_the_last_batch_and_holds_all_that_is_left() {
+        use Count::{Absolute, Percent};
+        let window = |sizes: Vec<Count>| {
+            move |p: &mut Policy| {
+                (p.strategy.pacing, p.strategy.batch_size, p.strategy.max_unavailable) = (Pacing::Window, sizes, Absolute(6));
+            }
+        };
+        assert_eq!(planned(20, window(vec![Absolute(4)])), [(1, 19), (19, 16)]);
+        assert_eq!(planned(20, window(vec![Absolute(1), Absolute(5), Percent(30)])), [(1, 19), (5, 15), (14, 14)]);
+    }
+
+    #[test]
+    fn in_a_window_the_next_is_taken_when_one_is_finished() {
+        let mut run = Fixture::new(6)
+            .with(|p| {
+                (p.strategy.pacing, p.strategy.batch_size) = (Pacing::Window, vec![Count::Absolute(2)]);
+                p.strategy.max_unavailable = Count::Absolute(3);
+            })
+            .started();
+        let at_work = |run: &Fixture| run.state.active.iter().copied().collect::<Vec<_>>();
+        assert_eq!(at_work(&run), [0], "the first goes alone");
+        run.bring_to_healthy(1);
+        run.wait(crate::model::Span::from_secs(10));
+        assert_eq!(at_work(&run), [1, 2]);
+        run.bring_to_healthy(3);
+        assert_eq!(at_work(&run), [1, 3], "no barrier: the fourth is taken while the second is at work");
+    }
+
+    #[test]
+    fn zones_go_one_by_one_and_no_batch_spans_two() {
+        let mut fixture = Fixture::new(7).with(|p| {
+            (p.strategy.zones, p.strategy.batch_size) = (Zones::OneByOne, vec![Count::Absolute(1), Count::Absolute(2)]);
+        });
+        for (n, zone) in (1..).zip(["a", "a", "a", "b", "b", "b", "c"]) {
+            fixture = fixture.with_member(n, |m| m.target.zone = Some(zone.to_owned()));
+        }
+        let sizes: Vec<usize> = batches(&fixture.plan).iter().map(|b| b.members.len()).collect();
+        assert_eq!(sizes, [1, 2, 2, 1, 1]);
+        let run = fixture.started();
+        assert_eq!(run.state.batch.as_ref().unwrap().members.len(), 1);
+    }
 }

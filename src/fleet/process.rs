@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures::future::BoxFuture;
 
 use self::record::{Found, Place, Record};
-use super::ProcessSettings;
+use super::{ProcessSettings, blocking};
 use crate::model::{InstanceId, Observation, Target, Version};
 use crate::os::template::{self, Context};
 use crate::os::{file, process};
@@ -49,11 +49,6 @@ impl Processes {
         let inner = Inner { settings, children: Mutex::default(), turns: Mutex::default() };
         Ok(Self { inner: Arc::new(inner) })
     }
-}
-
-/// Makes the directory of records and logs.
-pub(super) fn prepare(settings: &ProcessSettings) -> Result<(), String> {
-    file::create_dir(&settings.dir).map_err(|e| format!("[fleet] dir: cannot make {}: {e}", settings.dir.display()))
 }
 
 /// Renders the command once for an instance that has everything a template may name.
@@ -203,10 +198,4 @@ fn unwritten(place: &Place, error: &io::Error) -> FleetError {
 /// The maps behind these locks are whole after every statement: a panic elsewhere does not spoil them.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Runs what touches disk and `/proc` where it may block.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, FleetError> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|e| FleetError::Unknown(format!("interrupted: {e}; the engine is shutting down")))
 }

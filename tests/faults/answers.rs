@@ -11,8 +11,9 @@ use std::sync::Arc;
 
 use rollout::clock::SystemClock;
 use rollout::model::{InstanceId, Sample, SampleResult, Span, Target, Version};
+use rollout::os::extract::Extract;
 use rollout::ports::Prober;
-use rollout::probe::{self, HttpSettings, VersionSource};
+use rollout::probe::{self, HttpSettings, HttpVersion, Kind, Settings};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -83,13 +84,10 @@ pub(crate) fn target(port: u16) -> Target {
 
 /// Asks `/health`, at most 500 ms, and finds the version in the body's `version`.
 pub(crate) fn prober() -> Arc<dyn Prober> {
-    let settings = HttpSettings {
-        path: "/health".to_owned(),
-        timeout: Span::from_millis(500),
-        status: vec![(200, 299)],
-        version: Some(VersionSource::Json("/version".to_owned())),
-    };
-    probe::http(&settings, SystemClock::new().port()).expect("settings that work")
+    let version = Some(HttpVersion::Body(Extract::Json("/version".to_owned())));
+    let http = HttpSettings { path: "/health".to_owned(), status: vec![(200, 299)], version };
+    let settings = Settings { probe: Kind::Http(http), version: None, timeout: Span::from_millis(500) };
+    probe::build(&settings, SystemClock::new().port()).expect("settings that work")
 }
 
 pub(crate) fn version(text: &str) -> Version {

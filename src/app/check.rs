@@ -1,0 +1,83 @@
+//! `check`: reads the file, then reaches everything that it names, and says at once what is missing and what to do.
+//!
+//! Nothing is changed: instances are observed and probed, balancers read, the store looked at.
+
+pub(super) mod finding;
+mod store;
+mod world;
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use self::finding::{Finding, Level};
+use super::args::Output;
+use super::past::json;
+use super::{Common, Done, Failure, PERSON, Place, USAGE, files, found_config, parts, say};
+use crate::config::{self, Config};
+use crate::journal::Memory;
+
+/// `rollout check`.
+pub(super) async fn check(common: &Common) -> Done {
+    let path = found_config(common)?;
+    let config = match config::load(&path, &common.sets, &|name| std::env::var(name).ok()) {
+        Ok(config) => config,
+        Err(errors) => {
+            match common.output {
+                Output::Text => return Err(Failure::usage(errors)),
+                Output::Json => {
+                    let faults = errors.short_lines();
+                    let faults: Vec<Finding> = faults.iter().map(|line| Finding::missing("config", "file", line, "")).collect();
+                    tell(common, &faults)?;
+                }
+            }
+            return Ok(USAGE);
+        }
+    };
+    let findings = all(&config).await?;
+    tell(common, &findings)?;
+    Ok(if findings.iter().any(|finding| finding.level == Level::Missing) { PERSON } else { 0 })
+}
+
+/// Everything at once, in the order in which a deployment needs it.
+async fn all(config: &Config) -> Result<Vec<Finding>, Failure> {
+    let place = Place::of(config);
+    let parts = parts::parts(config, Arc::new(Memory::new(&place.service)))?;
+    let mut findings = vec![Finding::ok(
+        "config",
+        config.source.name(),
+        &format!("{} ({}), {} instances", place.service, place.env, config.targets.len()),
+    )];
+    findings.extend(config.warnings.iter().map(|warning| Finding::doubt("config", "file", warning, "")));
+    findings.push(files::finding(config.targets.len()));
+    findings.extend(store::look(config, &place).await);
+    let (balancers, instances, vip) =
+        futures::join!(world::balancers(&parts, &config.targets), world::instances(&parts, config), world::vip(&parts, config));
+    findings.extend(balancers);
+    findings.extend(instances);
+    findings.extend(vip);
+    Ok(findings)
+}
+
+fn tell(common: &Common, findings: &[Finding]) -> Result<(), Failure> {
+    let count = |level| findings.iter().filter(|finding| finding.level == level).count();
+    let (missing, doubts) = (count(Level::Missing), count(Level::Doubt));
+    match common.output {
+        Output::Text => {
+            let mut lines: Vec<String> = findings.iter().map(Finding::text).collect();
+            lines.push(match (missing, doubts) {
+                (0, 0) => "all there; nothing was changed".to_owned(),
+                (0, n) => format!("all there, {n} to think about; nothing was changed"),
+                (n, _) => format!("{n} to mend; nothing was changed"),
+            });
+            say(&lines.join("\n"));
+        }
+        Output::Json => {
+            for finding in findings {
+                json(finding)?;
+            }
+            json(&json!({"type": "checked", "ok": missing == 0, "missing": missing, "doubts": doubts}))?;
+        }
+    }
+    Ok(())
+}

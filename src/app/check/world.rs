@@ -1,0 +1,159 @@
+//! Everything outside: balancers, instances, the address that users come to.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use tokio::time::Instant;
+
+use super::finding::{Finding, Level};
+use crate::config::Config;
+use crate::model::{Observation, Rotation, Sample, SampleResult, Target, Version};
+use crate::ports::{FleetError, TrafficError};
+use crate::runner::Parts;
+
+/// Instances reached at once: enough to hide latency, few enough for the descriptors of a bastion host.
+const AT_ONCE: usize = 64;
+/// How long each address of the service has to answer.
+const VIP_PATIENCE: Duration = Duration::from_secs(10);
+/// Between two looks at what it counted.
+const VIP_LOOK: Duration = Duration::from_millis(20);
+/// Lines about the same trouble before the rest is only counted.
+const LISTED: usize = 20;
+
+/// What the balancers say of every instance.
+pub(super) async fn balancers(parts: &Parts, targets: &[Target]) -> Vec<Finding> {
+    const KIND: &str = "balancer";
+    let read = match parts.traffic.read(targets).await {
+        Ok(read) => read,
+        Err(error) => {
+            let remedy = match &error {
+                TrafficError::Unreachable(_) => "start the balancer, or correct [traffic]; this user needs the right to connect",
+                TrafficError::Refused(_) | TrafficError::NotConfirmed(_) => {
+                    "correct [traffic], or the balancer's own configuration"
+                }
+            };
+            return vec![Finding::missing(KIND, "all", &error.to_string(), remedy)];
+        }
+    };
+    let mut findings = Vec::new();
+    let mut serving = 0;
+    for target in targets {
+        let rotation = read.get(&target.id).copied().unwrap_or(Rotation::Missing);
+        let message = format!("is {}", rotation.words());
+        match rotation {
+            Rotation::Serving => serving += 1,
+            Rotation::Missing => {
+                let remedy = "add it to the backend, or correct traffic.server or the fleet";
+                findings.push(Finding::missing(KIND, target.id.as_str(), &message, remedy));
+            }
+            Rotation::Down => {
+                let remedy = "mend the instance; a deployment counts it as out";
+                findings.push(Finding::doubt(KIND, target.id.as_str(), &message, remedy));
+            }
+            Rotation::Draining | Rotation::Maintenance => {
+                let remedy = "whoever took it out must put it back; a deployment leaves it alone and counts it as out";
+                findings.push(Finding::doubt(KIND, target.id.as_str(), &message, remedy));
+            }
+        }
+    }
+    let level = if serving == targets.len() { "all" } else { "read" };
+    findings.insert(0, Finding::ok(KIND, level, &format!("{serving} of {} instances serve", targets.len())));
+    shortened(findings)
+}
+
+/// What driver and probe say of every instance.
+pub(super) async fn instances(parts: &Parts, config: &Config) -> Vec<Finding> {
+    const KIND: &str = "instance";
+    let reads = futures::stream::iter(&config.targets).map(async |target| {
+        let (observed, sample) = futures::join!(parts.fleet.observe(target), parts.prober.probe(target, None));
+        (target, observed, sample)
+    });
+    let reads: Vec<_> = reads.buffered(AT_ONCE).collect().await;
+    let mut versions: BTreeMap<String, usize> = BTreeMap::new();
+    let (mut healthy, mut findings) = (0, Vec::new());
+    for (target, observed, sample) in &reads {
+        healthy += usize::from(sample.passed());
+        let version = observed.as_ref().ok().and_then(|o| o.version.as_ref()).or(sample.version.as_ref());
+        *versions.entry(version.map_or("unknown", Version::as_str).to_owned()).or_default() += 1;
+        findings.extend(instance(target, observed, sample));
+    }
+    let versions: Vec<String> = versions.iter().map(|(version, count)| format!("{version} on {count}")).collect();
+    let message = format!("{healthy} of {} pass their check; {}", reads.len(), versions.join(", "));
+    findings.insert(0, Finding::ok(KIND, if healthy == reads.len() { "all" } else { "read" }, &message));
+    shortened(findings)
+}
+
+/// What is wrong with one.
+fn instance(target: &Target, observed: &Result<Observation, FleetError>, sample: &Sample) -> Option<Finding> {
+    const KIND: &str = "instance";
+    let id = target.id.as_str();
+    let at = format!("{}:{}", target.host, target.port);
+    if !sample.passed() {
+        let remedy = match &sample.result {
+            SampleResult::NotListening => "start it, or correct host and port in [fleet]",
+            SampleResult::Exited { .. } => "look at its log and start it",
+            SampleResult::Miss { .. } | SampleResult::Pass { .. } => "mend it, or correct [health] or its address in [fleet]",
+        };
+        return Some(Finding::missing(KIND, id, &format!("{at}: {}", sample.words()), remedy));
+    }
+    match observed {
+        Err(error) if sample.version.is_none() => Some(Finding::missing(
+            KIND,
+            id,
+            &format!("the driver cannot see it: {error}"),
+            "correct [update], or its right to connect",
+        )),
+        Err(error) => Some(Finding::doubt(KIND, id, &format!("the driver cannot see it: {error}"), "correct [update]")),
+        Ok(observation) if observation.version.is_none() && sample.version.is_none() => Some(Finding::doubt(
+            KIND,
+            id,
+            "nobody can tell which version it runs, so it could not be rolled back",
+            "write health.version, or deploy with --no-rollback-for",
+        )),
+        Ok(_) => None,
+    }
+}
+
+/// Requests through the balancer, a few to each address.
+pub(super) async fn vip(parts: &Parts, config: &Config) -> Vec<Finding> {
+    const KIND: &str = "vip";
+    let (Some(vip), Some(settings)) = (&parts.vip, &config.vip) else {
+        let remedy = "add [vip] url and rate to have it proven that no request fails";
+        return vec![Finding::doubt(KIND, "none", "nothing measures downtime", remedy)];
+    };
+    let wanted = u64::try_from(settings.urls.len()).unwrap_or(u64::MAX);
+    let deadline = Instant::now() + VIP_PATIENCE;
+    vip.start();
+    while vip.stats().is_none_or(|stats| stats.requests < wanted) && Instant::now() < deadline {
+        tokio::time::sleep(VIP_LOOK).await;
+    }
+    let stats = vip.stop().await.unwrap_or_default();
+    let mut failures = vip.failures();
+    failures.sort();
+    failures.dedup();
+    let subject = config.redactor.redact(&settings.urls.join(" "));
+    match failures.as_slice() {
+        [] if stats.requests >= wanted && stats.failed == 0 => {
+            vec![Finding::ok(KIND, &subject, &format!("{} requests answered", stats.requests))]
+        }
+        [] => vec![Finding::missing(KIND, &subject, "no answer", "correct vip.url, or start the balancer")],
+        some => {
+            let remedy = "correct vip.url, or mend what answers there";
+            shortened(some.iter().map(|failure| Finding::missing(KIND, &subject, failure, remedy)).collect())
+        }
+    }
+}
+
+/// Twenty lines say as much as a thousand.
+fn shortened(mut findings: Vec<Finding>) -> Vec<Finding> {
+    let more = findings.len().saturating_sub(LISTED + 1);
+    if more == 0 {
+        return findings;
+    }
+    let rest = findings.split_off(LISTED + 1);
+    let kind = rest.first().map_or("", |finding| finding.kind);
+    let made = if rest.iter().any(|finding| finding.level == Level::Missing) { Finding::missing } else { Finding::doubt };
+    findings.push(made(kind, &format!("{more} more"), "not listed", ""));
+    findings
+}

@@ -1,0 +1,179 @@
+//! What a new rollout.toml is made of, and its text.
+
+use super::haproxy::{Backend, Check, Haproxy, Server};
+use crate::app::Failure;
+use crate::model::InstanceId;
+
+/// Everything that a new file needs to be told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Draft {
+    pub(super) service: String,
+    /// A pattern of names, each its own host unless there is one for all; used if `each` is empty.
+    pub(super) pattern: String,
+    pub(super) host: String,
+    /// One for all, or a range.
+    pub(super) port: String,
+    /// The instances one by one.
+    pub(super) each: Vec<Server>,
+    pub(super) driver: Driver,
+    pub(super) socket: String,
+    pub(super) backend: String,
+    /// Template of a server's name, if it is not the instance's id.
+    pub(super) server: Option<String>,
+    pub(super) path: String,
+    pub(super) status: Option<u16>,
+    /// Where users reach the service.
+    pub(super) urls: Vec<String>,
+}
+
+/// How an instance is brought to a version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Driver {
+    /// Local processes.
+    Process,
+}
+
+impl Driver {
+    /// Its word.
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Process => "process",
+        }
+    }
+}
+
+impl Draft {
+    /// The usual, to be changed.
+    pub(super) fn new(service: &str) -> Self {
+        Self {
+            service: service.to_owned(),
+            driver: Driver::Process,
+            pattern: "web-[01:04]".to_owned(),
+            host: String::new(),
+            port: "8080".to_owned(),
+            each: Vec::new(),
+            socket: format!("unix:{DEFAULT_SOCKET}"),
+            backend: service.to_owned(),
+            server: None,
+            path: "/health".to_owned(),
+            status: None,
+            urls: Vec::new(),
+        }
+    }
+
+    /// From a backend of an HAProxy configuration. The notes say what could not be taken over.
+    pub(super) fn of(haproxy: &Haproxy, backend: &Backend, service: Option<&str>) -> Result<(Self, Vec<String>), Failure> {
+        let mut notes = [haproxy.notes.clone(), backend.notes.clone()].concat();
+        if backend.servers.is_empty() {
+            let why = notes.join("\n");
+            return Err(Failure::usage(format!("backend {} has no server that can be taken over:\n{why}", backend.name)));
+        }
+        let (each, server) = named(&backend.servers).map_err(Failure::usage)?;
+        let socket = haproxy.sockets.iter().find(|socket| socket.admin).or_else(|| haproxy.sockets.first());
+        match socket {
+            None => notes.push(format!("global has no stats socket; add: stats socket {DEFAULT_SOCKET} mode 660 level admin")),
+            Some(socket) if !socket.admin => {
+                notes.push(format!("the stats socket {} lacks \"level admin\"; add it, or orders are refused", socket.address));
+            }
+            Some(_) => {}
+        }
+        let Check { path, status } = &backend.check;
+        if path.is_none() {
+            notes.push(format!("backend {} has no option httpchk; health.path is a guess", backend.name));
+        }
+        let draft = Self {
+            service: service.map_or_else(|| name_of(&backend.name), str::to_owned),
+            each,
+            socket: socket.map_or_else(|| format!("unix:{DEFAULT_SOCKET}"), |socket| socket.address.clone()),
+            server,
+            path: path.clone().unwrap_or_else(|| "/health".to_owned()),
+            status: status.as_ref().and_then(|status| status.parse().ok()),
+            urls: backend.urls.clone(),
+            ..Self::new(&backend.name)
+        };
+        Ok((draft, notes))
+    }
+
+    /// The file.
+    pub(super) fn text(&self) -> String {
+        let mut text = vec![format!(
+            "# rollout deploys {service} by this file. Every key and its default: rollout.toml at the top of rollout's sources, or\n\
+             # rollout schema for your editor. Check it with: rollout check\n\n\
+             [service]\nname = {service}\n\n[fleet]\ndriver = {driver}\n",
+            service = quoted(&self.service),
+            driver = quoted(self.driver.word()),
+        )];
+        if self.each.is_empty() {
+            let port = if self.port.parse::<u16>().is_ok() { self.port.clone() } else { quoted(&self.port) };
+            let host = if self.host.is_empty() { String::new() } else { format!("host = {}\n", quoted(&self.host)) };
+            text.push(format!("instances = [{}]\n{host}port = {port}\n", quoted(&self.pattern)));
+        }
+        for Server { name, host, port } in &self.each {
+            let host = if host == name { String::new() } else { format!("host = {}\n", quoted(host)) };
+            text.push(format!("\n[[fleet.instance]]\nid = {}\n{host}port = {port}\n", quoted(name)));
+        }
+        text.push(self.update());
+        let server = self.server.as_deref().map_or_else(String::new, |server| format!("server = {}\n", quoted(server)));
+        text.push(format!(
+            "\n[traffic]\ndriver = \"haproxy\"\nsockets = [{}]\nbackend = {}\n{server}",
+            quoted(&self.socket),
+            quoted(&self.backend)
+        ));
+        let status = self.status.map_or_else(String::new, |status| format!("status = [{status}]\n"));
+        text.push(format!(
+            "\n[health]\npath = {}\n{status}# Where an instance reports its version, so that a wrong one is noticed:\n\
+             # version = {{ header = \"X-Version\" }}\n",
+            quoted(&self.path)
+        ));
+        let url = self.urls.first().map_or("http://127.0.0.1/", String::as_str);
+        text.push(format!(
+            "\n# Proves that no request fails: sends this many a second through the balancer while a deployment runs.\n\
+             # [vip]\n# url = {}\n# rate = 10\n",
+            quoted(url)
+        ));
+        text.push("\n[strategy]\nbatch_size = 1\nmax_unavailable = 1\nmin_serving = \"50%\"\n".to_owned());
+        text.concat()
+    }
+
+    fn update(&self) -> String {
+        match self.driver {
+            Driver::Process => format!(
+                "\n# The command that runs one instance of a version on this machine. CHANGE IT to yours: no shell is involved,\n\
+                 # every argument is a text of its own. SIGTERM ends the old one.\n\
+                 [update]\nstart = [{}, \"--port={{{{ instance.port }}}}\"]\n",
+                quoted(&format!("/opt/{0}/{{{{ version }}}}/bin/{0}", self.service))
+            ),
+        }
+    }
+}
+
+/// What Debian's HAProxy listens on.
+pub(super) const DEFAULT_SOCKET: &str = "/run/haproxy/admin.sock";
+
+/// Ids for servers, and the template that gives the server's name back where it is not the id.
+fn named(servers: &[Server]) -> Result<(Vec<Server>, Option<String>), String> {
+    if servers.iter().all(|s| s.name == format!("{}:{}", s.host, s.port)) {
+        // Named by their addresses, which are no ids.
+        let id = |s: &Server| Server { name: format!("{}-{}", s.host.replace(':', "."), s.port), ..s.clone() };
+        return Ok((servers.iter().map(id).collect(), Some("{{ instance.host }}:{{ instance.port }}".to_owned())));
+    }
+    if let Some(bad) = servers.iter().find(|s| InstanceId::new(&s.name).is_err()) {
+        return Err(format!(
+            "server {} has a name that is no id (letters, digits and . _ - beginning with a letter or digit); rename it in \
+             HAProxy's configuration, or write the file by hand",
+            bad.name
+        ));
+    }
+    Ok((servers.to_vec(), None))
+}
+
+/// A service's name out of a backend's.
+pub(super) fn name_of(backend: &str) -> String {
+    let plain: String = backend.chars().map(|c| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '-' }).collect();
+    let name = plain.trim_start_matches(|c: char| !c.is_ascii_alphanumeric());
+    name.chars().take(63).collect()
+}
+
+fn quoted(text: &str) -> String {
+    toml::Value::from(text).to_string()
+}

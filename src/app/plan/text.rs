@@ -1,0 +1,130 @@
+//! A plan for people: at most 80 columns, and as short for 1,000 instances as for 20.
+
+use indexmap::IndexMap;
+
+use super::Outlook;
+use crate::core::PlannedBatch;
+use crate::event::clean;
+use crate::model::{Confirm, InstanceId, Member, Pacing};
+
+/// More batches than these are shown in groups.
+const EACH: usize = 12;
+/// More names than these are not listed in a line.
+const NAMES: usize = 8;
+/// The room for the names of a batch.
+const ROOM: usize = 38;
+
+pub(super) fn text(outlook: &Outlook) -> String {
+    let plan = &outlook.plan;
+    let total = plan.members.len();
+    let head = format!("{} ({}): {} → {}, {total} instances", plan.service, plan.env, listed(&outlook.previous()), plan.version);
+    let mut lines = vec![head];
+    if outlook.batches.is_empty() {
+        lines.push(format!("nothing to do: all {total} instances run {} and serve", plan.version));
+        return said(&lines);
+    }
+    lines.extend(batches(outlook));
+    lines.extend(left_alone(outlook));
+    let strategy = &plan.policy.strategy;
+    let pace = match strategy.pacing {
+        Pacing::Batch => format!("each batch is watched for {}", strategy.batch_pause),
+        Pacing::Window => "the next begins as soon as one is done".to_owned(),
+    };
+    let (lowest, most) = (outlook.lowest(), outlook.max_out());
+    lines.push(format!("  capacity  never fewer than {lowest} of {total} serve; at most {most} out at once, {pace}"));
+    if strategy.confirm == Confirm::Batch {
+        lines.push(format!("  confirm   a person confirms each batch, within {}: rollout promote", strategy.approval_timeout));
+    }
+    lines.push(time(outlook));
+    lines.push(rollback(outlook));
+    lines.extend(outlook.doubts.iter().map(|doubt| format!("  !  {doubt}")));
+    said(&lines)
+}
+
+fn said(lines: &[String]) -> String {
+    lines.iter().map(|line| clean(line).into_owned()).collect::<Vec<_>>().join("\n")
+}
+
+/// `v1 (18), v0 (2)`
+fn listed(counts: &IndexMap<&str, u32>) -> String {
+    let all: Vec<String> = counts.iter().map(|(version, count)| format!("{version} ({count})")).collect();
+    if let [_] = all.as_slice() { counts.keys().copied().collect() } else { all.join(", ") }
+}
+
+/// A line for each batch; where there are many, one for all that are alike in a row.
+fn batches(outlook: &Outlook) -> Vec<String> {
+    let total = outlook.plan.members.len();
+    let alike = |a: &PlannedBatch, b: &PlannedBatch| {
+        outlook.batches.len() > EACH && (a.members.len(), a.serving) == (b.members.len(), b.serving)
+    };
+    let groups = outlook.batches.chunk_by(alike);
+    groups
+        .filter_map(|group| {
+            let (first, last) = (group.first()?, group.last()?);
+            let (name, members) = if let [one] = group {
+                (format!("batch {:>3}", one.number), names(&one.members))
+            } else {
+                let (from, to) = (first.members.first()?, last.members.last()?);
+                let each = format!("{} each, {from} to {to}", first.members.len());
+                (format!("batches {}–{}", first.number, last.number), each)
+            };
+            Some(format!("  {name:<13} {members:<ROOM$}  {} of {total} serve", first.serving))
+        })
+        .collect()
+}
+
+/// All names if there is room for them, else the first, the last and how many.
+fn names(members: &[InstanceId]) -> String {
+    let all = members.iter().map(InstanceId::as_str).collect::<Vec<_>>().join(" ");
+    match members {
+        [first, .., last] if all.chars().count() > ROOM => format!("{first} to {last} ({})", members.len()),
+        _ => all,
+    }
+}
+
+fn left_alone(outlook: &Outlook) -> Vec<String> {
+    let why = |m: &&Member| m.excluded.clone().unwrap_or_else(|| m.trouble());
+    let left: Vec<&Member> = outlook.plan.members.iter().filter(|m| m.excluded.is_some() || outlook.will_be_skipped(m)).collect();
+    let mut lines: Vec<String> = left.iter().take(NAMES).map(|m| format!("  skipped   {}: {}", m.target.id, why(m))).collect();
+    if left.len() > NAMES {
+        lines.push(format!("  skipped   and {} more", left.len() - NAMES));
+    }
+    let there = outlook.ids(|m| m.at_version);
+    match there.as_slice() {
+        [] => {}
+        few if few.len() <= NAMES => lines.push(format!("  already   at {}: {}", outlook.plan.version, few.join(" "))),
+        many => lines.push(format!("  already   at {}: {} instances", outlook.plan.version, many.len())),
+    }
+    lines
+}
+
+fn time(outlook: &Outlook) -> String {
+    let least = outlook.at_least();
+    match outlook.eta {
+        Some(eta) => format!(
+            "  time      about {}, between {} and {}, by {} earlier updates",
+            eta.likely, eta.low, eta.high, outlook.measured
+        ),
+        None => format!(
+            "  time      at least {least} of pauses and proofs, plus drains (up to {} each), updates, starts",
+            outlook.plan.policy.drain.timeout
+        ),
+    }
+}
+
+fn rollback(outlook: &Outlook) -> String {
+    let (ways, touched) = (outlook.ways_back(), outlook.touched());
+    let ready: u32 = ways.values().sum();
+    let mut text = format!("  rollback  {ready} of {touched} can go back to {}", listed(&ways));
+    if ways.is_empty() {
+        text = format!("  rollback  none of {touched} can go back");
+    }
+    if let Some(back) = outlook.back.filter(|_| ready > 0) {
+        text += &["; about ", &back.to_string()].concat();
+    }
+    let lost = outlook.no_way_back();
+    if !lost.is_empty() {
+        text += &["; not possible for ", &lost.join(" ")].concat();
+    }
+    text
+}

@@ -1,0 +1,160 @@
+//! From what was asked to a request for a plan: the same for `plan` and for the engine.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+
+use super::args::ScopeArgs;
+use super::{Failure, complain};
+use crate::config::{self, Config};
+use crate::core::{self, PlanRequest, Selection, Undo};
+use crate::model::{DeploymentId, DeploymentKind, InstanceId, Version};
+use crate::ports::Journal;
+use crate::runner::{self, Parts};
+use crate::state::{State, Status};
+
+/// What was asked.
+pub(super) struct Asked<'a> {
+    pub(super) config: &'a Config,
+    /// The service's journal, if there is one yet.
+    pub(super) journal: Option<&'a dyn Journal>,
+    pub(super) deployment: DeploymentId,
+    pub(super) started_by: String,
+    pub(super) scope: &'a ScopeArgs,
+    pub(super) goal: Goal,
+}
+
+/// Where it is to lead.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Goal {
+    /// Everybody to this version.
+    Version(Version),
+    /// Back: everybody to what they ran before the ended deployment, or all to a version.
+    Undo { ended: DeploymentId, to: Option<Version> },
+}
+
+/// Reads the world and puts the request together.
+pub(super) async fn request(asked: Asked<'_>, parts: &Parts) -> Result<PlanRequest, Failure> {
+    let Asked { config, journal, deployment, started_by, scope, goal } = asked;
+    let selection = selection(scope)?;
+    let (version, undo) = match goal {
+        Goal::Version(version) => (version, None),
+        Goal::Undo { ended, to } => {
+            let journal = journal.ok_or_else(|| Failure::refused("there is no journal yet, so nothing to undo"))?;
+            let undo = going_back(config, journal, (ended, to.as_ref()))?;
+            let version = to.or_else(|| most_common(&undo)).ok_or_else(|| Failure::refused("there is nothing to undo"))?;
+            (version, Some(undo))
+        }
+    };
+    Ok(PlanRequest {
+        deployment,
+        env: config.service.env.clone(),
+        version,
+        started_by,
+        policy: config.policy(),
+        surveys: runner::survey(parts, &config.targets).await.map_err(Failure::refused)?,
+        targets: config.targets.clone(),
+        allow_outage: scope.allow_outage,
+        restart: scope.restart,
+        selection,
+        left_out: journal.map(left_out).unwrap_or_default(),
+        undo,
+    })
+}
+
+fn selection(scope: &ScopeArgs) -> Result<Selection, Failure> {
+    Ok(Selection {
+        only: named("--only", &scope.only)?,
+        exclude: named("--exclude", &scope.exclude)?,
+        no_rollback_for: named("--no-rollback-for", &scope.no_rollback_for)?,
+    })
+}
+
+/// Ids and patterns of ids, as ids.
+fn named(flag: &str, patterns: &[String]) -> Result<Vec<InstanceId>, Failure> {
+    let mut ids = Vec::new();
+    for pattern in patterns {
+        let names = config::expand(pattern).map_err(|why| Failure::usage(format!("{flag} {pattern:?} {why}")))?;
+        for name in names {
+            ids.push(InstanceId::new(&name).map_err(|error| Failure::usage(format!("{flag}: {error}")))?);
+        }
+    }
+    Ok(ids)
+}
+
+/// What earlier deployments left out. A journal that cannot be read leaves it at nothing: then nobody is readmitted.
+fn left_out(journal: &dyn Journal) -> BTreeSet<InstanceId> {
+    let last = || -> Result<BTreeSet<InstanceId>, String> {
+        let rows = journal.list().map_err(|e| e.to_string())?;
+        let Some(row) = rows.first() else { return Ok(BTreeSet::new()) };
+        let events = journal.read(&row.id).map_err(|e| e.to_string())?;
+        Ok(core::left_out(&State::replay(&events).map_err(|e| e.to_string())?))
+    };
+    last().unwrap_or_else(|why| {
+        complain(&format!(
+            "warning: what the last deployment left out of rotation stays so, as its record cannot be read: {why}"
+        ));
+        BTreeSet::new()
+    })
+}
+
+/// What undoes an ended deployment.
+fn going_back(config: &Config, journal: &dyn Journal, (ended, to): (DeploymentId, Option<&Version>)) -> Result<Undo, Failure> {
+    let events = journal.read(&ended).map_err(Failure::refused)?;
+    let state = State::replay(&events).map_err(Failure::refused)?;
+    if let Some(version) = to {
+        known_good(journal, &state, version)?;
+        let wanted = config.targets.iter().map(|target| (target.id.clone(), version.clone())).collect();
+        return Ok(Undo { undoes: ended, wanted });
+    }
+    if let DeploymentKind::Rollback { undoes } = &state.plan.kind {
+        return Err(Failure::refused(format!(
+            "{ended} has undone {undoes} already; to go elsewhere: rollout rollback --to VERSION"
+        )));
+    }
+    core::undo(&state).ok_or_else(|| {
+        Failure::refused(format!(
+            "{ended} ({}) left no instance on another version than before, there is nothing to undo; to go elsewhere: rollout \
+             rollback --to VERSION",
+            state.status().word()
+        ))
+    })
+}
+
+/// A version that once was out completely, or that instances ran before the last deployment.
+fn known_good(journal: &dyn Journal, state: &State, version: &Version) -> Result<(), Failure> {
+    let rows = journal.list().map_err(Failure::refused)?;
+    let completed = rows.iter().filter(|row| row.status == Status::Completed.word()).map(|row| row.version.clone());
+    let before = state.plan.members.iter().filter_map(|member| member.previous.as_ref()).map(ToString::to_string);
+    let mut good: Vec<String> = completed.chain(before).collect();
+    if good.iter().any(|known| known == version.as_str()) {
+        return Ok(());
+    }
+    good.sort();
+    good.dedup();
+    let good = if good.is_empty() { "none".to_owned() } else { good.join(", ") };
+    Err(Failure::refused(format!(
+        "{version} was never known to be good here; known good: {good}; else: rollout deploy {version}"
+    )))
+}
+
+/// The version that most go back to: the one to be shown.
+fn most_common(undo: &Undo) -> Option<Version> {
+    let count = |version: &Version| undo.wanted.iter().filter(|(_, other)| other == version).count();
+    undo.wanted.iter().map(|(_, version)| version).max_by_key(|version| count(version)).cloned()
+}
+
+/// The same scope for the engine's process.
+pub(super) fn to_engine(scope: &ScopeArgs) -> Vec<OsString> {
+    let mut args: Vec<OsString> = Vec::new();
+    for (flag, values) in [("--only", &scope.only), ("--exclude", &scope.exclude), ("--no-rollback-for", &scope.no_rollback_for)]
+    {
+        args.extend(values.iter().map(|value| format!("{flag}={value}").into()));
+    }
+    args.extend(
+        [("--restart", scope.restart), ("--allow-outage", scope.allow_outage)]
+            .iter()
+            .filter(|(_, on)| *on)
+            .map(|(flag, _)| flag.into()),
+    );
+    args
+}

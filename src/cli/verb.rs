@@ -1,0 +1,123 @@
+//! The verbs and their arguments, as clap reads them: help, completions and manual come from here.
+//!
+//! Imports: app's arguments, model. May not: act.
+
+use clap::{Args, Subcommand};
+use clap_complete::Shell;
+
+use crate::app::args::{DemoArgs, DeployArgs, EngineArgs, InitArgs, PlanArgs, RollbackArgs};
+use crate::model::InstanceId;
+
+/// A verb.
+#[derive(Debug, Subcommand)]
+pub(super) enum Verb {
+    /// A real local fleet, balancer and traffic, and the console on it; nothing to install
+    Demo(DemoArgs),
+    /// Plan, confirm, roll out
+    Deploy(DeployArgs),
+    /// What would happen: batches, capacity, time, rollback readiness; changes nothing
+    Plan(PlanArgs),
+    /// The console on the running deployment
+    Attach {
+        /// Its id, e.g. shop-142; the beginning or the number alone will do
+        id: Option<String>,
+    },
+    /// The running deployment, or the last one, in a line
+    Status,
+    /// All deployments, newest first
+    History {
+        /// How many at most
+        #[arg(short = 'n', long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+        limit: u32,
+    },
+    /// One deployment, whole
+    Show {
+        /// Its id, e.g. shop-142; the beginning or the number alone will do
+        id: String,
+    },
+    /// What happened in one deployment, a line each
+    Events {
+        /// Its id, e.g. shop-142; the beginning or the number alone will do
+        id: String,
+        /// Go on with what happens, to the end
+        #[arg(long, short)]
+        follow: bool,
+    },
+    /// Take no new instance; those in flight go on to a safe point
+    Pause(ReasonArgs),
+    /// Take instances again
+    Resume,
+    /// End it: what is not updated goes back in rotation, nothing new is taken
+    Cancel(ReasonArgs),
+    /// Confirm that the next batch may begin
+    Promote {
+        /// And all that follow
+        #[arg(long)]
+        full: bool,
+    },
+    /// Bring everything touched back to its own earlier version; after the end, as a deployment of its own
+    Rollback(RollbackArgs),
+    /// Try a failed or skipped instance again
+    Retry {
+        /// Which instance
+        instance: InstanceId,
+    },
+    /// Leave an instance alone, and do not let it hold the budget
+    Skip {
+        /// Which instance
+        instance: InstanceId,
+        #[command(flatten)]
+        reason: ReasonArgs,
+    },
+    /// Do not take an instance until it is released
+    Hold {
+        /// Which instance
+        instance: InstanceId,
+        #[command(flatten)]
+        reason: ReasonArgs,
+    },
+    /// End a hold
+    Release {
+        /// Which instance
+        instance: InstanceId,
+    },
+    /// Take over an interrupted deployment: it comes up paused, to be resumed, cancelled or rolled back
+    Recover {
+        /// Its id, e.g. shop-142; the beginning or the number alone will do
+        id: Option<String>,
+        /// Go on without the console
+        #[arg(long)]
+        detach: bool,
+    },
+    /// Validate the file, then reach every instance, balancer and store it names; changes nothing
+    Check,
+    /// Write a rollout.toml, from an HAProxy configuration or by questions
+    Init(InitArgs),
+    /// The JSON Schema of rollout.toml, for editors
+    Schema,
+    /// A completion script, e.g. rollout completions bash > /etc/bash_completion.d/rollout
+    Completions {
+        /// For which shell
+        #[arg(value_enum)]
+        shell: Shell,
+    },
+    /// The manual page, e.g. rollout man | man -l -
+    Man,
+    /// The engine's own process
+    #[command(hide = true)]
+    Engine(EngineArgs),
+    /// One instance of the demo
+    #[command(hide = true)]
+    DemoInstance(crate::demo::instance::InstanceArgs),
+    /// The balancer of the demo
+    #[command(hide = true)]
+    DemoProxy(crate::demo::proxy::ProxyArgs),
+}
+
+/// A reason.
+#[derive(Debug, Args)]
+pub(super) struct ReasonArgs {
+    /// Why, for the journal
+    #[arg(long, default_value = "")]
+    pub(super) reason: String,
+}

@@ -1,0 +1,133 @@
+//! `[update]`: how an instance is brought to a version, by the fleet's driver.
+//!
+//! Imports: config's reader, the drivers' settings, model. May not: reach anything.
+
+use std::path::PathBuf;
+
+use super::argv;
+use super::section::{Placed, Section};
+use super::template::{OF_A_COMMAND, OF_A_SERVER};
+use crate::fleet::{self, CommandSettings, ProcessSettings, Step};
+use crate::model::{Policy, Span};
+use crate::os::extract::Extract;
+use crate::os::program::Environment;
+
+/// The drivers of a fleet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Driver {
+    Process,
+    Command,
+}
+
+/// What `[update]` says.
+pub(super) struct Update {
+    pub(super) timeout: Placed<Span>,
+    pub(super) stop_timeout: Placed<Span>,
+    /// `None` if it is not known what should have stood here.
+    keys: Option<Keys>,
+}
+
+/// The keys of a driver.
+enum Keys {
+    Process { start: Vec<String> },
+    Command(Box<Commands>),
+}
+
+struct Commands {
+    observe: Vec<String>,
+    version: Extract,
+    not_running: Vec<u32>,
+    steps: Vec<Step>,
+    env: Environment,
+    observe_timeout: Span,
+    idempotent: bool,
+}
+
+impl Update {
+    /// The settings of the driver, which keeps its records in `dir`.
+    pub(super) fn settings(self, service: &str, dir: PathBuf) -> Option<fleet::Settings> {
+        let (service, timeout, stop_timeout) = (service.to_owned(), self.timeout.value, self.stop_timeout.value);
+        Some(match self.keys? {
+            Keys::Process { start } => fleet::Settings::Process(ProcessSettings { service, start, stop_timeout, dir }),
+            Keys::Command(commands) => {
+                let Commands { observe, version, not_running, steps, env, observe_timeout, idempotent } = *commands;
+                let driver = CommandSettings {
+                    service,
+                    observe,
+                    version,
+                    not_running,
+                    steps,
+                    env,
+                    timeout,
+                    stop_timeout,
+                    observe_timeout,
+                    idempotent,
+                    dir,
+                };
+                fleet::Settings::Command(driver)
+            }
+        })
+    }
+}
+
+/// What only the command driver has.
+const OF_COMMAND: [&str; 6] = ["command", "observe", "stop", "env", "observe_timeout", "idempotent"];
+
+/// Reads `[update]`. Without a driver nothing can be said of the keys.
+pub(super) fn read(root: &mut Section<'_>, driver: Option<Driver>) -> Update {
+    let mut section = root.table("update");
+    let timeout = section.positive_span("timeout", Policy::default().update.timeout);
+    let stop_timeout = section.span("stop_timeout", Span::from_secs(5));
+    for key in ["ssh", "docker", "systemd"] {
+        section.later(key, "use fleet.driver = \"command\" with observe and command");
+    }
+    let keys = match driver {
+        Some(Driver::Process) => Some(process(&mut section)),
+        Some(Driver::Command) => commands(&mut section).map(|commands| Keys::Command(Box::new(commands))),
+        None => {
+            for key in OF_COMMAND.iter().chain(&["start"]) {
+                section.take(key);
+            }
+            None
+        }
+    };
+    section.finish();
+    Update { timeout, stop_timeout, keys }
+}
+
+fn process(section: &mut Section<'_>) -> Keys {
+    let start = argv::read(section, "start", &OF_A_COMMAND);
+    section.require(
+        "start",
+        "is missing; add the command that runs an instance: start = [\"/opt/shop/bin/shop\", \"--port={{ instance.port }}\"]",
+    );
+    for key in OF_COMMAND {
+        let remedy = "is for fleet.driver = \"command\"; the process driver starts and stops by itself: write only start";
+        section.misplaced(key, remedy);
+    }
+    Keys::Process { start: start.unwrap_or_default() }
+}
+
+fn commands(section: &mut Section<'_>) -> Option<Commands> {
+    let observe = argv::asked(section, "observe", &OF_A_SERVER);
+    section.require(
+        "observe",
+        "is missing; add the command that prints the version which runs: observe = [\"cat\", \"/srv/shop/VERSION\"]",
+    );
+    let mut steps = Vec::new();
+    for name in ["stop", "command", "start"] {
+        steps.extend(argv::read(section, name, &OF_A_COMMAND).map(|argv| Step { name, argv }));
+    }
+    if !section.had("start") {
+        section.require(
+            "command",
+            "is missing; add the command that updates an instance: command = [\"/opt/shop/update\", \"{{ version }}\"]",
+        );
+    }
+    section.misplaced("update", "is called command here: the step between stop and start");
+    let env = argv::env(section);
+    let observe_timeout = section.positive_span("observe_timeout", Span::from_secs(10)).value;
+    let idempotent = section.flag("idempotent", false).value;
+    let argv::Asked { argv: observe, answer: version, not_running } = observe?;
+    Some(Commands { observe, version, not_running, steps, env, observe_timeout, idempotent })
+}

@@ -1,0 +1,259 @@
+//! Runs a program to its end: no shell, no input, bounded output, bounded time, and nothing left behind.
+//!
+//! Imports: os' process and text. May not: know what a program is for, judge its exit code, put anything on a terminal.
+//!
+//! A program gets a process group of its own, which is ended as a whole: SIGTERM, time to finish, SIGKILL. What it prints
+//! is read to its end, kept up to a cap, and never waited for once the program itself has ended: a grandchild that holds
+//! the pipe open costs a fifth of a second. Dropping the future kills the group at once.
+
+use std::io;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use rustix::process::Signal;
+use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::process::{Child, ChildStderr, ChildStdout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+use super::{process, text};
+
+/// As much of an output as is kept from its beginning.
+pub const OUTPUT_BYTES_MAX: usize = 64 * 1024;
+/// As much of an output as is kept from its end, for messages.
+const TAIL_BYTES_MAX: usize = 4 * 1024;
+/// Lines of the end that a message shows.
+const LINES_SHOWN: usize = 3;
+/// After the program ended, what it had printed is in the pipe; whoever holds that open longer is not waited for.
+const DRAIN: Duration = Duration::from_millis(200);
+/// After SIGKILL a group is gone at once, unless the kernel holds one of its processes.
+const KILL_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often a group that is to end is looked at.
+const POLL: Duration = Duration::from_millis(10);
+
+/// What to run, and its limits.
+#[derive(Debug, Clone, Copy)]
+pub struct Run<'a> {
+    /// Program and arguments.
+    pub argv: &'a [String],
+    /// The whole environment.
+    pub env: &'a [(String, String)],
+    /// When it is told to end.
+    pub deadline: Instant,
+    /// From SIGTERM to SIGKILL.
+    pub grace: Duration,
+    /// A success may leave processes running in its group, as one does that starts a service.
+    pub may_leave: bool,
+}
+
+/// How a program ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// By itself, with this code.
+    Exit(i32),
+    /// By this signal, which was not ours.
+    Signal(i32),
+    /// It was still there at its deadline and was ended.
+    Deadline,
+}
+
+/// A program that has ended.
+#[derive(Debug)]
+pub struct Finished {
+    /// How.
+    pub end: End,
+    /// The beginning of what it printed.
+    pub stdout: Vec<u8>,
+    /// `stdout` is all that it printed there.
+    pub whole: bool,
+    /// What it left behind when it ended, in words.
+    pub left: Option<&'static str>,
+    /// Its last lines, of stderr if there are any.
+    tail: String,
+}
+
+impl Finished {
+    /// How it ended and its last words: `exit code 7: no space left on device`.
+    pub fn words(&self) -> String {
+        let how = match self.end {
+            End::Exit(code) => format!("exit code {code}"),
+            End::Signal(signal) => format!("signal {signal}"),
+            End::Deadline => "it did not end in time and was stopped".to_owned(),
+        };
+        if self.tail.is_empty() { how } else { format!("{how}: {}", self.tail) }
+    }
+}
+
+/// Runs it.
+///
+/// # Errors
+/// Fails with a sentence if it could not be started: nothing has happened then.
+pub async fn run(run: Run<'_>) -> Result<Finished, String> {
+    let mut running = Running::start(run)?;
+    let status = running.ended_by(run.deadline).await;
+    if status.is_none() {
+        running.group.signal(Signal::TERM);
+        // One that was stopped for reaching for a terminal hears nothing else.
+        running.group.signal(Signal::CONT);
+        running.ended_by(Instant::now() + run.grace).await;
+        running.group.signal(Signal::KILL);
+        running.ended_by(Instant::now() + KILL_TIMEOUT).await;
+    }
+    let end = status.map_or(End::Deadline, |status| end_of(status.as_ref()));
+    let held = timeout(DRAIN, running.read_to_end()).await.is_err();
+    let group_lives = process::group_lives(running.group.id);
+    let left = match (group_lives, held) {
+        (true, _) => Some("processes of its group"),
+        (false, true) => Some("a process that holds its output, in a group of its own"),
+        (false, false) => None,
+    };
+    if group_lives && !(run.may_leave && end == End::Exit(0)) {
+        running.group.sweep(run.grace.min(DRAIN)).await;
+    }
+    running.group.release();
+    let Running { stdout, stderr, .. } = running;
+    let tail = if stderr.total == 0 { last_lines(&stdout) } else { last_lines(&stderr) };
+    Ok(Finished { end, whole: stdout.total == stdout.head.len(), stdout: stdout.head, left, tail })
+}
+
+fn end_of(status: Result<&ExitStatus, &io::Error>) -> End {
+    match status {
+        Ok(status) => match (status.code(), status.signal()) {
+            (Some(code), _) => End::Exit(code),
+            (None, signal) => End::Signal(signal.unwrap_or(0)),
+        },
+        // Nobody can say how it ended; that is what an unknown signal says too.
+        Err(_) => End::Signal(0),
+    }
+}
+
+/// A program on its way.
+struct Running {
+    child: Child,
+    group: Group,
+    stdout: Capture<ChildStdout>,
+    stderr: Capture<ChildStderr>,
+}
+
+impl Running {
+    fn start(run: Run<'_>) -> Result<Self, String> {
+        let (program, arguments) = run.argv.split_first().ok_or("the command is empty")?;
+        let started = tokio::process::Command::new(program)
+            .args(arguments)
+            .env_clear()
+            .envs(run.env.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .spawn();
+        let mut child = started.map_err(|e| format!("cannot start {}: {e}", text::sanitise(program)))?;
+        let id = child.id().and_then(|id| i32::try_from(id).ok()).unwrap_or_default();
+        let (stdout, stderr) = (Capture::new(child.stdout.take()), Capture::new(child.stderr.take()));
+        Ok(Self { child, group: Group { id, ours: true }, stdout, stderr })
+    }
+
+    /// Reads along until it ends; `None` if it is there longer than that.
+    async fn ended_by(&mut self, deadline: Instant) -> Option<io::Result<ExitStatus>> {
+        loop {
+            tokio::select! {
+                status = self.child.wait() => return Some(status),
+                () = self.stdout.step() => {}
+                () = self.stderr.step() => {}
+                () = sleep_until(deadline) => return None,
+            }
+        }
+    }
+
+    async fn read_to_end(&mut self) {
+        while self.stdout.pipe.is_some() || self.stderr.pipe.is_some() {
+            tokio::select! {
+                () = self.stdout.step() => {}
+                () = self.stderr.step() => {}
+            }
+        }
+    }
+}
+
+/// A process group, killed when this is dropped before it was released.
+struct Group {
+    id: i32,
+    ours: bool,
+}
+
+impl Group {
+    fn signal(&self, signal: Signal) {
+        if let Err(e) = process::signal_group(self.id, signal) {
+            tracing::debug!("cannot signal process group {}: {e}", self.id);
+        }
+    }
+
+    /// Ends what is left of it.
+    async fn sweep(&self, grace: Duration) {
+        self.signal(Signal::TERM);
+        let deadline = Instant::now() + grace;
+        while process::group_lives(self.id) {
+            if Instant::now() >= deadline {
+                return self.signal(Signal::KILL);
+            }
+            sleep(POLL).await;
+        }
+    }
+
+    /// It is over: its number may be used again by others.
+    fn release(&mut self) {
+        self.ours = false;
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if self.ours {
+            self.signal(Signal::KILL);
+        }
+    }
+}
+
+/// An output as far as it is kept.
+struct Capture<R> {
+    /// `None` at its end.
+    pipe: Option<R>,
+    buffer: Box<[u8]>,
+    head: Vec<u8>,
+    tail: Vec<u8>,
+    total: usize,
+}
+
+impl<R: AsyncRead + Unpin> Capture<R> {
+    fn new(pipe: Option<R>) -> Self {
+        Self { pipe, buffer: vec![0; 8 * 1024].into(), head: Vec::new(), tail: Vec::new(), total: 0 }
+    }
+
+    /// Reads once; waits for ever at the end. Cancelling it loses nothing.
+    async fn step(&mut self) {
+        let Some(pipe) = &mut self.pipe else { return std::future::pending().await };
+        match pipe.read(&mut self.buffer).await {
+            Ok(0) | Err(_) => self.pipe = None,
+            Ok(length) => self.keep(length),
+        }
+    }
+
+    /// Takes over so many bytes of the buffer.
+    fn keep(&mut self, length: usize) {
+        let chunk = self.buffer.get(..length).unwrap_or_default();
+        let room = OUTPUT_BYTES_MAX - self.head.len();
+        self.head.extend(chunk.iter().take(room));
+        self.tail.extend(chunk);
+        let excess = self.tail.len().saturating_sub(TAIL_BYTES_MAX);
+        self.tail.drain(..excess);
+        self.total = self.total.saturating_add(chunk.len());
+    }
+}
+
+/// The last lines that say something, harmless and short.
+fn last_lines<R>(capture: &Capture<R>) -> String {
+    let tail = String::from_utf8_lossy(&capture.tail);
+    let lines: Vec<&str> = tail.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let last = lines.iter().skip(lines.len().saturating_sub(LINES_SHOWN));
+    last.map(|line| text::sanitise(line)).collect::<Vec<_>>().join(" | ")
+}

@@ -1,0 +1,197 @@
+//! A program of the configuration: argv of templates and an environment, checked before anything depends on it.
+//!
+//! Imports: os' child and template; model. May not: judge what came of a run.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::fs::Access;
+use tokio::time::Instant;
+
+use super::child::{self, End, Finished};
+use super::template::{self, Context};
+use crate::model::{InstanceId, Target, Version};
+
+/// What a program sees of our environment; everything else it needs is given to it by name.
+pub const INHERITED: [&str; 12] = [
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "LANG",
+    "LC_ALL",
+    "TZ",
+    "TMPDIR",
+    "SSH_AUTH_SOCK",
+    "XDG_CONFIG_HOME",
+    "XDG_RUNTIME_DIR",
+];
+/// Exit code of ssh for "I cannot say what became of the command".
+const SSH_LOST: i32 = 255;
+
+/// Variables with their values. `Debug` shows only names.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Environment(pub Vec<(String, String)>);
+
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.iter().map(|(name, _)| name)).finish()
+    }
+}
+
+impl Environment {
+    /// Ours as far as it is passed on, then these.
+    fn whole(&self, marks: &[(&str, &str)]) -> Vec<(String, String)> {
+        let inherited = INHERITED.iter().filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?)));
+        let marks = marks.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        inherited.chain(marks).chain(self.0.iter().cloned()).collect()
+    }
+
+    /// The directories in which programs are looked for.
+    fn path(&self) -> String {
+        let given = self.0.iter().find(|(name, _)| name == "PATH").map(|(_, value)| value.clone());
+        given.or_else(|| std::env::var("PATH").ok()).unwrap_or_else(|| "/usr/bin:/bin".to_owned())
+    }
+}
+
+/// A program as the configuration names it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Program {
+    /// `[service] name`, for templates.
+    pub service: String,
+    /// Program and arguments, each a template.
+    pub argv: Vec<String>,
+    /// What it needs in its environment besides [`INHERITED`].
+    pub env: Environment,
+}
+
+/// What a run is about.
+#[derive(Debug, Clone, Copy)]
+pub struct Subject<'a> {
+    /// The instance.
+    pub target: &'a Target,
+    /// `{{ version }}`, where one is at stake.
+    pub version: Option<&'a Version>,
+    /// `{{ previous }}`, if known.
+    pub previous: Option<&'a Version>,
+    /// The order's id, for `ROLLOUT_EFFECT`.
+    pub effect: Option<&'a str>,
+}
+
+impl<'a> Subject<'a> {
+    /// An instance, and no version.
+    pub fn instance(target: &'a Target) -> Self {
+        Self { target, version: None, previous: None, effect: None }
+    }
+}
+
+/// The limits of a run.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// When it is told to end.
+    pub deadline: Instant,
+    /// From SIGTERM to SIGKILL.
+    pub grace: Duration,
+    /// A success may leave processes running.
+    pub may_leave: bool,
+}
+
+impl Limits {
+    /// For a program that only looks: it ends within `time`, and nothing of it stays.
+    pub fn within(time: Duration) -> Self {
+        // Most of the time for the answer, the rest for a polite end.
+        let grace = (time / 10).min(Duration::from_secs(1));
+        Self { deadline: Instant::now() + time.saturating_sub(grace), grace, may_leave: false }
+    }
+}
+
+/// Why a program did not do what it should.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trouble {
+    /// It says that it failed, or was never started.
+    Failed(String),
+    /// It may have done all, a part or nothing: it was killed, ran out of time, or lost its connection.
+    Unknown(String),
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Failed(words) | Self::Unknown(words)) = self;
+        f.write_str(words)
+    }
+}
+
+impl Program {
+    /// Renders the templates for an instance that has everything, and looks for the program.
+    ///
+    /// # Errors
+    /// Fails with a sentence if a template does not render or if this user cannot execute the program.
+    pub fn check(&self) -> Result<(), String> {
+        let version = Version::new("v1").map_err(|e| e.to_string())?;
+        let id = InstanceId::new("instance").map_err(|e| e.to_string())?;
+        let (host, zone) = ("localhost".to_owned(), Some("zone".to_owned()));
+        let target = Target { id, host, port: 1, zone, labels: BTreeMap::default() };
+        let subject = Subject { target: &target, version: Some(&version), previous: Some(&version), effect: None };
+        self.render(subject)?;
+        match self.argv.first() {
+            // Where it depends on the instance, it is only known then.
+            Some(program) if program.contains('{') => Ok(()),
+            Some(program) => find(program, &self.env.path()).map(drop),
+            None => Ok(()),
+        }
+    }
+
+    fn render(&self, subject: Subject<'_>) -> Result<Vec<String>, String> {
+        let Subject { target, version, previous, .. } = subject;
+        template::render_argv(&self.argv, Context { service: &self.service, target, version, previous })
+    }
+
+    /// Runs it to its end, whatever that is.
+    ///
+    /// # Errors
+    /// Fails with a sentence if it was not started.
+    pub async fn run(&self, subject: Subject<'_>, limits: Limits) -> Result<Finished, String> {
+        let argv = self.render(subject)?;
+        let mut marks = vec![("ROLLOUT_SERVICE", self.service.as_str()), ("ROLLOUT_INSTANCE", subject.target.id.as_str())];
+        marks.extend(subject.effect.map(|effect| ("ROLLOUT_EFFECT", effect)));
+        let env = self.env.whole(&marks);
+        let Limits { deadline, grace, may_leave } = limits;
+        let finished = child::run(child::Run { argv: &argv, env: &env, deadline, grace, may_leave }).await?;
+        if let Some(left) = finished.left {
+            let program = argv.first().map_or("", String::as_str);
+            tracing::warn!(target: "effect", "{}: {program} left {left} behind", subject.target.id);
+        }
+        Ok(finished)
+    }
+
+    /// Runs it; any end but exit code 0 is trouble.
+    ///
+    /// # Errors
+    /// Tells a failure from an unknown outcome.
+    pub async fn succeed(&self, subject: Subject<'_>, limits: Limits) -> Result<Finished, Trouble> {
+        let finished = self.run(subject, limits).await.map_err(Trouble::Failed)?;
+        match finished.end {
+            End::Exit(0) => Ok(finished),
+            End::Exit(SSH_LOST) | End::Signal(_) | End::Deadline => Err(Trouble::Unknown(finished.words())),
+            End::Exit(_) => Err(Trouble::Failed(finished.words())),
+        }
+    }
+}
+
+/// Where a program is, as `exec` would find it.
+fn find(program: &str, path: &str) -> Result<PathBuf, String> {
+    let executable = |file: &Path| file.is_file() && rustix::fs::access(file, Access::EXEC_OK).is_ok();
+    if program.contains('/') {
+        let file = Path::new(program);
+        return match (file.is_file(), executable(file)) {
+            (_, true) => Ok(file.to_owned()),
+            (true, false) => Err(format!("{program} is there, but this user cannot execute it; chmod +x it")),
+            (false, false) => Err(format!("{program} is not there; install it or write its path")),
+        };
+    }
+    let found = std::env::split_paths(path).map(|dir| dir.join(program)).find(|file| executable(file));
+    found.ok_or_else(|| format!("{program} is in no directory of PATH; install it or write its absolute path"))
+}

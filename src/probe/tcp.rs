@@ -1,0 +1,27 @@
+//! A connection to the instance's port: it passes if there is one.
+//!
+//! Imports: model. May not: send anything, keep a deadline (that is `judge`).
+
+use std::io;
+
+use futures::future::BoxFuture;
+use tokio::net::TcpStream;
+
+use super::judge::{Look, Seen};
+use crate::model::{SampleResult, Target};
+
+/// The prober.
+pub(super) struct TcpProber;
+
+impl Look for TcpProber {
+    /// Every look is a connection of its own.
+    fn look<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Seen> {
+        Box::pin(async move {
+            Seen::nothing(match TcpStream::connect((target.host.as_str(), target.port)).await {
+                Ok(_connected) => SampleResult::Pass { status: None },
+                Err(e) if e.kind() == io::ErrorKind::ConnectionRefused => SampleResult::NotListening,
+                Err(e) => SampleResult::Miss { reason: format!("no connection: {}", e.kind()) },
+            })
+        })
+    }
+}
