@@ -59,6 +59,9 @@ pub(super) async fn balancers(parts: &Parts, targets: &[Target]) -> Vec<Finding>
     }
     let level = if serving == targets.len() { "all" } else { "read" };
     findings.insert(0, Finding::ok(KIND, level, &format!("{serving} of {} instances serve", targets.len())));
+    for why in parts.traffic.check(targets).await {
+        findings.insert(1, Finding::missing(KIND, "orders", &why, "correct it: until then a deployment is refused"));
+    }
     shortened(findings)
 }
 
