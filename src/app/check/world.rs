@@ -29,13 +29,13 @@ pub(super) async fn balancers(parts: &Parts, targets: &[Target]) -> Vec<Finding>
     match read {
         Err(error) if complaints.is_empty() => findings.push(Finding::missing(KIND, "all", &error.to_string(), "")),
         Err(_) => {}
-        Ok(read) => findings.extend(rotations(&read, targets)),
+        Ok(read) => findings.extend(rotations(&read, targets, &complaints)),
     }
     shortened(findings)
 }
 
-/// How many serve, and who does not. Those that nobody knows are among the complaints.
-fn rotations(read: &BTreeMap<InstanceId, Rotation>, targets: &[Target]) -> Vec<Finding> {
+/// How many serve, and who does not.
+fn rotations(read: &BTreeMap<InstanceId, Rotation>, targets: &[Target], complaints: &[String]) -> Vec<Finding> {
     const KIND: &str = "balancer";
     let mut findings = Vec::new();
     let mut serving = 0;
@@ -46,7 +46,14 @@ fn rotations(read: &BTreeMap<InstanceId, Rotation>, targets: &[Target]) -> Vec<F
                 serving += 1;
                 continue;
             }
-            Rotation::Missing => continue,
+            Rotation::Missing => {
+                let message = format!("is {}", rotation.words());
+                if !complaints.iter().any(|complaint| complaint.contains(target.id.as_str())) {
+                    let remedy = "add it to the backend, or correct [traffic] or the fleet";
+                    findings.push(Finding::missing(KIND, target.id.as_str(), &message, remedy));
+                }
+                continue;
+            }
             Rotation::Down => "mend the instance; a deployment counts it as out",
             Rotation::Draining | Rotation::Maintenance => {
                 "whoever took it out must put it back; a deployment leaves it alone and counts it as out"
