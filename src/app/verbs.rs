@@ -166,6 +166,7 @@ pub(super) async fn console(common: &Common) -> Done {
         Ok(loaded) => loaded,
         Err(failure) if common.config.is_none() => {
             complain("To see a real rolling deployment here and now, with nothing to install: rollout demo");
+            complain("To write a rollout.toml for your own fleet, by questions or from an haproxy.cfg: rollout init");
             return Err(failure);
         }
         Err(failure) => return Err(failure),
