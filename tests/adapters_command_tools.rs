@@ -67,7 +67,7 @@ impl Drop for Server {
 fn root() -> bool {
     let root = rustix::process::geteuid().is_root();
     if !root {
-        println!("skipped: needs root");
+        eprintln!("skipped: needs root");
     }
     root
 }

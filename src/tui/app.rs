@@ -294,6 +294,8 @@ impl App {
             EventKind::InstanceFailed { .. }
                 | EventKind::RollbackStarted { .. }
                 | EventKind::ThresholdCrossed { .. }
+                | EventKind::CommandsStopped { .. }
+                | EventKind::DrainLost { .. }
                 | EventKind::EndCheckMismatch { .. }
         );
         self.tell(event, &Fact { at: event.at, text: event.kind.words(), grave });

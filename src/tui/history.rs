@@ -100,6 +100,7 @@ fn stage_name(instance: &Instance) -> &'static str {
     let forward = instance.goal == Goal::Forward;
     let either = |there, back| if forward { there } else { back };
     match instance.phase {
+        Phase::Pending if instance.held.is_some() => "held",
         Phase::Pending => "pending",
         Phase::Checking => "last look",
         Phase::TakingOut => either("taking out", "back: out"),

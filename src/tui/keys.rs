@@ -36,6 +36,20 @@ pub enum Action {
     Cancel,
     /// Bring everything touched back.
     Rollback,
+    /// Let the next batch begin.
+    Promote,
+    /// Let it begin, and all that follow.
+    PromoteAll,
+    /// Try the selected instance again.
+    Retry,
+    /// Leave the selected instance as it is.
+    Skip,
+    /// Do not take the selected instance.
+    Hold,
+    /// End its hold.
+    Release,
+    /// Bring the selected failed instance back alone.
+    BackAlone,
     /// Leave the console.
     Quit,
     /// Show the keys.
@@ -92,6 +106,20 @@ pub enum Action {
     Suspend,
 }
 
+impl Action {
+    /// True if the engine is asked for something.
+    pub fn acts(self) -> bool {
+        matches!(self, Self::Start | Self::Pause | Self::Resume | Self::Cancel | Self::Rollback)
+            || matches!(self, Self::Promote | Self::PromoteAll)
+            || self.acts_on_one()
+    }
+
+    /// True if it is asked for something on the selected instance.
+    pub fn acts_on_one(self) -> bool {
+        matches!(self, Self::Retry | Self::Skip | Self::Hold | Self::Release | Self::BackAlone)
+    }
+}
+
 /// One row of the keymap.
 #[derive(Debug, Clone, Copy)]
 pub struct Binding {
@@ -122,6 +150,13 @@ keymap! {
     "r"   [Key::Char('r')] Resume "resume" "resume (asks)"
     "C"   [Key::Char('C')] Cancel "cancel" "cancel: come to rest (asks)"
     "R"   [Key::Char('R')] Rollback "rollback" "roll back all touched (asks)"
+    "a"   [Key::Char('a')] Promote "approve" "approve the next batch (asks)"
+    "A"   [Key::Char('A')] PromoteAll "" "approve all batches (asks)"
+    "t"   [Key::Char('t')] Retry "retry" "retry the selected one (asks)"
+    "s"   [Key::Char('s')] Skip "skip" "once begun: skip it (asks)"
+    "H"   [Key::Char('H')] Hold "hold" "hold the selected one (asks)"
+    "U"   [Key::Char('U')] Release "release" "release the held one (asks)"
+    "B"   [Key::Char('B')] BackAlone "" "take a failed one back (asks)"
     "/"   [Key::Char('/')] Filter "filter" "filter the instances"
     "Enter" [Key::Enter] Enter "look" "look at one; go on at the end"
     "n"   [Key::Char('n')] NextFailure "next failure" "next failed or held one"
@@ -151,9 +186,10 @@ keymap! {
     "Ctrl-Z" [Key::Ctrl('z')] Suspend "" "suspend the console only"
 }
 
-/// What `key` asks for.
-pub fn action(key: Key) -> Option<Action> {
-    KEYMAP.iter().find(|binding| binding.keys.contains(&key)).map(|binding| binding.action)
+/// What `key` asks for. `s` starts what is planned, and skips an instance of what has begun.
+pub fn action(key: Key, planned: bool) -> Option<Action> {
+    let other = if planned { Action::Skip } else { Action::Start };
+    KEYMAP.iter().find(|binding| binding.keys.contains(&key) && binding.action != other).map(|binding| binding.action)
 }
 
 #[cfg(test)]
@@ -161,19 +197,27 @@ mod tests {
     use super::*;
 
     #[test]
+    fn s_starts_what_is_planned_and_skips_in_what_has_begun() {
+        assert_eq!(action(Key::Char('s'), true), Some(Action::Start));
+        assert_eq!(action(Key::Char('s'), false), Some(Action::Skip));
+    }
+
+    #[test]
     fn no_key_is_bound_twice_and_none_that_must_not_act() {
         let mut seen = std::collections::HashSet::new();
         for binding in KEYMAP {
             for key in binding.keys {
-                assert!(seen.insert(*key), "{key:?} twice");
+                assert!(seen.insert(*key) || binding.action == Action::Skip, "{key:?} twice");
             }
-            let heavy =
-                matches!(binding.action, Action::Cancel | Action::Rollback | Action::Start | Action::Resume | Action::Pause);
-            assert!(!heavy || binding.keys.iter().all(|k| matches!(k, Key::Char(_))), "{:?} on a control key", binding.action);
+            assert!(
+                !binding.action.acts() || binding.keys.iter().all(|k| matches!(k, Key::Char(_))),
+                "{:?} on a control key",
+                binding.action
+            );
         }
         // tmux, screen, flow control, browsers: nothing of ours.
         for reserved in ['a', 'b', 'o', 'g', 's', 'q', 'd', 'w', 't', 'n'] {
-            assert_eq!(action(Key::Ctrl(reserved)), None);
+            assert_eq!(action(Key::Ctrl(reserved), false), None);
         }
     }
 }

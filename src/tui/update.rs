@@ -155,7 +155,7 @@ fn on_update(app: &mut App, news: Update) -> Vec<Cmd> {
 fn on_key(app: &mut App, key: Key) -> Vec<Cmd> {
     match &app.overlay {
         Some(Overlay::Help) => {
-            match action(key) {
+            match action(key, app.state.started_at.is_none()) {
                 Some(Action::Suspend) => return vec![Cmd::Suspend],
                 Some(Action::Repaint) => return vec![Cmd::Repaint],
                 _ => app.overlay = None,
@@ -166,7 +166,7 @@ fn on_key(app: &mut App, key: Key) -> Vec<Cmd> {
         Some(Overlay::Filter) => on_filter_key(app, key),
         Some(Overlay::Ask(_)) => on_ask_key(app, key),
         None => {
-            if let Some(action) = action(key) {
+            if let Some(action) = action(key, app.state.started_at.is_none()) {
                 app.message = None;
                 return on_action(app, action);
             }
@@ -183,11 +183,7 @@ fn on_action(app: &mut App, action: Action) -> Vec<Cmd> {
     }
     match action {
         // The safe direction: at once.
-        Action::Pause => return vec![Cmd::Send { command: Command::Pause { reason: String::new() }, revision: None }],
-        Action::Start => open_ask(app, Command::Start),
-        Action::Resume => open_ask(app, Command::Resume),
-        Action::Cancel => open_ask(app, Command::Cancel { reason: String::new() }),
-        Action::Rollback => open_ask(app, Command::Rollback { reason: String::new(), only: None }),
+        Action::Pause => return app.command(action).map(|command| Cmd::Send { command, revision: None }).into_iter().collect(),
         Action::Enter => return on_enter(app),
         Action::Quit => return quit(app),
         Action::Help => app.overlay = Some(Overlay::Help),
@@ -226,6 +222,21 @@ fn on_action(app: &mut App, action: Action) -> Vec<Cmd> {
         }
         Action::Repaint => return vec![Cmd::Repaint],
         Action::Suspend => return vec![Cmd::Suspend],
+        Action::Start
+        | Action::Resume
+        | Action::Cancel
+        | Action::Rollback
+        | Action::Promote
+        | Action::PromoteAll
+        | Action::Retry
+        | Action::Skip
+        | Action::Hold
+        | Action::Release
+        | Action::BackAlone => {
+            if let Some(command) = app.command(action) {
+                open_ask(app, command);
+            }
+        }
     }
     Vec::new()
 }
@@ -275,7 +286,7 @@ fn on_filter_key(app: &mut App, key: Key) -> Vec<Cmd> {
         Key::Ctrl('u') => app.set_filter(""),
         Key::Char(c) if text.chars().count() < FILTER_LONGEST => app.set_filter(&format!("{text}{c}")),
         Key::Up | Key::Down | Key::PageUp | Key::PageDown => {
-            if let Some(action) = action(key) {
+            if let Some(action) = action(key, app.state.started_at.is_none()) {
                 view::walk(app, action);
             }
         }
@@ -328,12 +339,21 @@ fn open_ask(app: &mut App, command: Command) {
     match (app.fixed.oracle.consequence)(&app.state, &command, app.now) {
         Ok(consequence) => {
             let id = app.number();
-            let typed = (app.fixed.protected && matches!(command, Command::Rollback { .. }))
-                .then(|| Typed { wanted: app.state.plan.service.clone(), so_far: String::new() });
-            let ask = Ask { id, command, consequence, typed, armed: false, changed: false };
+            let typed = word_to_type(app, &command).map(|wanted| Typed { wanted, so_far: String::new() });
+            let again = app.state.cancel.is_some();
+            let ask = Ask { id, command, consequence, typed, armed: false, changed: false, again };
             app.overlay = Some(Overlay::Ask(Box::new(ask)));
         }
         Err(refusal) => app.say(format!("{}: {refusal}", command.verb()), Tone::Refused),
+    }
+}
+
+/// The word that must be typed where a `y` is not enough.
+fn word_to_type(app: &App, command: &Command) -> Option<String> {
+    match command {
+        Command::Rollback { only: None, .. } if app.fixed.protected => Some(app.state.plan.service.clone()),
+        Command::Promote { full: true } => Some("promote".to_owned()),
+        _ => None,
     }
 }
 
@@ -381,6 +401,10 @@ fn on_ask_key(app: &mut App, key: Key) -> Vec<Cmd> {
 fn reconsider(app: &mut App) {
     let (state, now, consequence) = (&app.state, app.now, app.fixed.oracle.consequence);
     let verdict: Result<Consequence, String> = match &app.overlay {
+        // Somebody else was quicker: the same command would stop the commands now.
+        Some(Overlay::Ask(ask)) if matches!(ask.command, Command::Cancel { .. }) && ask.again != state.cancel.is_some() => {
+            Err("cancel: it is being cancelled by now; C again stops the commands that run".to_owned())
+        }
         Some(Overlay::Ask(ask)) => consequence(state, &ask.command, now).map_err(|r| format!("{}: {r}", ask.command.verb())),
         Some(Overlay::Help | Overlay::Leave | Overlay::Filter) | None => return,
     };

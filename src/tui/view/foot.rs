@@ -1,20 +1,23 @@
 //! The foot: the message or the line in which a filter is typed, and the keys.
 //!
-//! Imports: tui parts. May not: decide.
+//! Imports: tui parts, state. May not: decide.
 
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
 use super::Canvas;
 use super::place::Places;
-use crate::tui::app::Tone;
+use crate::state::Awaits;
+use crate::tui::app::{App, Tone};
 use crate::tui::confirm::Overlay;
-use crate::tui::keys::{Action, KEYMAP};
+use crate::tui::keys::{Action, Binding, KEYMAP};
 use crate::tui::text::width;
 use crate::tui::theme::Ui;
 
 pub(super) fn draw(canvas: &mut Canvas<'_, '_>, places: &Places) {
-    let (area, pane_rule) = (places.message, places.pane_rule);
+    // Over one instance, its line is always the one above the keys.
+    let above = Rect { y: places.keys.y.saturating_sub(1), ..places.keys };
+    let area = if canvas.app.inspecting { above } else { places.message };
     match (&canvas.app.overlay, &canvas.app.message) {
         (Some(Overlay::Filter), _) => typed(canvas, area),
         (_, Some((text, tone))) => {
@@ -23,7 +26,7 @@ pub(super) fn draw(canvas: &mut Canvas<'_, '_>, places: &Places) {
             canvas.text(area, &format!(" {text}"), part);
         }
         // The rule over the pane has its title.
-        (_, None) if area == pane_rule && !canvas.app.inspecting => {}
+        (_, None) if area == places.pane_rule && !canvas.app.inspecting => {}
         (_, None) => canvas.rule(area, Vec::new()),
     }
     keys(canvas, places.keys);
@@ -54,32 +57,67 @@ fn typed(canvas: &mut Canvas<'_, '_>, area: Rect) {
     );
 }
 
+/// The acts on the whole deployment, and what else there is room for.
+const FLEET: [Action; 13] = [
+    Action::Pause,
+    Action::Resume,
+    Action::Cancel,
+    Action::Rollback,
+    Action::Filter,
+    Action::Enter,
+    Action::NextFailure,
+    Action::Skip,
+    Action::Hold,
+    Action::Release,
+    Action::Sort,
+    Action::Follow,
+    Action::Pane,
+];
+
+/// The acts on one instance come first while it is looked at.
+const ONE: [Action; 11] = [
+    Action::Skip,
+    Action::Hold,
+    Action::Release,
+    Action::Pause,
+    Action::Resume,
+    Action::Cancel,
+    Action::Rollback,
+    Action::NextFailure,
+    Action::Follow,
+    Action::Pane,
+    Action::Filter,
+];
+
 /// The keys that matter, always in the same place, dim when off; those that there is no room for are on the help page.
 fn keys(canvas: &mut Canvas<'_, '_>, area: Rect) {
     let app = canvas.app;
     let columns = usize::from(area.width);
     let wide = columns >= 78;
-    let part = |action, shown: &str, label: &str| {
-        let off = app.allowed(action).is_err();
-        let key = shown.split(' ').next().unwrap_or(shown);
+    let part = |binding: &Binding, columns: usize| {
+        let off = app.allowed(binding.action).is_err();
+        let key = binding.shown.split(' ').next().unwrap_or(binding.shown);
         let (key_part, label_part) = if off { (Ui::KeyOff, Ui::KeyOff) } else { (Ui::Key, Ui::Sentence) };
-        let label = if wide { format!(" {label}  ") } else { " ".to_owned() };
+        let label = if wide { format!(" {:columns$}  ", binding.label) } else { " ".to_owned() };
         [Span::styled(key.to_owned(), canvas.ui(key_part)), Span::styled(label, canvas.ui(label_part))]
     };
+    let of = |action: Action| KEYMAP.iter().find(|binding| binding.action == action);
     let columns_of = |spans: &[Span<'static>]| spans.iter().map(|s| width(&s.content)).sum::<usize>();
-    let labelled = || KEYMAP.iter().filter(|b| !b.label.is_empty());
-    let is_last = |action| matches!(action, Action::Help | Action::Quit);
     let right: Vec<Span<'static>> =
-        labelled().filter(|b| is_last(b.action)).flat_map(|b| part(b.action, b.shown, b.label)).collect();
+        [Action::Help, Action::Quit].into_iter().filter_map(of).flat_map(|binding| part(binding, 0)).collect();
     let room = columns.saturating_sub(columns_of(&right));
     let mut spans = Vec::new();
     if app.inspecting {
-        for (shown, label) in [("Esc", "back"), ("[", "previous"), ("]", "next")] {
-            spans.extend(part(Action::Back, shown, label));
+        for (key, label) in [("Esc", " back  "), ("[", " previous  "), ("]", " next  ")] {
+            let label = if wide { label } else { " " };
+            spans.extend([Span::styled(key, canvas.ui(Ui::Key)), Span::raw(label)]);
         }
     }
-    for binding in labelled().filter(|b| !is_last(b.action) && (!app.inspecting || is_for_one(b.action))) {
-        let next = part(binding.action, binding.shown, binding.label);
+    // What is next to be done has the first place, whichever it is; the others do not move with it.
+    spans.extend(of(next_act(app)).into_iter().flat_map(|binding| part(binding, "approve".len())));
+    let others: &[Action] = if app.inspecting { &ONE } else { &FLEET };
+    for binding in others.iter().filter_map(|action| of(*action)) {
+        let next = part(binding, 0);
         if columns_of(&spans) + columns_of(&next) > room {
             break;
         }
@@ -90,7 +128,11 @@ fn keys(canvas: &mut Canvas<'_, '_>, area: Rect) {
     canvas.lines(area, vec![Line::from(spans)]);
 }
 
-/// What is of use while one instance is looked at.
-fn is_for_one(action: Action) -> bool {
-    !matches!(action, Action::Start | Action::Enter | Action::Filter | Action::Sort)
+/// Start, approve or retry: only one of them can be next.
+fn next_act(app: &App) -> Action {
+    match app.state.awaits {
+        _ if app.state.started_at.is_none() => Action::Start,
+        Some(Awaits::Approval) => Action::Promote,
+        Some(Awaits::Start | Awaits::Answer | Awaits::Release) | None => Action::Retry,
+    }
 }

@@ -30,15 +30,13 @@ pub(super) fn draw(canvas: &mut Canvas<'_, '_>, area: Rect) {
             Line::from(of_row.flat_map(binding).collect::<Vec<_>>())
         })
         .collect();
+    lines.extend(legend(canvas, columns));
     for text in [
-        " filter: words that the name has, state: zone: version: and ! before what must not be",
+        " bars: x a check that did not pass, _ down for its update",
         " lower case is safe or asks briefly, upper case is heavy; any key closes this",
     ] {
         lines.push(Line::styled(clip(text, columns), canvas.ui(Ui::Quiet)));
     }
-    lines.extend(legend(canvas, columns));
-    let marks = " bars: x a check that did not pass, _ down for its update";
-    lines.push(Line::styled(clip(marks, columns), canvas.ui(Ui::Quiet)));
     let body = Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area };
     canvas.lines(body, lines);
 }

@@ -3,18 +3,22 @@
 //! Imports: tui parts, state, model. May not: decide.
 
 use ratatui::layout::Rect;
+use ratatui::style::Modifier;
 use ratatui::text::{Line, Span};
 
+use super::panes::wrap_in;
 use super::place::{Places, split};
 use super::words::{gate_reading, note, word};
 use super::{Canvas, panes};
-use crate::model::{Evidence, InstanceId, InstanceState, Rotation, SampleResult, Version};
+use crate::model::{Evidence, InstanceId, InstanceState, Rotation, SampleResult, Span as Duration, Timestamp, Version};
 use crate::state::{Instance, Phase};
 use crate::tui::app::{App, Pane};
 use crate::tui::chart::{Chart, Mark};
-use crate::tui::history::History;
+use crate::tui::history::{History, Stage};
 use crate::tui::list::version_of;
-use crate::tui::text::{clip, clock, columns, fit, fit_right, middle, milliseconds, seconds, time_of_day, wrap, zone_name};
+use crate::tui::text::{
+    clip, clock, columns, fit, fit_right, middle, milliseconds, seconds, spark, time_of_day, wrap, zone_name,
+};
 use crate::tui::theme::Ui;
 
 /// Columns of a label.
@@ -26,9 +30,8 @@ pub(super) fn draw(canvas: &mut Canvas<'_, '_>, places: &Places) {
     let title = panes::title(canvas);
     let right = if app.list.follow { vec![Span::raw("follow")] } else { Vec::new() };
     canvas.rule_with(top, title, right);
-    let body = Rect { y: top.bottom(), height: places.message.y.saturating_sub(top.bottom()), ..top };
-    // At 80x24 the message stands over the events, here it has its own line.
-    let body = Rect { height: places.keys.y.saturating_sub(1).saturating_sub(body.y), ..body };
+    // The line above the keys is the message's.
+    let body = Rect { y: top.bottom(), height: places.keys.y.saturating_sub(1).saturating_sub(top.bottom()), ..top };
     let Some((id, instance)) = app.state.instances.get_index(app.selected) else { return };
     if body.width >= 120 {
         let (left, right) = split(body);
@@ -47,23 +50,28 @@ pub(super) fn draw(canvas: &mut Canvas<'_, '_>, places: &Places) {
 
 /// How it stands and its phases; returns the first row that is free.
 fn below(canvas: &mut Canvas<'_, '_>, area: Rect, (id, instance): (&InstanceId, &Instance), spare: u16) -> u16 {
-    let rows = rows(canvas.app, id, instance);
-    let height = u16::try_from(rows.len()).unwrap_or(u16::MAX).min(area.height);
+    let mut rows = rows(canvas.app, id, instance);
+    if spare == 0 {
+        // No room for the chart.
+        let chart = canvas.app.charts.get(canvas.app.selected).map(|chart| brief_chart(chart, canvas.ascii()));
+        rows.insert(5, ("latency", chart.unwrap_or_default(), Ui::Sentence));
+    }
     let columns = usize::from(area.width).saturating_sub(LABEL + 2);
-    let lines = rows
-        .into_iter()
-        .map(|(label, text, part)| {
-            Line::from(vec![
-                Span::styled(format!(" {}", fit(label, LABEL)), canvas.ui(Ui::Quiet)),
-                Span::styled(clip(&text, columns), canvas.ui(part)),
-            ])
-        })
-        .collect();
+    let mut lines = Vec::new();
+    for (label, text, part) in rows {
+        // What is wrong is read to its end, where there is room.
+        let parts = if label == "trouble" && area.height >= 14 { wrap_in(&text, columns, 2) } else { vec![clip(&text, columns)] };
+        for (i, text) in parts.into_iter().enumerate() {
+            let label = Span::styled(format!(" {}", fit(if i == 0 { label } else { "" }, LABEL)), canvas.ui(Ui::Quiet));
+            lines.push(Line::from(vec![label, Span::styled(text, canvas.ui(part))]));
+        }
+    }
+    let height = u16::try_from(lines.len()).unwrap_or(u16::MAX).min(area.height);
     canvas.lines(Rect { height, ..area }, lines);
     let rest = Rect { y: area.y + height, height: area.height - height, ..area };
     let Some(history) = canvas.app.histories.get(canvas.app.selected) else { return rest.y };
     // The facts below keep at least four rows.
-    let most = usize::from(rest.height.saturating_sub(if spare == 0 { 5 } else { spare + 4 })).clamp(1, 14);
+    let most = usize::from(rest.height.saturating_sub(if spare == 0 { 4 } else { spare + 4 })).clamp(1, 12);
     if rest.height < 3 {
         return rest.y;
     }
@@ -99,12 +107,14 @@ fn rows(app: &App, id: &InstanceId, instance: &Instance) -> Vec<Row> {
     let runs = runs.map_or_else(|| "unknown".to_owned(), |v| middle(v.as_str(), 28));
     let runs = if arriving { format!("being brought to {runs}") } else { format!("runs {runs}") };
     let place = member.map_or_else(String::new, |m| {
-        let zone = m.target.zone.as_ref().map_or_else(String::new, |z| format!("  zone {z}"));
+        let zone = m.target.zone.as_ref().map_or_else(String::new, |z| format!("  {z}"));
         format!("{}:{}{zone}", m.target.host, m.target.port)
     });
     let batch = instance.batch.map_or_else(|| "no batch yet".to_owned(), |batch| format!("batch {batch}"));
     let mut rotation = if instance.serving { "in rotation" } else { "out of rotation" }.to_owned();
-    if instance.ours {
+    if instance.slipped {
+        rotation.push_str(", against our order: being taken out again");
+    } else if instance.ours {
         rotation.push_str(", by this deployment");
     }
     if let Some(found) = member.map(|m| m.rotation).filter(|rotation| *rotation != Rotation::Serving) {
@@ -117,7 +127,7 @@ fn rows(app: &App, id: &InstanceId, instance: &Instance) -> Vec<Row> {
     vec![
         ("state", state, Ui::Headline),
         ("version", format!("{runs}  {versions}"), Ui::Sentence),
-        ("place", format!("{place}  {batch}  acts so far {}", instance.attempt), Ui::Sentence),
+        ("place", format!("{place}  {batch}"), Ui::Sentence),
         ("traffic", rotation, Ui::Sentence),
         ("probe", probe(app, id, instance, (policy.health.rise, policy.health.retries)), Ui::Sentence),
         ("decided", decided(app), Ui::Sentence),
@@ -195,45 +205,35 @@ fn wrong(app: &App, id: &InstanceId, instance: &Instance) -> (String, Ui) {
 /// The phases as a timeline: when each began, what it took of what it may take, and where it lies.
 fn phases(canvas: &Canvas<'_, '_>, history: &History, (columns, most): (usize, usize)) -> Vec<Line<'static>> {
     let app = canvas.app;
-    let theme = &app.fixed.theme;
     let now = app.state.end.as_ref().map_or(app.now, |end| end.at);
-    let ends = |place: usize| history.stages.get(place + 1).map_or(now, |next| next.since);
+    let ends = history.stages.iter().skip(1).map(|next| next.since).chain([now]);
+    // What took no time says nothing, unless it is the present.
+    let last = history.stages.len().saturating_sub(1);
+    let stages: Vec<(&Stage, Timestamp)> = history
+        .stages
+        .iter()
+        .zip(ends)
+        .enumerate()
+        .filter(|(place, (stage, end))| *place == last || *end > stage.since)
+        .map(|(_, stage)| stage)
+        .collect();
     // Where something was done: waiting before and resting after would make all else a dot.
-    let works = || history.stages.iter().enumerate().filter(|(_, stage)| stage.at_work);
-    let from = works().next().map_or(now, |(_, stage)| stage.since);
-    let until = works().next_back().map_or(now, |(place, _)| ends(place));
+    let works = || stages.iter().filter(|(stage, _)| stage.at_work);
+    let from = works().next().map_or(now, |(stage, _)| stage.since);
+    let scale = works().next_back().map_or(now, |(_, end)| *end).since(from).as_millis().max(1);
     let bar = columns.saturating_sub(45).min(60);
-    let scale = until.since(from).as_millis().max(1);
-    let at = |time: crate::model::Timestamp| {
+    let at = |time: Timestamp| {
         let offset = time.since(from).as_millis().min(scale);
         usize::try_from(offset * u64::try_from(bar).unwrap_or(0) / scale).unwrap_or(0)
     };
-    let block = if canvas.ascii() { "#" } else { "█" };
-    let mut lines: Vec<Line<'static>> = history
-        .stages
+    let mut lines: Vec<Line<'static>> = stages
         .iter()
         .enumerate()
-        .map(|(place, stage)| {
-            let last = place + 1 == history.stages.len();
-            let took = ends(place).since(stage.since);
-            let took = if !stage.at_work && last { String::new() } else { brief(took) };
-            let budget = stage.budget.map_or_else(String::new, |budget| format!("of {}", brief(budget)));
-            let style = theme.state(stage.shown);
-            let mut spans = vec![
-                Span::raw(" "),
-                Span::styled(theme.glyph(stage.shown).to_string(), style),
-                Span::raw(format!(" {}", fit(stage.name, 13))),
-                Span::styled(time_of_day(stage.since, &app.fixed.zone), canvas.ui(Ui::Quiet)),
-                Span::raw(fit_right(&took, 8)),
-                Span::styled(format!(" {}", fit(&budget, 10)), canvas.ui(Ui::Quiet)),
-            ];
-            if stage.at_work && bar >= 10 {
-                let (start, end) = (at(stage.since).min(bar - 1), at(ends(place)));
-                let cells = end.saturating_sub(start).max(1);
-                let solid = theme.state(stage.shown).remove_modifier(ratatui::style::Modifier::all());
-                spans.extend([Span::raw(" ".repeat(start + 1)), Span::styled(block.repeat(cells), solid)]);
-            }
-            Line::from(spans)
+        .map(|(place, (stage, end))| {
+            let rests = !stage.at_work && place + 1 == stages.len();
+            let took = if rests { String::new() } else { brief(end.since(stage.since)) };
+            let place = (stage.at_work && bar >= 10).then(|| (at(stage.since).min(bar - 1), at(*end)));
+            stage_line(canvas, stage, &took, place)
         })
         .collect();
     if let Some(known_from) = app.known_from {
@@ -244,13 +244,43 @@ fn phases(canvas: &Canvas<'_, '_>, history: &History, (columns, most): (usize, u
     lines.split_off(skipped)
 }
 
+fn stage_line(canvas: &Canvas<'_, '_>, stage: &Stage, took: &str, place: Option<(usize, usize)>) -> Line<'static> {
+    let app = canvas.app;
+    let theme = &app.fixed.theme;
+    let style = theme.state(stage.shown);
+    let budget = stage.budget.map_or_else(String::new, |budget| format!("of {}", brief(budget)));
+    let mut spans = vec![
+        Span::raw(" "),
+        Span::styled(theme.glyph(stage.shown).to_string(), style),
+        Span::raw(format!(" {}", fit(stage.name, 13))),
+        Span::styled(time_of_day(stage.since, &app.fixed.zone), canvas.ui(Ui::Quiet)),
+        Span::raw(fit_right(took, 8)),
+        Span::styled(format!(" {}", fit(&budget, 10)), canvas.ui(Ui::Quiet)),
+    ];
+    if let Some((start, end)) = place {
+        let block = if canvas.ascii() { "#" } else { "█" };
+        let cells = end.saturating_sub(start).max(1);
+        let solid = style.remove_modifier(Modifier::all());
+        spans.extend([Span::raw(" ".repeat(start + 1)), Span::styled(block.repeat(cells), solid)]);
+    }
+    Line::from(spans)
+}
+
 /// A time in few columns: to a tenth of a second below ten.
-fn brief(span: crate::model::Span) -> String {
+fn brief(span: Duration) -> String {
     match span.as_millis() {
         ms @ 0..10_000 => format!("{}.{}s", ms / 1000, ms % 1000 / 100),
         ms @ 10_000..100_000 => format!("{}s", ms / 1000),
         _ => clock(span),
     }
+}
+
+/// The last latencies in one line.
+fn brief_chart(chart: &Chart, ascii: bool) -> String {
+    let shown = chart.samples.len().min(16);
+    let mut last = Chart::default();
+    last.samples.extend(chart.samples.iter().skip(chart.samples.len() - shown).copied());
+    format!("{} {}", fit(&spark(&last.samples, 16, ascii), 16), summary(&last))
 }
 
 /// The latencies: bars of as many rows as there are, with the scale and what they come to.
@@ -276,18 +306,18 @@ fn chart(canvas: &mut Canvas<'_, '_>, area: Rect) {
     canvas.lines(Rect { y: area.y + 1, height: area.height - 1, ..area }, lines);
 }
 
-/// `12 checks, 1 missed: min 11ms, median 13ms, max 240ms`.
+/// `min 11ms median 13ms max 240ms, 1 of 12 missed`.
 fn summary(chart: &Chart) -> String {
     let mut passed: Vec<u64> =
         chart.samples.iter().filter_map(|mark| if let Mark::Passed(ms) = mark { Some(*ms) } else { None }).collect();
     passed.sort_unstable();
     let missed = chart.samples.iter().filter(|mark| **mark == Mark::Missed).count();
-    let checks = format!("{} checks shown, {missed} missed", chart.samples.len());
+    let missed = format!("{missed} of {} missed", missed + passed.len());
     match (passed.first(), passed.get(passed.len() / 2), passed.last()) {
         (Some(min), Some(median), Some(max)) => {
-            format!("{checks}: min {}, median {}, max {}", milliseconds(*min), milliseconds(*median), milliseconds(*max))
+            format!("min {} median {} max {}, {missed}", milliseconds(*min), milliseconds(*median), milliseconds(*max))
         }
-        _ => checks,
+        _ => missed,
     }
 }
 

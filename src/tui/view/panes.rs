@@ -53,7 +53,8 @@ fn exceptions(canvas: &mut Canvas<'_, '_>, area: Rect) {
         return;
     };
     let described = |(index, id, shown): &(usize, &crate::model::InstanceId, InstanceState)| {
-        let why = app.state.instances.get_index(*index).and_then(|(_, i)| i.complaint()).unwrap_or_default();
+        let why = app.state.instances.get_index(*index).map(|(id, i)| i.complaint().unwrap_or_else(|| note(app, id, i)));
+        let why = why.unwrap_or_default();
         (format!("{} {id}", theme.glyph(*shown)), format!(" {why}"), theme.state(*shown))
     };
     let mut lines = Vec::new();
@@ -86,7 +87,7 @@ fn exceptions(canvas: &mut Canvas<'_, '_>, area: Rect) {
 }
 
 /// At most `rows` lines; what does not fit is cut at the end.
-fn wrap_in(text: &str, columns: usize, rows: usize) -> Vec<String> {
+pub(super) fn wrap_in(text: &str, columns: usize, rows: usize) -> Vec<String> {
     let mut lines = wrap(text, columns);
     if lines.len() > rows {
         let rest = lines.split_off(rows.saturating_sub(1)).join(" ");
@@ -99,6 +100,7 @@ fn wrap_in(text: &str, columns: usize, rows: usize) -> Vec<String> {
 fn vip(canvas: &mut Canvas<'_, '_>, area: Rect) {
     let app = canvas.app;
     let counted = app.state.end.as_ref().and_then(|end| end.vip).or(app.progress.vip);
+    let by_balancer = app.state.end.as_ref().and_then(|end| end.lb).or(app.progress.lb);
     let (text, part) = match counted {
         Some(vip) => (
             format!(
@@ -109,6 +111,12 @@ fn vip(canvas: &mut Canvas<'_, '_>, area: Rect) {
             ),
             if vip.failed == 0 { Ui::Sentence } else { Ui::Error },
         ),
+        None if by_balancer.is_some_and(|lb| lb.requests > 0) => {
+            let lb = by_balancer.unwrap_or_default();
+            let (requests, errors) = (thousands(lb.requests), thousands(lb.errors));
+            let part = if lb.errors == 0 { Ui::Sentence } else { Ui::Error };
+            (format!(" {requests} requests by the balancers' own count, {errors} errors"), part)
+        }
         None if app.state.started_at.is_none() => (" no requests through the balancer counted yet".to_owned(), Ui::Quiet),
         None => (" no requests through the balancer counted".to_owned(), Ui::Quiet),
     };

@@ -32,6 +32,7 @@ pub(super) fn word(app: &App, id: &InstanceId, instance: &Instance) -> String {
     let passes = gate_reading(app, id, instance).map_or(0, |r| r.passes).min(rise);
     let back = instance.goal == Goal::Back;
     match (&instance.phase, back) {
+        (Phase::Pending, _) if instance.held.is_some() => "held".to_owned(),
         (Phase::Pending, _) => "pending".to_owned(),
         (Phase::Checking, _) => "checking".to_owned(),
         (Phase::TakingOut, false) => "taking out".to_owned(),
@@ -71,5 +72,9 @@ pub(super) fn note(app: &App, id: &InstanceId, instance: &Instance) -> String {
     let failure = instance.failure.as_ref().filter(|_| instance.phase == Phase::Failed).map(|f| f.reason.clone());
     let skipped = instance.skipped.clone().filter(|_| instance.phase == Phase::Skipped);
     let missing = (instance.shown() == InstanceState::Pending && instance.down).then(|| "not serving".to_owned());
-    trouble.or(failure).or(skipped).or(missing).unwrap_or_default()
+    let held = instance.held.as_ref().map(|halt| {
+        let why = if halt.reason.starts_with("asked for by ") { String::new() } else { format!(": {}", halt.reason) };
+        format!("held by {}{why}", halt.by.name())
+    });
+    trouble.or(failure).or(skipped).or(held).or(missing).unwrap_or_default()
 }
