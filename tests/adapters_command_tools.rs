@@ -67,7 +67,7 @@ impl Drop for Server {
 fn root() -> bool {
     let root = rustix::process::geteuid().is_root();
     if !root {
-        eprintln!("skipped: needs root");
+        println!("skipped: needs root");
     }
     root
 }
