@@ -23,9 +23,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixListener;
 use tokio::task::JoinSet;
 
-/// F1: each address with what the system says of it; nothing was touched.
+/// F1: each address with what the system says of it.
 #[tokio::test]
-async fn f01_sockets_that_cannot_be_reached_are_named_by_the_check() {
+async fn f01_sockets_that_cannot_be_reached_are_named_by_the_first_reading() {
     let dir = temp_dir();
     let path = |name: &str| dir.path().join(name);
     drop(UnixListener::bind(path("dead")).expect("a socket whose process is gone"));
@@ -37,34 +37,35 @@ async fn f01_sockets_that_cannot_be_reached_are_named_by_the_check() {
         (format!("unix:{}", path("file").display()), "Connection refused"),
         (tcp, "Connection refused"),
     ] {
-        let complaints = driver(std::slice::from_ref(&address)).check(&[target("web-01")]).await;
-        let [complaint] = complaints.as_slice() else { panic!("one complaint: {complaints:?}") };
-        let address = address.trim_start_matches("unix:");
-        assert!(complaint.contains(address) && complaint.contains(why), "{complaint}");
+        let unreachable = driver(std::slice::from_ref(&address));
+        let error = unreachable.read(&[target("web-01")]).await.expect_err("nobody is there");
+        let TrafficError::Unreachable(text) = &error else { panic!("another error: {error:?}") };
+        assert!(text.contains(address.trim_start_matches("unix:")) && text.contains(why), "{text}");
+        assert_eq!(unreachable.check(&[target("web-01")]).await, std::slice::from_ref(text));
     }
 }
 
-/// F3: "…/operator permits `level operator` only", "no server web-98, web-99 in backend shop", and nothing was touched.
+/// F3: "…/operator permits `level operator` only; draining needs `level admin`", "…/two has no server web-02 in backend shop,
+/// but another balancer has", "web-01 and web-02 are the same server": told without an order being given.
 #[tokio::test]
-async fn f03_the_check_finds_missing_servers_and_a_level_that_is_too_low() {
+async fn f03_the_check_finds_what_would_stop_an_order() {
     let Some(world) = World::new().await else { return };
-    let known = [target("web-01"), target("web-02")];
-    assert_eq!(world.driver().check(&known).await, Vec::<String>::new());
+    let both = [target("web-01"), target("web-02")];
+    assert_eq!(world.driver().check(&both).await, Vec::<String>::new());
     for level in ["operator", "user"] {
-        let complaints = driver(&[world.socket("admin"), world.socket(level)]).check(&known).await;
+        let complaints = driver(&[world.socket("admin"), world.socket(level)]).check(&both).await;
         let [complaint] = complaints.as_slice() else { panic!("one complaint: {complaints:?}") };
-        assert!(complaint.contains(&format!("permits `level {level}` only")), "{complaint}");
+        assert!(complaint.contains(&format!("/{level} permits `level {level}` only")), "{complaint}");
     }
-    let strangers = [target("web-01"), target("web-98"), target("web-99")];
-    let complaints = world.driver().check(&strangers).await;
-    assert!(complaints.len() == 1 && complaints[0].contains("no server web-98, web-99 in backend shop"), "{complaints:?}");
-    let elsewhere = build(settings(&[world.socket("admin")], "nowhere"));
-    let complaints = elsewhere.check(&known).await;
-    assert!(complaints.len() == 1 && complaints[0].contains("Can't find backend."), "{complaints:?}");
+    let (dir, mut servers) = (temp_dir(), JoinSet::new());
+    let other = impostor(dir.path(), |command| Some(honest(command)), &mut servers);
+    let complaints = driver(&[world.socket("admin"), other]).check(&both).await;
+    let [complaint] = complaints.as_slice() else { panic!("one complaint: {complaints:?}") };
+    assert!(complaint.contains("/impostor has no server web-02 in backend shop"), "{complaint}");
 
     let mut same = settings(&[world.socket("admin")], "shop");
     same.server = "web-01".to_owned();
-    let complaints = build(same).check(&known).await;
+    let complaints = build(same).check(&both).await;
     assert!(complaints.len() == 1 && complaints[0].contains("web-01 and web-02 are the same server"), "{complaints:?}");
     for name in ["web-01", "web-02"] {
         assert_eq!(world.rotation(name).await, Some(Rotation::Serving), "a check changes nothing");

@@ -7,6 +7,12 @@
 #[path = "faults/answers.rs"]
 mod answers;
 mod common;
+#[path = "faults/health_deployments.rs"]
+mod deployments;
+#[path = "faults/engine.rs"]
+mod engine;
+#[path = "faults/sites.rs"]
+mod sites;
 
 use std::time::Duration;
 

@@ -32,10 +32,17 @@ pub(super) enum Goal {
     Undo { ended: DeploymentId, to: Option<Version> },
 }
 
-/// Reads the world and puts the request together.
+/// Reads the world and puts the request together. What would stop an order at a balancer is found before anything is touched.
 pub(super) async fn request(asked: Asked<'_>, parts: &Parts) -> Result<PlanRequest, Failure> {
     let Asked { config, journal, deployment, started_by, scope, goal } = asked;
     let selection = selection(scope)?;
+    let surveys = runner::survey(parts, &config.targets).await.map_err(Failure::refused)?;
+    let takes_part = |id| (selection.only.is_empty() || selection.only.contains(id)) && !selection.exclude.contains(id);
+    let concerned: Vec<_> = config.targets.iter().filter(|target| takes_part(&target.id)).cloned().collect();
+    let complaints = parts.traffic.check(&concerned).await;
+    if !complaints.is_empty() {
+        return Err(Failure::refused(complaints.join("; ")));
+    }
     let (version, undo) = match goal {
         Goal::Version(version) => (version, None),
         Goal::Undo { ended, to } => {
@@ -51,7 +58,7 @@ pub(super) async fn request(asked: Asked<'_>, parts: &Parts) -> Result<PlanReque
         version,
         started_by,
         policy: config.policy(),
-        surveys: runner::survey(parts, &config.targets).await.map_err(Failure::refused)?,
+        surveys,
         targets: config.targets.clone(),
         allow_outage: scope.allow_outage,
         restart: scope.restart,

@@ -11,12 +11,12 @@ mod balancer;
 mod reply;
 mod socket;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future::{BoxFuture, join_all, try_join_all};
 
 use self::balancer::Balancer;
-use self::reply::Server;
+use self::reply::{Server, Servers};
 use self::socket::Address;
 use super::HaproxySettings;
 use crate::model::{InstanceId, LbStats, Rotation, Target};
@@ -160,48 +160,41 @@ impl Haproxy {
         Ok(sum(try_join_all(self.balancers.iter().map(|balancer| balancer.sessions(&name))).await?.into_iter()))
     }
 
-    /// Everything that would stop an order, without giving one.
+    /// What would stop an order and reading does not tell: a socket that permits no orders, two instances by one name, and
+    /// which of several balancers lacks a server.
     async fn complaints(&self, targets: &[Target]) -> Vec<String> {
         let mut complaints = Vec::new();
         let mut names: BTreeMap<String, &InstanceId> = BTreeMap::new();
-        for target in targets {
-            match self.server_name(target) {
-                Err(why) => complaints.push(format!("[traffic] server of {}: {why}", target.id)),
-                Ok(name) => {
-                    if let Some(other) = names.insert(name.clone(), &target.id) {
-                        let server = self.full(&name);
-                        complaints.push(format!("{other} and {} are the same server {server}; see [traffic] server", target.id));
-                    }
-                }
+        // A name that cannot be rendered is for `read` to refuse.
+        for (target, name) in targets.iter().filter_map(|target| Some((target, self.server_name(target).ok()?))) {
+            let server = self.full(&name);
+            if let Some(other) = names.insert(name, &target.id) {
+                complaints.push(format!("{other} and {} are the same server {server}; see [traffic] server", target.id));
             }
         }
-        let names: Vec<&String> = names.keys().collect();
-        let found = join_all(self.balancers.iter().map(|balancer| self.complaints_of(balancer, &names))).await;
-        complaints.extend(found.into_iter().flatten());
-        complaints
-    }
-
-    async fn complaints_of(&self, balancer: &Balancer, names: &[&String]) -> Vec<String> {
-        let address = &balancer.address;
-        let servers = match balancer.servers().await {
-            Ok(servers) => servers,
-            Err(why) => return vec![why.to_string()],
-        };
-        let mut complaints = Vec::new();
-        match balancer.level().await {
-            Ok(level) if level == "operator" || level == "user" => {
+        let found =
+            join_all(self.balancers.iter().map(async |balancer| Ok((balancer.servers().await?, balancer.level().await?))));
+        let found: Vec<Result<(Servers, String), TrafficError>> = found.await;
+        let known: BTreeSet<&String> = found.iter().flatten().flat_map(|(servers, _)| servers.keys()).collect();
+        for (Balancer { address, .. }, found) in self.balancers.iter().zip(&found) {
+            let (servers, level) = match found {
+                Ok(found) => found,
+                Err(why) => {
+                    complaints.push(why.to_string());
+                    continue;
+                }
+            };
+            // HAProxy 1.8 and older do not know the question, and answer something else.
+            if ["operator", "user"].contains(&level.as_str()) {
                 complaints
                     .push(format!("{address} permits `level {level}` only; draining needs `level admin` on its `stats socket`"));
             }
-            // HAProxy 1.8 and older do not know the question.
-            Ok(_) => {}
-            Err(why) => complaints.push(why.to_string()),
-        }
-        let missing = names.iter().filter(|name| !servers.contains_key(**name)).map(|name| name.as_str());
-        let missing: Vec<&str> = missing.collect();
-        if !missing.is_empty() {
-            let (backend, missing) = (&self.settings.backend, missing.join(", "));
-            complaints.push(format!("{address} has no server {missing} in backend {backend}; see [traffic] server"));
+            let lacks = names.keys().filter(|name| known.contains(name) && !servers.contains_key(*name));
+            let lacks: Vec<&str> = lacks.map(String::as_str).collect();
+            if !lacks.is_empty() {
+                let (backend, lacks) = (&self.settings.backend, lacks.join(", "));
+                complaints.push(format!("{address} has no server {lacks} in backend {backend}, but another balancer has"));
+            }
         }
         complaints
     }

@@ -48,7 +48,11 @@ impl Hosts {
 
     /// Updates wait for permits.
     pub(crate) fn gated() -> Arc<Self> {
-        Self::with(0, |_, _| ())
+        Self::gated_with(|_, _| ())
+    }
+
+    pub(crate) fn gated_with(effect: impl Fn(&InstanceId, &Version) + Send + Sync + 'static) -> Arc<Self> {
+        Self::with(0, effect)
     }
 
     fn with(permits: usize, effect: impl Fn(&InstanceId, &Version) + Send + Sync + 'static) -> Arc<Self> {

@@ -27,6 +27,8 @@ pub(crate) struct World {
     haproxy: Child,
     binary: PathBuf,
     pub(crate) tcp_port: u16,
+    /// Of web-01 and web-02.
+    pub(crate) ports: [u16; 2],
     pub(crate) dir: TempDir,
     /// Whether the health checks of web-01 and web-02 pass.
     pub(crate) healthy: [Arc<AtomicBool>; 2],
@@ -55,7 +57,7 @@ impl World {
         let tcp_port = free_port();
         std::fs::write(dir.path().join("haproxy.cfg"), configuration(dir.path(), tcp_port, ports)).expect("a file");
         let haproxy = start(&binary, dir.path(), &[]);
-        let world = Self { haproxy, binary, tcp_port, dir, healthy, release, _servers: servers };
+        let world = Self { haproxy, binary, tcp_port, ports, dir, healthy, release, _servers: servers };
         world.wait_until("web-01", Rotation::Serving).await;
         world.wait_until("web-02", Rotation::Serving).await;
         Some(world)
