@@ -45,7 +45,7 @@ use crate::model::{Policy, Target};
 use crate::probe::VipSettings;
 
 pub use self::fault::ConfigErrors;
-pub use self::schema::{described, keys, schema};
+pub use self::schema::{keys, schema, undescribed};
 pub use self::secret::Redactor;
 pub use self::source::Source;
 pub use self::surroundings::{ColorDepth, Console, EnvSettings, OnHangup, Service};

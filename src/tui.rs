@@ -4,11 +4,16 @@
 //!
 //! Imports: session, command, core, state, event, model. May not: know an adapter or where the engine runs.
 
+mod allowed;
 mod app;
+mod chart;
 mod confirm;
 mod encoder;
+mod filter;
+mod history;
 mod input;
 mod keys;
+mod list;
 mod log;
 mod run;
 mod terminal;
@@ -22,11 +27,15 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 
-pub use app::{App, Chart, Dirt, Fact, Fixed, Link, LogView, Mark, NextGate, Oracle, Pane, Tone};
+pub use app::{App, Dirt, Fact, Fixed, Link, LogView, NextGate, Oracle, Pane, Tone};
+pub use chart::{Chart, Mark};
 pub use confirm::{Ask, Overlay, Typed};
 pub use encoder::Encoder;
+pub use filter::{Candidate, Filter};
+pub use history::{History, Stage};
 pub use keys::{Action, Binding, KEYMAP, Key, action};
-pub use theme::{Badge, ColorChoice, Depth, Theme, ThemeError, Ui};
+pub use list::{List, Sort};
+pub use theme::{Badge, BuiltIn, ColorChoice, Depth, THEMES, Theme, ThemeError, Ui};
 pub use update::{Cmd, Msg, update};
 pub use view::view;
 

@@ -138,7 +138,7 @@ fn summary(output: &Output) -> Value {
 
 fn reason(output: &Output) -> String {
     let failed = lines(output).into_iter().find(|line| line["type"] == "instance_failed").expect("a failure");
-    failed["reason"].as_str().expect("a reason").to_owned()
+    failed.get("reason").and_then(Value::as_str).expect("a reason").to_owned()
 }
 
 #[tokio::test]

@@ -17,7 +17,6 @@ use rollout::os::process;
 use rollout::os::program::{Environment, Program};
 use rollout::ports::Prober;
 use rollout::probe::{self, ExecSettings, HttpSettings, HttpVersion, Kind, Settings, VersionSettings};
-use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -133,13 +132,8 @@ async fn http_takes_the_version_from_a_regex_or_a_command() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = listener.local_addr().expect("its address").port();
     let mut tasks = JoinSet::new();
-    tasks.spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            let body = "<html>shop build v9 of today</html>";
-            let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len());
-            stream.write_all(answer.as_bytes()).await.ok();
-        }
-    });
+    let page = axum::Router::new().fallback(async || "<html>shop build v9 of today</html>");
+    tasks.spawn(async move { axum::serve(listener, page).await.expect("a server") });
     let http = |version| Kind::Http(HttpSettings { path: "/".to_owned(), status: vec![(200, 299)], version });
     let regex = build(http(Some(HttpVersion::Body(Extract::Regex("build (\\S+)".to_owned())))), None);
     let sample = regex.probe(&target(port), Some(&version("v9"))).await;

@@ -112,7 +112,14 @@ fn console_process() {
     let ended = runtime.block_on(async {
         let origin = Instant::now();
         let now = Arc::new(move || -> Timestamp { NOON + Span::from(origin.elapsed()) });
-        tui::run(Box::new(Local::new(role == "panic")), Settings::new(now)).await
+        let mut settings = Settings::new(now);
+        if role == "truecolor" {
+            settings.color = tui::ColorChoice::Truecolor;
+        }
+        if role == "mono" {
+            settings.theme = "mono".to_owned();
+        }
+        tui::run(Box::new(Local::new(role == "panic")), settings).await
     });
     std::fs::write(&out, format!("{ended:?}")).unwrap();
     // The test harness would write to the terminal, which may take nothing.
@@ -301,17 +308,64 @@ async fn a_stalled_terminal_can_still_be_left() {
     }
 }
 
-#[tokio::test]
-async fn no_color_keeps_the_selection_visible() {
-    let mut screen = Screen::start("run", &[("NO_COLOR", "1")]);
-    screen.shows("[PLANNED]").await;
-    screen.press("q");
-    screen.shows("leave it planned").await;
-    screen.press("d");
-    screen.ended().await;
+/// Every code of every pen that was set on the screen so far.
+fn pens(screen: &Screen) -> Vec<String> {
     let text = String::from_utf8_lossy(&screen.bytes.lock().unwrap()).into_owned();
-    let codes: Vec<&str> = text.split("\x1b[").skip(1).filter_map(|s| s.split_once('m').map(|(codes, _)| codes)).collect();
-    let codes: Vec<&str> = codes.into_iter().filter(|c| c.chars().all(|c| c.is_ascii_digit() || c == ';')).collect();
-    assert!(codes.iter().any(|c| c.split(';').any(|c| c == "7")), "{codes:?}");
-    assert!(codes.iter().flat_map(|c| c.split(';')).all(|c| matches!(c, "" | "0" | "1" | "2" | "4" | "7")), "{codes:?}");
+    let sequences = text.split("\x1b[").skip(1).filter_map(|s| s.split_once('m').map(|(codes, _)| codes.to_owned()));
+    let pens = sequences.filter(|codes| codes.chars().all(|c| c.is_ascii_digit() || c == ';'));
+    pens.flat_map(|codes| codes.split(';').map(str::to_owned).collect::<Vec<_>>()).collect()
+}
+
+#[tokio::test]
+async fn without_colours_the_selection_and_what_is_bold_stay_visible() {
+    for (role, env) in [("run", ("NO_COLOR", "1")), ("mono", ("COLORTERM", "truecolor"))] {
+        let mut screen = Screen::start(role, &[env]);
+        screen.shows("[PLANNED]").await;
+        screen.press("q");
+        screen.shows("leave it planned").await;
+        screen.press("d");
+        screen.ended().await;
+        let pens = pens(&screen);
+        assert!(pens.iter().any(|code| code == "7") && pens.iter().any(|code| code == "1"), "{role}: {pens:?}");
+        assert!(pens.iter().all(|code| matches!(code.as_str(), "" | "0" | "1" | "2" | "4" | "7")), "{role}: {pens:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_empty_no_color_is_none_and_the_settings_have_the_last_word() {
+    for (role, value, wanted) in [("run", "", "5"), ("truecolor", "1", "2")] {
+        let mut screen = Screen::start(role, &[("NO_COLOR", value)]);
+        screen.shows("[PLANNED]").await;
+        screen.press("qd");
+        screen.ended().await;
+        let pens = pens(&screen);
+        let colours = pens.windows(2).any(|pair| pair[0] == "38" && pair[1] == wanted);
+        assert!(colours, "{role} NO_COLOR={value:?}: {pens:?}");
+    }
+}
+
+#[tokio::test]
+async fn instances_are_filtered_looked_at_and_left_again() {
+    let mut screen = Screen::start("run", &[]);
+    screen.shows("[PLANNED]").await;
+    // The letters of a filter are no orders.
+    screen.press("/web-0qsR");
+    screen.shows("0 of 6").await;
+    assert!(screen.text().contains("[PLANNED]"));
+    screen.press("\x7f\x7f\x7f3\r");
+    screen.shows("/web-03 1 of 6").await;
+    screen.press("\r");
+    screen.shows("phases").await;
+    screen.shows("its events").await;
+    screen.press("\x1b");
+    screen.shows("/web-03 1 of 6").await;
+    screen.press("\x1b");
+    wait_for("all instances", async || screen.text().contains(" web-06 ").then_some(())).await;
+    screen.press("o");
+    screen.shows("sorted by state").await;
+    screen.press("n");
+    screen.shows("no instance failed, is held").await;
+    screen.press("qd");
+    assert_eq!(screen.ended().await, "Ok(Left)");
+    screen.is_given_back().await;
 }

@@ -197,7 +197,7 @@ fn no_size_panics_and_the_headline_is_never_cut() {
             for width in (0..=200).step_by(7) {
                 for height in (0..=60).step_by(3) {
                     update(&mut app, Msg::Resize(width, height));
-                    for key in [Key::Right, Key::Down] {
+                    for key in [Key::Right, Key::Down, Key::PageDown] {
                         update(&mut app, Msg::Key(key));
                     }
                     let text = picture(&app);
@@ -399,9 +399,9 @@ fn a_link_that_is_not_fresh_is_said_and_nothing_is_sent() {
 #[test]
 fn a_message_goes_by_itself() {
     let mut app = console(&running(20), SMALL, fixed(Depth::Rgb, false));
-    press(&mut app, 's');
+    press(&mut app, 'r');
     let text = picture(&app);
-    assert!(text.contains("not possible: it has started already") && !text.contains("events ("), "{text}");
+    assert!(text.contains("not possible: it is not paused") && !text.contains("events ("), "{text}");
     for secs in [1, 9, 2] {
         let later = app.now + Span::from_secs(secs);
         update(&mut app, Msg::Tick(later));

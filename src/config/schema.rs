@@ -43,20 +43,26 @@ pub fn keys() -> Vec<String> {
     shape.paths().iter().flat_map(|path| shape.keys(path).into_iter().map(move |(key, _)| name(path, &key))).collect()
 }
 
-/// Every key that is described.
-pub fn described() -> Vec<String> {
-    docs::DOCS.iter().map(|(key, _)| (*key).to_owned()).collect()
+/// Keys that a reader takes and nothing is said of, and what is said of keys that no reader takes.
+pub fn undescribed() -> Vec<String> {
+    let keys = keys();
+    let silent = keys.iter().filter(|key| sentence(key).is_none()).cloned();
+    let stale = docs::DOCS.iter().map(|(pattern, _)| (*pattern).to_owned());
+    let stale = stale.filter(|pattern| !keys.iter().any(|key| is(pattern, key)));
+    silent.chain(stale).collect()
 }
 
 /// What all readers take, whatever is chosen.
 fn learn() -> Shape {
     let shape = read(&[]);
     for _ in 0..ROUNDS {
+        // Parents first, or what is set in them would be lost.
         let mut sets: Vec<String> = shape.paths().iter().flat_map(|path| tables_of(&shape, path)).collect();
-        sets.sort();
         let choices: Vec<String> = shape.paths().iter().flat_map(|path| choices_of(&shape, path)).collect();
         let before = shape.paths().len();
         for choice in choices {
+            // A key may be a table or something else: once without any, once with all.
+            shape.merge(read(std::slice::from_ref(&choice)));
             sets.push(choice);
             shape.merge(read(&sets));
             sets.pop();
@@ -95,32 +101,22 @@ fn tables_of(shape: &Shape, path: &str) -> Vec<String> {
     if path.contains(ANY) || shape.keys(path).is_empty() {
         return Vec::new();
     }
-    let opened = shape.keys(path).into_iter().filter_map(|(key, kind)| {
+    let opened = shape.keys(path).into_iter().filter_map(|(key, kinds)| {
         let path = dotted(path, &key);
-        match kind {
-            Kind::Table if shape.is_free(&path) => Some(format!("{path}={{{ANY}={{}}}}")),
-            Kind::Table => Some(format!("{path}={{}}")),
-            Kind::Tables | Kind::List => Some(format!("{path}=[{{}}]")),
-            Kind::Own
-            | Kind::Text
-            | Kind::Span { .. }
-            | Kind::Number { .. }
-            | Kind::Count { .. }
-            | Kind::Counts { .. }
-            | Kind::Flag { .. }
-            | Kind::Choice(_)
-            | Kind::Texts
-            | Kind::Later => None,
+        if kinds.contains(&Kind::Table) {
+            return Some(if shape.is_free(&path) { format!("{path}={{{ANY}={{}}}}") } else { format!("{path}={{}}") });
         }
+        let lists = kinds.iter().any(|kind| matches!(kind, Kind::Tables | Kind::List));
+        lists.then(|| format!("{path}=[{{}}]"))
     });
     opened.collect()
 }
 
 fn choices_of(shape: &Shape, path: &str) -> Vec<String> {
-    let chosen = shape.keys(path).into_iter().flat_map(|(key, kind)| {
-        let words = if let Kind::Choice(words) = kind { words } else { Vec::new() };
+    let chosen = shape.keys(path).into_iter().flat_map(|(key, kinds)| {
+        let words = kinds.into_iter().flat_map(|kind| if let Kind::Choice(words) = kind { words } else { Vec::new() });
         let path = dotted(path, &key);
-        words.into_iter().map(move |word| format!("{path}=\"{word}\""))
+        words.map(move |word| format!("{path}=\"{word}\"")).collect::<Vec<_>>()
     });
     chosen.collect()
 }
@@ -133,9 +129,9 @@ fn dotted(path: &str, key: &str) -> String {
 fn table(shape: &Shape, path: &str) -> Value {
     let mut properties = Map::new();
     let mut free = Value::Bool(false);
-    for (key, kind) in shape.keys(path) {
+    for (key, kinds) in shape.keys(path) {
         let path = dotted(path, &key);
-        let value = value(shape, &path, &kind);
+        let value = value(shape, &path, &kinds);
         if key == ANY {
             free = value;
         } else {
@@ -158,8 +154,7 @@ fn table(shape: &Shape, path: &str) -> Value {
 
 /// The value with its sentence in front.
 fn described_as(path: &str, value: Value) -> Value {
-    let sentence = docs::DOCS.iter().find(|(key, _)| *key == path).map(|(_, sentence)| *sentence);
-    match (value, sentence) {
+    match (value, sentence(path)) {
         (Value::Object(mut value), Some(sentence)) => {
             value.shift_insert(0, "description".to_owned(), json!(sentence));
             value.into()
@@ -168,10 +163,29 @@ fn described_as(path: &str, value: Value) -> Value {
     }
 }
 
-fn value(shape: &Shape, path: &str, kind: &Kind) -> Value {
+/// What is said of a key; `*` in its place stands for any one part.
+fn sentence(path: &str) -> Option<&'static str> {
+    docs::DOCS.iter().find(|(pattern, _)| is(pattern, path)).map(|(_, sentence)| *sentence)
+}
+
+fn is(pattern: &str, path: &str) -> bool {
+    let (pattern, path): (Vec<&str>, Vec<&str>) = (pattern.split('.').collect(), path.split('.').collect());
+    pattern.len() == path.len() && pattern.iter().zip(&path).all(|(pattern, part)| pattern == part || *pattern == "*")
+}
+
+fn value(shape: &Shape, path: &str, kinds: &[Kind]) -> Value {
     if let Some(form) = docs::form(path) {
         return form;
     }
+    let mut values: Vec<Value> =
+        kinds.iter().filter(|kind| **kind != Kind::Later).map(|kind| value_of(shape, path, kind)).collect();
+    match values.len() {
+        0 | 1 => values.pop().unwrap_or_else(|| json!({})),
+        _ => json!({"anyOf": values}),
+    }
+}
+
+fn value_of(shape: &Shape, path: &str, kind: &Kind) -> Value {
     match kind {
         Kind::Own | Kind::Later => json!({}),
         Kind::Text => json!({"type": "string"}),

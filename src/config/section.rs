@@ -147,6 +147,7 @@ impl<'a> Section<'a> {
 
     /// Whether a table stands behind `key`, which has not been taken.
     pub(super) fn is_table(&self, key: &str) -> bool {
+        self.note(key, &|| Kind::Table);
         self.table.entries.get(key).is_some_and(|entry| matches!(entry.node.value, Value::Table(_)))
     }
 

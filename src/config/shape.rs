@@ -57,10 +57,23 @@ pub(super) enum Kind {
     Later,
 }
 
-/// All tables by their dotted path, each with its keys.
+impl Kind {
+    /// Says at least as much as `other` does of the same value, so that `other` need not be kept.
+    fn covers(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Choice(words), Self::Choice(more)) => more.iter().all(|word| words.contains(word)),
+            (Self::Own, Self::Later) => false,
+            (_, Self::Later | Self::Own) | (Self::Tables | Self::Texts, Self::List) => true,
+            // The same kind with other defaults.
+            _ => std::mem::discriminant(self) == std::mem::discriminant(other),
+        }
+    }
+}
+
+/// All tables by their dotted path, each with its keys and the kinds of value that each may have.
 #[derive(Debug, Default)]
 pub(super) struct Shape {
-    tables: RefCell<BTreeMap<String, IndexMap<String, Kind>>>,
+    tables: RefCell<BTreeMap<String, IndexMap<String, Vec<Kind>>>>,
     /// Tables whose keys are free.
     free: RefCell<BTreeSet<String>>,
     /// What must be there, by table.
@@ -68,19 +81,17 @@ pub(super) struct Shape {
 }
 
 impl Shape {
-    /// Notes what a reader takes. What is known of a key already stays, unless it was less.
+    /// Notes what a reader takes. Drivers may take different kinds under the same name.
     pub(super) fn note(&self, path: &str, key: &str, kind: &dyn Fn() -> Kind) {
         let mut tables = self.tables.borrow_mut();
         let known = tables.get(path).and_then(|keys| keys.get(key));
-        // A driver's reader may take less than another's: what was said first, and more, holds.
-        if known.is_some_and(|known| !matches!(known, Kind::Own | Kind::List | Kind::Later)) {
-            return;
-        }
         let kind = kind();
-        if known.is_some() && matches!(kind, Kind::Own | Kind::Later) {
+        if known.is_some_and(|known| known.iter().any(|known| known.covers(&kind))) {
             return;
         }
-        tables.entry(path.to_owned()).or_default().insert(key.to_owned(), kind);
+        let kinds = tables.entry(path.to_owned()).or_default().entry(key.to_owned()).or_default();
+        kinds.retain(|known| !kind.covers(known));
+        kinds.push(kind);
     }
 
     /// Notes a table whose keys are free.
@@ -114,26 +125,19 @@ impl Shape {
         drop(required);
         self.free.borrow_mut().extend(other.free.into_inner());
         for (path, keys) in other.tables.into_inner() {
-            for (key, kind) in keys {
-                let mut tables = self.tables.borrow_mut();
-                if let Some(Kind::Choice(words)) = tables.get_mut(&path).and_then(|keys| keys.get_mut(&key))
-                    && let Kind::Choice(more) = &kind
-                {
-                    let missing: Vec<String> = more.iter().filter(|word| !words.contains(word)).cloned().collect();
-                    words.extend(missing);
-                    continue;
+            for (key, kinds) in keys {
+                for kind in kinds {
+                    self.note(&path, &key, &|| kind.clone());
                 }
-                drop(tables);
-                self.note(&path, &key, &|| kind.clone());
             }
         }
     }
 
     /// The keys of a table, in the order in which they are read, without those of later versions.
-    pub(super) fn keys(&self, path: &str) -> Vec<(String, Kind)> {
+    pub(super) fn keys(&self, path: &str) -> Vec<(String, Vec<Kind>)> {
         let tables = self.tables.borrow();
         let keys = tables.get(path).into_iter().flatten();
-        keys.filter(|(_, kind)| **kind != Kind::Later).map(|(key, kind)| (key.clone(), kind.clone())).collect()
+        keys.filter(|(_, kinds)| **kinds != [Kind::Later]).map(|(key, kinds)| (key.clone(), kinds.clone())).collect()
     }
 
     /// Every path of a table, in order: parents first.

@@ -144,7 +144,8 @@ fn stripe(section: &mut Section<'_>) -> Option<String> {
 /// Reads `[console]`.
 pub(super) fn read_console(root: &mut Section<'_>) -> Console {
     let mut section = root.table("console");
-    let theme = section.plain("theme").map_or_else(|| "default".to_owned(), |theme| theme.value);
+    let themes: Vec<(&str, &str)> = crate::tui::THEMES.iter().map(|theme| (theme.name, theme.name)).collect();
+    let theme = section.choice("theme", &themes, &[]).map_or("default", |theme| theme.value).to_owned();
     let depths = [
         ("auto", ColorDepth::Auto),
         ("mono", ColorDepth::Mono),

@@ -189,6 +189,20 @@ fn a_failed_instance_goes_back_alone() {
 }
 
 #[test]
+fn a_failure_that_an_operator_has_seen_to_is_not_acted_on_at_resume() {
+    for answer in [alone(1), skip(1)] {
+        let mut run = Fixture::new(6).with(|p| p.rollback.on_failure = OnFailure::Pause).started();
+        fail(&mut run, 1);
+        run.command(retry(1));
+        run.outcome(1, Outcome::Updated);
+        run.misses(1, 3);
+        run.command(answer);
+        run.command(Command::Resume);
+        assert_eq!(run.state.status(), Status::InProgress);
+    }
+}
+
+#[test]
 fn a_second_cancel_stops_the_commands_and_lists_what_they_leave() {
     let mut run = Fixture::new(4).started();
     run.check(1);

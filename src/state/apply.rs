@@ -274,6 +274,9 @@ impl State {
                 (self.crossed, self.judged) = (self.crossed.min(failures), self.judged.min(failures));
                 self.regroup(instance, at);
             }
+            // Somebody has seen to this failure: that is the answer to it.
+            EventKind::InstanceDiscounted { .. } => self.judged = self.judged.max(self.crossed),
+            EventKind::RestoreStarted { .. } if self.rollback.is_none() => self.judged = self.judged.max(self.crossed),
             EventKind::UpdateStarted { .. } => self.updates = updates,
             EventKind::DrainFinished { cut, forced, .. } => {
                 self.drains_forced += u32::from(*forced);

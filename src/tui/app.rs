@@ -8,24 +8,24 @@ use std::fmt;
 use jiff::tz::TimeZone;
 use tui_logger::TuiWidgetState;
 
+use super::chart::Chart;
 use super::confirm::{Ask, Overlay};
-use super::keys::Action;
+use super::history::History;
+use super::list::List;
 use super::theme::Theme;
 use crate::command::{Command, Refusal};
 use crate::core::{self, Consequence, Forecast, Waiting};
 use crate::event::{Event, EventKind};
-use crate::model::{InstanceId, InstanceState, SampleResult, Span, Timestamp};
-use crate::ports::{Progress, Reading, Snapshot};
-use crate::state::{State, Status};
+use crate::model::{InstanceId, InstanceState, Span, Timestamp};
+use crate::ports::{LogLine, Progress, Reading, Snapshot};
+use crate::state::State;
 
 /// Facts that are kept for the events pane: more than any screen is high.
 const FACTS: usize = 500;
-/// Samples of a sparkline: as many as a card is wide.
-const SAMPLES: usize = 40;
+/// Log lines that are kept for the view of one instance.
+const LINES: usize = 1000;
 /// How long a message stays.
 const MESSAGE_STAYS: Span = Span::from_secs(10);
-/// A sparkline takes one sample in this time, so that it can be read and costs few bytes.
-const SAMPLE_EVERY: Span = Span::from_secs(1);
 /// How long the shown time left stays as it is.
 const FORECAST_EVERY: Span = Span::from_secs(5);
 /// Without a word from a running engine for this long, the screen says so.
@@ -128,27 +128,6 @@ pub struct Fact {
     pub grave: bool,
 }
 
-/// One probe in a sparkline.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mark {
-    /// Passed in so many milliseconds.
-    Passed(u64),
-    /// Not a pass.
-    Missed,
-    /// Down because it is being updated: no news.
-    Down,
-}
-
-/// The latencies of one instance, as shown.
-#[derive(Debug, Clone, Default)]
-pub struct Chart {
-    /// The last one, to two digits, steady against small changes; `None` for none or a miss.
-    pub latency: Option<u64>,
-    /// Oldest first.
-    pub samples: VecDeque<Mark>,
-    last: Timestamp,
-}
-
 /// Enter after the end: it counts only once the end was on the screen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NextGate {
@@ -180,6 +159,12 @@ pub struct App {
     pub facts: VecDeque<Fact>,
     /// By place in the plan.
     pub charts: Vec<Chart>,
+    /// By place in the plan.
+    pub histories: Vec<History>,
+    /// What happened before this is not known here.
+    pub known_from: Option<Timestamp>,
+    /// The engine's log, oldest first.
+    pub lines: VecDeque<LogLine>,
     /// The link.
     pub link: Link,
     /// When the engine was last heard.
@@ -190,6 +175,10 @@ pub struct App {
     pub forecast: Option<(Timestamp, Option<Forecast>)>,
     /// Place in the plan of the selected instance.
     pub selected: usize,
+    /// Which instances the grid shows, and in which order.
+    pub list: List,
+    /// The selected instance has the screen.
+    pub inspecting: bool,
     /// The lower pane.
     pub pane: Pane,
     /// What lies over the screen.
@@ -217,6 +206,9 @@ impl App {
         let mut app = Self {
             fixed,
             charts: Vec::new(),
+            histories: snapshot.state.instances.values().map(History::of).collect(),
+            known_from: (snapshot.state.seq.0 > 1).then_some(snapshot.state.at),
+            lines: VecDeque::new(),
             state: snapshot.state,
             progress: Progress::default(),
             facts: VecDeque::new(),
@@ -225,6 +217,8 @@ impl App {
             now,
             forecast: None,
             selected: 0,
+            list: List::default(),
+            inspecting: false,
             pane: Pane::Both,
             overlay: None,
             message: None,
@@ -239,6 +233,7 @@ impl App {
         app.charts = vec![Chart::default(); app.state.instances.len()];
         app.take_progress(snapshot.progress);
         app.facts.push_back(Fact { at: app.state.at, text: opening(&app.state), grave: false });
+        app.sort();
         app.open_next();
         app
     }
@@ -267,10 +262,16 @@ impl App {
         let missed = snapshot.state.seq != self.state.seq;
         self.state = snapshot.state;
         self.charts.resize(self.state.instances.len(), Chart::default());
+        self.histories.resize(self.state.instances.len(), History::default());
+        for (history, instance) in self.histories.iter_mut().zip(self.state.instances.values()) {
+            history.follow(instance, instance.since);
+        }
         self.selected = self.selected.min(self.state.instances.len().saturating_sub(1));
         self.take_progress(snapshot.progress);
         self.heard();
+        self.sort();
         if missed {
+            self.known_from = Some(self.state.at);
             self.remember(Fact { at: self.state.at, text: "link back; some facts are not listed here".to_owned(), grave: false });
         }
         self.reckon_anew();
@@ -293,9 +294,11 @@ impl App {
             EventKind::InstanceFailed { .. }
                 | EventKind::RollbackStarted { .. }
                 | EventKind::ThresholdCrossed { .. }
+                | EventKind::CommandsStopped { .. }
+                | EventKind::DrainLost { .. }
                 | EventKind::EndCheckMismatch { .. }
         );
-        self.remember(Fact { at: event.at, text: event.kind.words(), grave });
+        self.tell(event, &Fact { at: event.at, text: event.kind.words(), grave });
         if event.kind.is_terminal() || matches!(event.kind, EventKind::BatchCompleted { .. } | EventKind::RollbackStarted { .. })
         {
             self.reckon_anew();
@@ -303,6 +306,36 @@ impl App {
         self.open_next();
         self.dirt = Dirt::Now;
         true
+    }
+
+    /// Keeps a fact: for all, and for the instance that it is about.
+    fn tell(&mut self, event: &Event, fact: &Fact) {
+        self.remember(fact.clone());
+        let Some(id) = event.kind.instance() else {
+            // A fact of the whole deployment may move many.
+            for (history, instance) in self.histories.iter_mut().zip(self.state.instances.values()) {
+                history.follow(instance, event.at);
+            }
+            if !self.list.filter.is_empty() {
+                self.refilter();
+            }
+            return;
+        };
+        let Some((index, _, instance)) = self.state.instances.get_full(id) else { return };
+        if let Some(history) = self.histories.get_mut(index) {
+            history.follow(instance, event.at);
+            history.remember(fact.clone(), &event.kind);
+        }
+        self.relist(index);
+    }
+
+    /// Keeps a line of the log for the view of one instance.
+    pub(super) fn take_line(&mut self, line: &LogLine) {
+        if self.lines.len() >= LINES {
+            self.lines.pop_front();
+        }
+        self.lines.push_back(line.clone());
+        self.dirt = self.dirt.max(Dirt::Soon);
     }
 
     /// Takes readings in. They are shown with the next second.
@@ -375,7 +408,7 @@ impl App {
     pub(super) fn ask(&mut self) -> Option<&mut Ask> {
         match &mut self.overlay {
             Some(Overlay::Ask(ask)) => Some(ask),
-            Some(Overlay::Help | Overlay::Leave) | None => None,
+            Some(Overlay::Help | Overlay::Leave | Overlay::Filter) | None => None,
         }
     }
 
@@ -406,42 +439,6 @@ impl App {
             listed.then_some((index, id, shown))
         })
     }
-
-    /// Why `action` cannot be done now, in words.
-    ///
-    /// # Errors
-    /// Fails with the reason.
-    pub fn allowed(&self, action: Action) -> Result<(), String> {
-        let status = self.state.status();
-        let acts = matches!(action, Action::Start | Action::Pause | Action::Resume | Action::Cancel | Action::Rollback);
-        if !acts {
-            return Ok(());
-        }
-        let refuse = |why: &str| Err(why.to_owned());
-        if self.fixed.read_only {
-            return refuse("this is a read-only session");
-        }
-        if self.state.end.is_some() {
-            return refuse("the deployment has ended");
-        }
-        match &self.link {
-            Link::Up => {}
-            Link::Down { .. } => return refuse("the link to the engine is down; nothing was sent"),
-            Link::Closed => return refuse("the engine is gone"),
-        }
-        match action {
-            Action::Start if status != Status::Pending => refuse("it has started already"),
-            Action::Pause if status == Status::Pending => refuse("it has not started"),
-            Action::Pause if status == Status::RollingBack => refuse("it is rolling back, which needs no pause"),
-            Action::Pause if self.state.cancel.is_some() => refuse("it is being cancelled"),
-            Action::Resume if status != Status::Paused => refuse("it is not paused"),
-            Action::Rollback if status == Status::Pending => refuse("nothing has been touched; C cancels the plan"),
-            Action::Rollback if self.state.rollback.is_some() && status == Status::RollingBack => {
-                refuse("it is rolling back already")
-            }
-            _ => Ok(()),
-        }
-    }
 }
 
 /// What the events pane begins with.
@@ -449,52 +446,5 @@ fn opening(state: &State) -> String {
     match state.seq.0 {
         0 | 1 => EventKind::DeploymentPlanned { format: crate::event::FORMAT, plan: Box::new(state.plan.clone()) }.words(),
         n => format!("attached after {n} facts; {}", state.headline()),
-    }
-}
-
-impl Chart {
-    /// Takes a reading in; `at_work`: it is out by our doing, so that nobody listening is no news.
-    fn take(&mut self, reading: &Reading, at_work: bool) {
-        let Some(sample) = &reading.sample else { return };
-        let mark = match &sample.result {
-            SampleResult::Pass { .. } => Mark::Passed(sample.latency.as_millis()),
-            SampleResult::NotListening if at_work => Mark::Down,
-            SampleResult::NotListening | SampleResult::Exited { .. } | SampleResult::Miss { .. } => Mark::Missed,
-        };
-        self.latency = match (self.latency, mark) {
-            // Small changes are not news.
-            (Some(shown), Mark::Passed(ms)) if shown.abs_diff(ms) * 10 <= shown => Some(shown),
-            (_, Mark::Passed(ms)) => Some(two_digits(ms)),
-            (_, Mark::Missed | Mark::Down) => None,
-        };
-        let missed = mark == Mark::Missed && sample.at > self.last;
-        if self.samples.is_empty() || sample.at.since(self.last) >= SAMPLE_EVERY || missed {
-            self.last = sample.at;
-            if self.samples.len() >= SAMPLES {
-                self.samples.pop_front();
-            }
-            self.samples.push_back(mark);
-        }
-    }
-}
-
-/// Rounded to two significant digits.
-fn two_digits(ms: u64) -> u64 {
-    let mut unit = 1;
-    while ms / unit >= 100 {
-        unit *= 10;
-    }
-    (ms + unit / 2) / unit * unit
-}
-
-#[cfg(test)]
-mod tests {
-    use super::two_digits;
-
-    #[test]
-    fn latencies_have_two_digits() {
-        for (ms, shown) in [(0, 0), (7, 7), (99, 99), (104, 100), (106, 110), (1_249, 1_200), (12_345, 12_000)] {
-            assert_eq!(two_digits(ms), shown);
-        }
     }
 }

@@ -20,6 +20,8 @@ pub struct Ask {
     pub armed: bool,
     /// What it would do has changed since it was opened.
     pub changed: bool,
+    /// A cancel of what is being cancelled: it stops the commands that run.
+    pub again: bool,
 }
 
 /// A word to be typed.
@@ -34,38 +36,44 @@ pub struct Typed {
 impl Ask {
     /// A box with everything in it for what is heavy, a bar for the rest.
     pub fn is_heavy(&self) -> bool {
-        matches!(self.command, Command::Cancel { .. } | Command::Rollback { .. })
+        matches!(self.command, Command::Cancel { .. } | Command::Rollback { only: None, .. } | Command::Promote { full: true })
     }
 
     /// The heading.
-    pub fn title(&self) -> &'static str {
-        match self.command {
-            Command::Start => "START",
-            Command::Resume => "RESUME",
-            Command::Cancel { .. } => "CANCEL",
-            Command::Rollback { .. } => "FORCE ROLLBACK",
-            Command::Pause { .. } => "PAUSE",
-            Command::Promote { .. } => "PROMOTE",
-            Command::Retry { .. } => "RETRY",
-            Command::Skip { .. } => "SKIP",
-            Command::Hold { .. } => "HOLD",
-            Command::Release { .. } => "RELEASE",
+    pub fn title(&self) -> String {
+        match &self.command {
+            Command::Cancel { .. } if self.again => "STOP THE COMMANDS".to_owned(),
+            Command::Rollback { only: None, .. } => "FORCE ROLLBACK".to_owned(),
+            Command::Rollback { only: Some(instance), .. } => format!("ROLL BACK {instance}"),
+            Command::Promote { full: true } => "APPROVE ALL BATCHES".to_owned(),
+            Command::Promote { full: false } => "APPROVE THE NEXT BATCH".to_owned(),
+            Command::Retry { instance }
+            | Command::Release { instance }
+            | Command::Skip { instance, .. }
+            | Command::Hold { instance, .. } => {
+                format!("{} {instance}", self.command.verb().to_uppercase())
+            }
+            Command::Start | Command::Resume | Command::Cancel { .. } | Command::Pause { .. } => {
+                self.command.verb().to_uppercase()
+            }
         }
     }
 
     /// The words on the button that does it.
     pub fn yes(&self) -> &'static str {
         match self.command {
-            Command::Start => "start",
-            Command::Resume => "resume",
+            Command::Cancel { .. } if self.again => "stop the commands",
             Command::Cancel { .. } => "cancel the deployment",
             Command::Rollback { .. } => "roll back",
-            Command::Pause { .. } => "pause",
-            Command::Promote { .. } => "promote",
-            Command::Retry { .. } => "retry",
-            Command::Skip { .. } => "skip",
-            Command::Hold { .. } => "hold",
-            Command::Release { .. } => "release",
+            Command::Promote { full: false } => "approve",
+            Command::Promote { full: true } => "approve all that follow",
+            Command::Start
+            | Command::Resume
+            | Command::Pause { .. }
+            | Command::Retry { .. }
+            | Command::Skip { .. }
+            | Command::Hold { .. }
+            | Command::Release { .. } => self.command.verb(),
         }
     }
 
@@ -74,8 +82,10 @@ impl Ask {
         match self.command {
             Command::Start => "not yet",
             Command::Resume => "stay paused",
-            Command::Cancel { .. } | Command::Rollback { .. } | Command::Pause { .. } => "keep running",
-            Command::Promote { .. }
+            Command::Cancel { .. } if self.again => "let them finish",
+            Command::Cancel { .. } | Command::Rollback { only: None, .. } | Command::Pause { .. } => "keep running",
+            Command::Promote { .. } => "keep waiting",
+            Command::Rollback { only: Some(_), .. }
             | Command::Retry { .. }
             | Command::Skip { .. }
             | Command::Hold { .. }
@@ -109,4 +119,6 @@ pub enum Overlay {
     Ask(Box<Ask>),
     /// Whether to leave.
     Leave,
+    /// The line in which the filter is typed.
+    Filter,
 }

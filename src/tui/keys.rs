@@ -36,14 +36,30 @@ pub enum Action {
     Cancel,
     /// Bring everything touched back.
     Rollback,
+    /// Let the next batch begin.
+    Promote,
+    /// Let it begin, and all that follow.
+    PromoteAll,
+    /// Try the selected instance again.
+    Retry,
+    /// Leave the selected instance as it is.
+    Skip,
+    /// Do not take the selected instance.
+    Hold,
+    /// End its hold.
+    Release,
+    /// Bring the selected failed instance back alone.
+    BackAlone,
     /// Leave the console.
     Quit,
     /// Show the keys.
     Help,
     /// Out of whatever is open.
     Back,
-    /// Start what is planned, or go on to what comes next.
+    /// The selected instance on the whole screen, or go on to what comes next.
     Enter,
+    /// The selected instance on the whole screen.
+    Inspect,
     /// One up.
     Up,
     /// One down.
@@ -56,12 +72,52 @@ pub enum Action {
     First,
     /// The last instance.
     Last,
+    /// A page back.
+    PageUp,
+    /// A page on.
+    PageDown,
+    /// The instance before, in the view of one.
+    Previous,
+    /// The instance after, in the view of one.
+    Next,
+    /// Type a filter.
+    Filter,
+    /// The next instance that needs a person.
+    NextFailure,
+    /// The one before.
+    PreviousFailure,
+    /// The next order.
+    Sort,
+    /// The same order, as things stand now.
+    SortAgain,
+    /// The selection goes where work is.
+    Follow,
+    /// More of each instance.
+    Finer,
+    /// Less of each instance.
+    Coarser,
+    /// As much of each instance as there is room for.
+    Fitting,
     /// Events, log, or both.
     Pane,
     /// Paint everything again.
     Repaint,
     /// Suspend the console only.
     Suspend,
+}
+
+impl Action {
+    /// True if the engine is asked for something.
+    pub fn acts(self) -> bool {
+        matches!(self, Self::Start | Self::Pause | Self::Resume | Self::Cancel | Self::Rollback)
+            || matches!(self, Self::Promote | Self::PromoteAll)
+            || self.acts_on_one()
+    }
+
+    /// True if it is asked for something on the selected instance.
+    pub fn acts_on_one(self) -> bool {
+        matches!(self, Self::Retry | Self::Skip | Self::Hold | Self::Release | Self::BackAlone)
+    }
 }
 
 /// One row of the keymap.
@@ -90,28 +146,50 @@ macro_rules! keymap {
 
 keymap! {
     "s"   [Key::Char('s')] Start "start" "start what is planned (asks)"
-    "p"   [Key::Char('p')] Pause "pause" "pause: take no new instance; those at work go on to a safe point"
+    "p"   [Key::Char('p')] Pause "pause" "pause: take no new instance"
     "r"   [Key::Char('r')] Resume "resume" "resume (asks)"
-    "C"   [Key::Char('C')] Cancel "cancel" "cancel: bring what is at work to rest, then end (asks)"
-    "R"   [Key::Char('R')] Rollback "rollback" "rollback: bring everything touched back (asks)"
-    "Tab l" [Key::Tab, Key::BackTab, Key::Char('l')] Pane "log" "events, log, or both where there is room"
+    "C"   [Key::Char('C')] Cancel "cancel" "cancel: come to rest (asks)"
+    "R"   [Key::Char('R')] Rollback "rollback" "roll back all touched (asks)"
+    "a"   [Key::Char('a')] Promote "approve" "approve the next batch (asks)"
+    "A"   [Key::Char('A')] PromoteAll "" "approve all batches (asks)"
+    "t"   [Key::Char('t')] Retry "retry" "retry the selected one (asks)"
+    "s"   [Key::Char('s')] Skip "skip" "once begun: skip it (asks)"
+    "H"   [Key::Char('H')] Hold "hold" "hold the selected one (asks)"
+    "U"   [Key::Char('U')] Release "release" "release the held one (asks)"
+    "B"   [Key::Char('B')] BackAlone "" "take a failed one back (asks)"
+    "/"   [Key::Char('/')] Filter "filter" "filter the instances"
+    "Enter" [Key::Enter] Enter "look" "look at one; go on at the end"
+    "n"   [Key::Char('n')] NextFailure "next failure" "next failed or held one"
+    "o"   [Key::Char('o')] Sort "sort" "sort: plan state latency name"
+    "f"   [Key::Char('f')] Follow "follow" "follow the work"
+    "Tab l" [Key::Tab, Key::BackTab, Key::Char('l')] Pane "log" "events, log, or both"
     "?"   [Key::Char('?')] Help "help" "this page"
-    "q"   [Key::Char('q'), Key::Ctrl('c')] Quit "quit" "leave the console; the engine goes on (also Ctrl-C)"
-    "Enter" [Key::Enter] Enter "" "start what is planned (asks); go on once it has ended"
-    "Esc" [Key::Esc] Back "" "close what is open; never quits, never cancels a deployment"
+    "q"   [Key::Char('q'), Key::Ctrl('c')] Quit "quit" "leave; the engine goes on"
+    "Esc" [Key::Esc] Back "" "back; clears the filter"
     "↑ k" [Key::Up, Key::Char('k')] Up "" "instance before"
     "↓ j" [Key::Down, Key::Char('j')] Down "" "instance after"
-    "← h" [Key::Left, Key::Char('h'), Key::PageUp] Left "" "a column or a page back"
-    "→"   [Key::Right, Key::PageDown] Right "" "a column or a page on"
-    "g"   [Key::Char('g'), Key::Home] First "" "first instance"
-    "G"   [Key::Char('G'), Key::End] Last "" "last instance"
+    "← h" [Key::Left, Key::Char('h')] Left "" "a column back"
+    "→"   [Key::Right] Right "" "a column on"
+    "PgUp" [Key::PageUp] PageUp "" "a page back"
+    "PgDn" [Key::PageDown] PageDown "" "a page on"
+    "g"   [Key::Char('g'), Key::Home] First "" "first instance (also Home)"
+    "G"   [Key::Char('G'), Key::End] Last "" "last instance (also End)"
+    "["   [Key::Char('[')] Previous "" "instance before, also inside"
+    "]"   [Key::Char(']')] Next "" "instance after, also inside"
+    "N"   [Key::Char('N')] PreviousFailure "" "failed or held one before"
+    "O"   [Key::Char('O')] SortAgain "" "sort again, as things stand"
+    "i"   [Key::Char('i')] Inspect "" "look at the selected instance"
+    "+"   [Key::Char('+')] Finer "" "more of each instance"
+    "-"   [Key::Char('-')] Coarser "" "less of each instance"
+    "="   [Key::Char('=')] Fitting "" "as much as there is room for"
     "Ctrl-L" [Key::Ctrl('l')] Repaint "" "paint everything again"
-    "Ctrl-Z" [Key::Ctrl('z')] Suspend "" "suspend the console only; the engine goes on"
+    "Ctrl-Z" [Key::Ctrl('z')] Suspend "" "suspend the console only"
 }
 
-/// What `key` asks for.
-pub fn action(key: Key) -> Option<Action> {
-    KEYMAP.iter().find(|binding| binding.keys.contains(&key)).map(|binding| binding.action)
+/// What `key` asks for. `s` starts what is planned, and skips an instance of what has begun.
+pub fn action(key: Key, planned: bool) -> Option<Action> {
+    let other = if planned { Action::Skip } else { Action::Start };
+    KEYMAP.iter().find(|binding| binding.keys.contains(&key) && binding.action != other).map(|binding| binding.action)
 }
 
 #[cfg(test)]
@@ -119,19 +197,27 @@ mod tests {
     use super::*;
 
     #[test]
+    fn s_starts_what_is_planned_and_skips_in_what_has_begun() {
+        assert_eq!(action(Key::Char('s'), true), Some(Action::Start));
+        assert_eq!(action(Key::Char('s'), false), Some(Action::Skip));
+    }
+
+    #[test]
     fn no_key_is_bound_twice_and_none_that_must_not_act() {
         let mut seen = std::collections::HashSet::new();
         for binding in KEYMAP {
             for key in binding.keys {
-                assert!(seen.insert(*key), "{key:?} twice");
+                assert!(seen.insert(*key) || binding.action == Action::Skip, "{key:?} twice");
             }
-            let heavy =
-                matches!(binding.action, Action::Cancel | Action::Rollback | Action::Start | Action::Resume | Action::Pause);
-            assert!(!heavy || binding.keys.iter().all(|k| matches!(k, Key::Char(_))), "{:?} on a control key", binding.action);
+            assert!(
+                !binding.action.acts() || binding.keys.iter().all(|k| matches!(k, Key::Char(_))),
+                "{:?} on a control key",
+                binding.action
+            );
         }
         // tmux, screen, flow control, browsers: nothing of ours.
         for reserved in ['a', 'b', 'o', 'g', 's', 'q', 'd', 'w', 't', 'n'] {
-            assert_eq!(action(Key::Ctrl(reserved)), None);
+            assert_eq!(action(Key::Ctrl(reserved), false), None);
         }
     }
 }

@@ -1,13 +1,13 @@
 //! Texts that fit: widths, cuts, lines, times, sparklines.
 //!
-//! Imports: tui::app's marks, event, model. May not: know a style.
+//! Imports: tui::chart's marks, event, model. May not: know a style.
 
 use std::collections::VecDeque;
 
 use jiff::tz::TimeZone;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-use super::app::Mark;
+use super::chart::Mark;
 use crate::event::clean;
 use crate::model::{Span, Timestamp};
 
@@ -43,6 +43,33 @@ pub(super) fn fit(text: &str, columns: usize) -> String {
     let missing = columns.saturating_sub(text.width());
     text.extend(std::iter::repeat_n(' ', missing));
     text
+}
+
+/// The text in at most `columns`; what is cut is in its middle, since versions differ at both ends.
+pub(super) fn middle(text: &str, columns: usize) -> String {
+    let text = clean(text);
+    if text.width() <= columns {
+        return text.into_owned();
+    }
+    let head = columns.saturating_sub(1).div_ceil(2);
+    let mut start = clip(&text, head + 1);
+    if columns < 3 {
+        return clip(&text, columns);
+    }
+    let mut tail = String::new();
+    for c in text.chars().rev() {
+        if start.width() + tail.width() + c.width().unwrap_or(0) > columns {
+            break;
+        }
+        tail.insert(0, c);
+    }
+    start.push_str(&tail);
+    start
+}
+
+/// The text in exactly `columns`, cut in its middle, filled on the right.
+pub(super) fn fit_middle(text: &str, columns: usize) -> String {
+    fit(&middle(text, columns), columns)
 }
 
 /// The text in exactly `columns`, filled on the left.
@@ -130,6 +157,31 @@ pub(super) fn spark(marks: &VecDeque<Mark>, columns: usize, ascii: bool) -> Stri
         .collect()
 }
 
+/// The last marks as bars of so many columns and rows, the highest row first, and what its upper end stands for.
+pub(super) fn columns(marks: &VecDeque<Mark>, (columns, rows): (usize, usize), ascii: bool) -> (u64, Vec<String>) {
+    let shown = || marks.iter().skip(marks.len().saturating_sub(columns));
+    let largest = shown().filter_map(|mark| if let Mark::Passed(ms) = mark { Some(*ms) } else { None }).max();
+    let top = largest.unwrap_or(0).max(50);
+    let steps = if ascii {
+        [' ', '.', '.', ':', ':', '|', '|', '#', '#']
+    } else {
+        [' ', '▁', '▂', '▃', '▄', '▅', '▆', '▇', '█']
+    };
+    let row = |above: usize| -> String {
+        let cell = |mark: &Mark| match mark {
+            Mark::Missed if above == 0 => 'x',
+            Mark::Down if above == 0 => '_',
+            Mark::Missed | Mark::Down => ' ',
+            Mark::Passed(ms) => {
+                let eighths = usize::try_from(ms * u64::try_from(rows * 8).unwrap_or(8) / top).unwrap_or(0).max(1);
+                steps.get(eighths.saturating_sub(above * 8).min(8)).copied().unwrap_or(' ')
+            }
+        };
+        shown().map(cell).collect()
+    };
+    (top, (0..rows).rev().map(row).collect())
+}
+
 /// A latency in at most six columns.
 pub(super) fn milliseconds(ms: u64) -> String {
     match ms {
@@ -152,6 +204,18 @@ mod tests {
         assert_eq!(fit("ab", 4), "ab  ");
         assert_eq!(fit_right("ab", 4), "  ab");
         assert_eq!(clip("a\u{1b}[2J", 9), "a?[2J");
+    }
+
+    #[test]
+    fn versions_are_cut_in_their_middle() {
+        assert_eq!(middle("v1.2.3", 6), "v1.2.3");
+        assert_eq!(middle("2026.11.20-4f2c1ab", 9), "2026~c1ab");
+        assert_eq!(middle("2026.11.20-4f2c1ab", 6), "202~ab");
+        assert_eq!(middle("漢字漢字", 5), "漢~字");
+        assert_eq!((middle("abcd", 2).as_str(), middle("abcd", 0).as_str()), ("a~", ""));
+        for columns in 0..20 {
+            assert!(middle("2026.11.20-4f2c1ab", columns).width() <= columns);
+        }
     }
 
     #[test]

@@ -10,7 +10,32 @@ use serde::Deserialize;
 
 use crate::model::InstanceState;
 
-const DEFAULT: &str = include_str!("../../themes/default.toml");
+/// A theme that comes with the program.
+#[derive(Debug, Clone, Copy)]
+pub struct BuiltIn {
+    /// Its name: what `[console] theme` takes.
+    pub name: &'static str,
+    /// What it is for, in a few words.
+    pub about: &'static str,
+    /// Its file.
+    pub text: &'static str,
+}
+
+/// Every theme that comes with the program, the default first.
+pub const THEMES: &[BuiltIn] = &[
+    BuiltIn {
+        name: "default",
+        about: "calm colours that can be read on dark and on light terminals",
+        text: include_str!("../../themes/default.toml"),
+    },
+    BuiltIn { name: "light", about: "darker colours, for a white background", text: include_str!("../../themes/light.toml") },
+    BuiltIn {
+        name: "high-contrast",
+        about: "bright colours, nothing dim, what is grave reversed",
+        text: include_str!("../../themes/high-contrast.toml"),
+    },
+    BuiltIn { name: "mono", about: "no colour; shapes, bold and reverse only", text: include_str!("../../themes/mono.toml") },
+];
 
 /// How many colours the terminal gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,13 +74,28 @@ impl ColorChoice {
             Self::Ansi16 => Depth::Ansi16,
             Self::Indexed => Depth::Indexed,
             Self::Truecolor => Depth::Rgb,
-            Self::Auto => match supports_color::on(supports_color::Stream::Stdout) {
-                None => Depth::Mono,
-                Some(level) if level.has_16m => Depth::Rgb,
-                Some(level) if level.has_256 => Depth::Indexed,
-                Some(_) => Depth::Ansi16,
-            },
+            Self::Auto => automatic(|name| std::env::var(name).ok()),
         }
+    }
+}
+
+/// The depth by the environment. `NO_COLOR` counts if it is not empty (no-color.org); that it is a terminal is known here.
+fn automatic(env: impl Fn(&str) -> Option<String>) -> Depth {
+    let (term, colorterm) = (env("TERM").unwrap_or_default(), env("COLORTERM").unwrap_or_default());
+    let forced =
+        env("FORCE_COLOR").or_else(|| env("CLICOLOR_FORCE")).filter(|force| !matches!(force.as_str(), "" | "0" | "false"));
+    if forced.is_none() && env("NO_COLOR").is_some_and(|value| !value.is_empty()) {
+        return Depth::Mono;
+    }
+    let many = colorterm == "truecolor" || colorterm == "24bit" || term.ends_with("direct") || term.ends_with("truecolor");
+    match forced.as_deref() {
+        Some("3") => Depth::Rgb,
+        Some("2") => Depth::Indexed,
+        _ if many => Depth::Rgb,
+        _ if term.ends_with("256color") || term.ends_with("256") => Depth::Indexed,
+        // A terminal of which nothing is known.
+        None if term.is_empty() || term == "dumb" || term.starts_with("vt") => Depth::Mono,
+        Some(_) | None => Depth::Ansi16,
     }
 }
 
@@ -231,10 +271,13 @@ impl Theme {
     /// # Errors
     /// Fails if there is none of that name.
     pub fn named(name: &str, depth: Depth, ascii: bool) -> Result<Self, ThemeError> {
-        match name {
-            "default" => Self::parse(DEFAULT, depth, ascii),
-            _ => Err(ThemeError(format!("there is no theme {name:?}; there is: default"))),
-        }
+        let Some(theme) = THEMES.iter().find(|theme| theme.name == name) else {
+            let names: Vec<&str> = THEMES.iter().map(|theme| theme.name).collect();
+            return Err(ThemeError(format!("there is no theme {name:?}; there are: {}", names.join(", "))));
+        };
+        // Not even the stripe of an environment.
+        let depth = if name == "mono" { Depth::Mono } else { depth };
+        Self::parse(theme.text, depth, ascii)
     }
 
     /// The theme in `text`.
@@ -428,6 +471,53 @@ mod tests {
     }
 
     #[test]
+    fn the_environment_decides_and_an_empty_no_color_is_none() {
+        fn by(pairs: &[(&str, &str)]) -> Depth {
+            automatic(|name| pairs.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned()))
+        }
+        let xterm = ("TERM", "xterm-256color");
+        for (env, depth) in [
+            (&[xterm][..], Depth::Indexed),
+            (&[xterm, ("COLORTERM", "truecolor")], Depth::Rgb),
+            (&[("TERM", "xterm")], Depth::Ansi16),
+            (&[("TERM", "linux")], Depth::Ansi16),
+            (&[("TERM", "xterm-direct")], Depth::Rgb),
+            (&[("TERM", "vt100")], Depth::Mono),
+            (&[("TERM", "dumb")], Depth::Mono),
+            (&[], Depth::Mono),
+            (&[xterm, ("NO_COLOR", "")], Depth::Indexed),
+            (&[xterm, ("NO_COLOR", "1")], Depth::Mono),
+            (&[xterm, ("NO_COLOR", "0")], Depth::Mono),
+            (&[xterm, ("COLORTERM", "truecolor"), ("NO_COLOR", "yes")], Depth::Mono),
+            (&[xterm, ("NO_COLOR", "1"), ("FORCE_COLOR", "1")], Depth::Indexed),
+            (&[xterm, ("NO_COLOR", "1"), ("FORCE_COLOR", "0")], Depth::Mono),
+            (&[("TERM", "dumb"), ("FORCE_COLOR", "3")], Depth::Rgb),
+        ] {
+            assert_eq!(by(env), depth, "{env:?}");
+        }
+    }
+
+    #[test]
+    fn every_theme_is_whole_and_tells_states_apart_without_colours() {
+        for built_in in THEMES {
+            for depth in [Depth::Mono, Depth::Ansi16, Depth::Indexed, Depth::Rgb] {
+                for ascii in [false, true] {
+                    let theme = Theme::named(built_in.name, depth, ascii).unwrap();
+                    let glyphs: std::collections::BTreeSet<char> = InstanceState::ALL.map(|state| theme.glyph(state)).into();
+                    assert_eq!(glyphs.len(), InstanceState::ALL.len(), "{}", built_in.name);
+                    assert!(glyphs.iter().all(|g| g.width_cjk() == Some(1) && (!ascii || g.is_ascii())), "{}", built_in.name);
+                    // What is selected, what is grave and which key is off must be seen without a colour.
+                    assert!(theme.ui(Ui::Selected).add_modifier.contains(Modifier::REVERSED));
+                    assert!(!theme.state(InstanceState::Failed).add_modifier.is_empty());
+                    assert_ne!(theme.ui(Ui::Key).add_modifier, theme.ui(Ui::KeyOff).add_modifier);
+                    let colours = InstanceState::ALL.iter().filter(|state| theme.state(**state).fg.is_some()).count();
+                    assert_eq!(colours == 0, depth == Depth::Mono || built_in.name == "mono", "{} {depth:?}", built_in.name);
+                }
+            }
+        }
+    }
+
+    #[test]
     fn every_depth_has_only_its_own_colours() {
         for state in InstanceState::ALL {
             assert_eq!(at(Depth::Mono).state(state).fg, None, "{state}");
@@ -456,10 +546,10 @@ mod tests {
 
     #[test]
     fn faults_of_a_theme_are_named() {
-        let unknown = DEFAULT.replace("[badge]", "[badge]\nblinking = {}");
+        let unknown = THEMES[0].text.replace("[badge]", "[badge]\nblinking = {}");
         let fault = Theme::parse(&unknown, Depth::Rgb, false).unwrap_err().to_string();
         assert!(fault.contains("blinking") && fault.contains("line"), "{fault}");
-        let no_colour = DEFAULT.replace("bar = { fg = \"green\" }", "bar = { fg = \"grene\" }");
+        let no_colour = THEMES[0].text.replace("bar = { fg = \"green\" }", "bar = { fg = \"grene\" }");
         let fault = Theme::parse(&no_colour, Depth::Rgb, false).unwrap_err().to_string();
         assert!(fault.contains("grene"), "{fault}");
         assert!(Theme::named("nord", Depth::Rgb, false).is_err());

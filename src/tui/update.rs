@@ -11,6 +11,9 @@ use crate::core::Consequence;
 use crate::model::{Seq, Timestamp};
 use crate::ports::{LogLine, Snapshot, Update};
 
+/// Longer than anyone types, short enough for a line.
+const FILTER_LONGEST: usize = 120;
+
 /// What happened.
 #[derive(Debug, Clone)]
 pub enum Msg {
@@ -122,7 +125,7 @@ fn on_update(app: &mut App, news: Update) -> Vec<Cmd> {
         }
         Update::Log(line) => {
             app.heard();
-            app.dirt = app.dirt.max(Dirt::Soon);
+            app.take_line(&line);
             vec![Cmd::Log(line)]
         }
         Update::Resync(snapshot) => {
@@ -152,7 +155,7 @@ fn on_update(app: &mut App, news: Update) -> Vec<Cmd> {
 fn on_key(app: &mut App, key: Key) -> Vec<Cmd> {
     match &app.overlay {
         Some(Overlay::Help) => {
-            match action(key) {
+            match action(key, app.state.started_at.is_none()) {
                 Some(Action::Suspend) => return vec![Cmd::Suspend],
                 Some(Action::Repaint) => return vec![Cmd::Repaint],
                 _ => app.overlay = None,
@@ -160,9 +163,10 @@ fn on_key(app: &mut App, key: Key) -> Vec<Cmd> {
             Vec::new()
         }
         Some(Overlay::Leave) => on_leave_key(app, key),
+        Some(Overlay::Filter) => on_filter_key(app, key),
         Some(Overlay::Ask(_)) => on_ask_key(app, key),
         None => {
-            if let Some(action) = action(key) {
+            if let Some(action) = action(key, app.state.started_at.is_none()) {
                 app.message = None;
                 return on_action(app, action);
             }
@@ -179,16 +183,36 @@ fn on_action(app: &mut App, action: Action) -> Vec<Cmd> {
     }
     match action {
         // The safe direction: at once.
-        Action::Pause => return vec![Cmd::Send { command: Command::Pause { reason: String::new() }, revision: None }],
-        Action::Start => open_ask(app, Command::Start),
-        Action::Resume => open_ask(app, Command::Resume),
-        Action::Cancel => open_ask(app, Command::Cancel { reason: String::new() }),
-        Action::Rollback => open_ask(app, Command::Rollback { reason: String::new(), only: None }),
+        Action::Pause => return app.command(action).map(|command| Cmd::Send { command, revision: None }).into_iter().collect(),
         Action::Enter => return on_enter(app),
         Action::Quit => return quit(app),
         Action::Help => app.overlay = Some(Overlay::Help),
-        Action::Back => {}
-        Action::Up | Action::Down | Action::Left | Action::Right | Action::First | Action::Last => view::walk(app, action),
+        Action::Back if app.inspecting => app.inspecting = false,
+        Action::Back => app.set_filter(""),
+        Action::Inspect => inspect(app),
+        Action::Filter => {
+            app.inspecting = false;
+            app.overlay = Some(Overlay::Filter);
+        }
+        Action::Up
+        | Action::Down
+        | Action::Left
+        | Action::Right
+        | Action::PageUp
+        | Action::PageDown
+        | Action::Previous
+        | Action::Next
+        | Action::First
+        | Action::Last => {
+            app.list.follow = false;
+            view::walk(app, action);
+        }
+        Action::Finer | Action::Coarser | Action::Fitting => view::set_detail(app, action),
+        Action::NextFailure => app.next_failure(true),
+        Action::PreviousFailure => app.next_failure(false),
+        Action::Sort => app.set_sort(false),
+        Action::SortAgain => app.set_sort(true),
+        Action::Follow => follow(app),
         Action::Pane => {
             app.pane = match app.pane {
                 Pane::Both if view::shows_both(app.size) => Pane::Events,
@@ -198,15 +222,77 @@ fn on_action(app: &mut App, action: Action) -> Vec<Cmd> {
         }
         Action::Repaint => return vec![Cmd::Repaint],
         Action::Suspend => return vec![Cmd::Suspend],
+        Action::Start
+        | Action::Resume
+        | Action::Cancel
+        | Action::Rollback
+        | Action::Promote
+        | Action::PromoteAll
+        | Action::Retry
+        | Action::Skip
+        | Action::Hold
+        | Action::Release
+        | Action::BackAlone => {
+            if let Some(command) = app.command(action) {
+                open_ask(app, command);
+            }
+        }
     }
     Vec::new()
 }
 
 fn on_enter(app: &mut App) -> Vec<Cmd> {
-    match (app.state.end.is_some(), app.next) {
-        (true, Some(next)) if next.armed => return vec![Cmd::Exit(Exit::Next)],
-        (false, _) if app.allowed(Action::Start).is_ok() => open_ask(app, Command::Start),
-        (true | false, _) => {}
+    match app.next {
+        // The screen says that Enter goes on; `i` still looks.
+        Some(next) if !app.inspecting => {
+            if next.armed {
+                return vec![Cmd::Exit(Exit::Next)];
+            }
+        }
+        Some(_) | None => inspect(app),
+    }
+    Vec::new()
+}
+
+fn inspect(app: &mut App) {
+    if app.selection().is_none() {
+        app.say("the filter passes no instance; Esc clears it", Tone::Refused);
+        return;
+    }
+    app.inspecting = true;
+}
+
+fn follow(app: &mut App) {
+    app.list.follow = true;
+    app.go_to_work();
+    app.say("the selection follows the work until it is moved", Tone::Plain);
+}
+
+/// Keys while the filter is typed: it takes effect at once.
+fn on_filter_key(app: &mut App, key: Key) -> Vec<Cmd> {
+    let text = app.list.filter.text().to_owned();
+    match key {
+        Key::Enter => app.overlay = None,
+        Key::Esc | Key::Ctrl('c') => {
+            app.overlay = None;
+            app.set_filter("");
+        }
+        Key::Backspace if text.is_empty() => app.overlay = None,
+        Key::Backspace => {
+            let mut rest = text.chars();
+            rest.next_back();
+            app.set_filter(rest.as_str());
+        }
+        Key::Ctrl('u') => app.set_filter(""),
+        Key::Char(c) if text.chars().count() < FILTER_LONGEST => app.set_filter(&format!("{text}{c}")),
+        Key::Up | Key::Down | Key::PageUp | Key::PageDown => {
+            if let Some(action) = action(key, app.state.started_at.is_none()) {
+                view::walk(app, action);
+            }
+        }
+        Key::Ctrl('z') => return vec![Cmd::Suspend],
+        Key::Ctrl('l') => return vec![Cmd::Repaint],
+        _ => {}
     }
     Vec::new()
 }
@@ -253,12 +339,21 @@ fn open_ask(app: &mut App, command: Command) {
     match (app.fixed.oracle.consequence)(&app.state, &command, app.now) {
         Ok(consequence) => {
             let id = app.number();
-            let typed = (app.fixed.protected && matches!(command, Command::Rollback { .. }))
-                .then(|| Typed { wanted: app.state.plan.service.clone(), so_far: String::new() });
-            let ask = Ask { id, command, consequence, typed, armed: false, changed: false };
+            let typed = word_to_type(app, &command).map(|wanted| Typed { wanted, so_far: String::new() });
+            let again = app.state.cancel.is_some();
+            let ask = Ask { id, command, consequence, typed, armed: false, changed: false, again };
             app.overlay = Some(Overlay::Ask(Box::new(ask)));
         }
         Err(refusal) => app.say(format!("{}: {refusal}", command.verb()), Tone::Refused),
+    }
+}
+
+/// The word that must be typed where a `y` is not enough.
+fn word_to_type(app: &App, command: &Command) -> Option<String> {
+    match command {
+        Command::Rollback { only: None, .. } if app.fixed.protected => Some(app.state.plan.service.clone()),
+        Command::Promote { full: true } => Some("promote".to_owned()),
+        _ => None,
     }
 }
 
@@ -306,8 +401,12 @@ fn on_ask_key(app: &mut App, key: Key) -> Vec<Cmd> {
 fn reconsider(app: &mut App) {
     let (state, now, consequence) = (&app.state, app.now, app.fixed.oracle.consequence);
     let verdict: Result<Consequence, String> = match &app.overlay {
+        // Somebody else was quicker: the same command would stop the commands now.
+        Some(Overlay::Ask(ask)) if matches!(ask.command, Command::Cancel { .. }) && ask.again != state.cancel.is_some() => {
+            Err("cancel: it is being cancelled by now; C again stops the commands that run".to_owned())
+        }
         Some(Overlay::Ask(ask)) => consequence(state, &ask.command, now).map_err(|r| format!("{}: {r}", ask.command.verb())),
-        Some(Overlay::Help | Overlay::Leave) | None => return,
+        Some(Overlay::Help | Overlay::Leave | Overlay::Filter) | None => return,
     };
     match verdict {
         Err(why) => close_ask(app, &why),

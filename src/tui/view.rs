@@ -4,11 +4,15 @@
 
 mod card;
 mod dialog;
+mod foot;
 mod grid;
 mod header;
 mod help;
+mod inspect;
 mod panes;
 mod place;
+mod words;
+mod zones;
 
 use ratatui::Frame;
 use ratatui::layout::Rect;
@@ -20,7 +24,7 @@ use super::confirm::Overlay;
 use super::text::{clip, width, wrap};
 use super::theme::Ui;
 
-pub(super) use place::walk;
+pub(super) use place::{Level, set_detail, walk};
 
 /// A question is only asked where all of it can be read.
 pub(super) const QUESTION: (u16, u16) = (40, 14);
@@ -48,13 +52,18 @@ pub fn view(app: &App, frame: &mut Frame<'_>) {
         return;
     }
     header::draw(&mut canvas, &places);
-    grid::draw(&mut canvas, &places);
-    panes::draw(&mut canvas, &places);
+    if app.inspecting {
+        inspect::draw(&mut canvas, &places);
+    } else {
+        grid::draw(&mut canvas, &places);
+        panes::draw(&mut canvas, &places);
+    }
+    foot::draw(&mut canvas, &places);
     match &app.overlay {
         Some(Overlay::Help) => help::draw(&mut canvas, area),
         Some(Overlay::Ask(ask)) => dialog::ask(&mut canvas, area, ask),
         Some(Overlay::Leave) => dialog::leave(&mut canvas, area),
-        None => {}
+        Some(Overlay::Filter) | None => {}
     }
 }
 
@@ -94,18 +103,28 @@ impl Canvas<'_, '_> {
 
     /// A line across with a title in it.
     fn rule(&mut self, area: Rect, title: Vec<Span<'static>>) {
+        self.rule_with(area, title, Vec::new());
+    }
+
+    /// A line across with a title in it, and something at its right end.
+    fn rule_with(&mut self, area: Rect, title: Vec<Span<'static>>, right: Vec<Span<'static>>) {
         let dash = if self.ascii() { "-" } else { "─" };
         let border = self.ui(Ui::Border);
+        let columns = |spans: &[Span<'static>]| spans.iter().map(|s| width(&s.content)).sum::<usize>();
         let mut spans = vec![Span::styled(dash, border)];
-        let mut used = 1;
         if !title.is_empty() {
             spans.push(Span::raw(" "));
-            used += 2 + title.iter().map(|s| width(&s.content)).sum::<usize>();
             spans.extend(title);
             spans.push(Span::raw(" "));
         }
-        let rest = usize::from(area.width).saturating_sub(used);
+        let tail = if right.is_empty() { 0 } else { columns(&right) + 3 };
+        let rest = usize::from(area.width).saturating_sub(columns(&spans) + tail);
         spans.push(Span::styled(dash.repeat(rest), border));
+        if !right.is_empty() {
+            spans.push(Span::raw(" "));
+            spans.extend(right);
+            spans.extend([Span::raw(" "), Span::styled(dash, border)]);
+        }
         self.lines(area, vec![Line::from(spans)]);
     }
 

@@ -17,22 +17,36 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 /// Between two looks at a condition.
 const POLL: Duration = Duration::from_millis(5);
 
+/// The path of a program that Debian does not have; as [`server`], `source` says where it comes from.
+pub(crate) fn foreign(name: &str, source: &str) -> Option<PathBuf> {
+    found(name, source)
+}
+
 /// The path of a server's binary. If it is not installed, prints how to install it and returns `None`: the test returns.
 ///
 /// # Panics
 /// Where `ROLLOUT_REQUIRE_SERVERS=1`, a missing server is a failure.
-#[expect(clippy::print_stdout, reason = "whoever runs the tests must see what was skipped")]
 pub(crate) fn server(name: &str) -> Option<PathBuf> {
     let package = match name {
         "nginx" => "nginx-light",
         "sshd" => "openssh-server",
+        "ssh" | "ssh-keygen" => "openssh-client",
+        "systemd-nspawn" => "systemd-container",
+        "docker" | "dockerd" => "docker.io",
+        "busybox" => "busybox-static",
+        "ansible" | "ansible-playbook" => "ansible-core",
         other => other,
     };
+    found(name, &format!("apt install {package}"))
+}
+
+#[expect(clippy::print_stdout, reason = "whoever runs the tests must see what was skipped")]
+fn found(name: &str, source: &str) -> Option<PathBuf> {
     let dirs = env::var_os("PATH").unwrap_or_default();
     let dirs = env::split_paths(&dirs).chain(["/usr/sbin", "/usr/local/sbin", "/sbin"].map(PathBuf::from));
     let found = dirs.map(|dir| dir.join(name)).find(|path| path.is_file());
     if found.is_none() {
-        let missing = format!("{name} (apt install {package})");
+        let missing = format!("{name} ({source})");
         assert!(env::var_os("ROLLOUT_REQUIRE_SERVERS").is_none_or(|v| v != "1"), "required, but not installed: {missing}");
         println!("skipped: {missing}");
     }

@@ -8,8 +8,8 @@ use tokio::time::Instant;
 
 use super::finding::{Finding, Level};
 use crate::config::Config;
-use crate::model::{Observation, Rotation, Sample, SampleResult, Target, Version};
-use crate::ports::{FleetError, TrafficError};
+use crate::model::{InstanceId, Observation, Rotation, Sample, SampleResult, Target, Version};
+use crate::ports::FleetError;
 use crate::runner::Parts;
 
 /// Instances reached at once: enough to hide latency, few enough for the descriptors of a bastion host.
@@ -24,45 +24,38 @@ const LISTED: usize = 20;
 /// What the balancers say of every instance.
 pub(super) async fn balancers(parts: &Parts, targets: &[Target]) -> Vec<Finding> {
     const KIND: &str = "balancer";
-    let read = match parts.traffic.read(targets).await {
-        Ok(read) => read,
-        Err(error) => {
-            let remedy = match &error {
-                TrafficError::Unreachable(_) => "start the balancer, or correct [traffic]; this user needs the right to connect",
-                TrafficError::Refused(_) | TrafficError::NotConfirmed(_) => {
-                    "correct [traffic], or the balancer's own configuration"
-                }
-            };
-            return vec![Finding::missing(KIND, "all", &error.to_string(), remedy)];
-        }
-    };
+    let (complaints, read) = futures::join!(parts.traffic.check(targets), parts.traffic.read(targets));
+    let mut findings: Vec<Finding> = complaints.iter().map(|complaint| Finding::missing(KIND, "all", complaint, "")).collect();
+    match read {
+        Err(error) if complaints.is_empty() => findings.push(Finding::missing(KIND, "all", &error.to_string(), "")),
+        Err(_) => {}
+        Ok(read) => findings.extend(rotations(&read, targets)),
+    }
+    shortened(findings)
+}
+
+/// How many serve, and who does not. Those that nobody knows are among the complaints.
+fn rotations(read: &BTreeMap<InstanceId, Rotation>, targets: &[Target]) -> Vec<Finding> {
+    const KIND: &str = "balancer";
     let mut findings = Vec::new();
     let mut serving = 0;
     for target in targets {
         let rotation = read.get(&target.id).copied().unwrap_or(Rotation::Missing);
-        let message = format!("is {}", rotation.words());
-        match rotation {
-            Rotation::Serving => serving += 1,
-            Rotation::Missing => {
-                let remedy = "add it to the backend, or correct traffic.server or the fleet";
-                findings.push(Finding::missing(KIND, target.id.as_str(), &message, remedy));
+        let remedy = match rotation {
+            Rotation::Serving => {
+                serving += 1;
+                continue;
             }
-            Rotation::Down => {
-                let remedy = "mend the instance; a deployment counts it as out";
-                findings.push(Finding::doubt(KIND, target.id.as_str(), &message, remedy));
-            }
+            Rotation::Missing => continue,
+            Rotation::Down => "mend the instance; a deployment counts it as out",
             Rotation::Draining | Rotation::Maintenance => {
-                let remedy = "whoever took it out must put it back; a deployment leaves it alone and counts it as out";
-                findings.push(Finding::doubt(KIND, target.id.as_str(), &message, remedy));
+                "whoever took it out must put it back; a deployment leaves it alone and counts it as out"
             }
-        }
+        };
+        findings.push(Finding::doubt(KIND, target.id.as_str(), &format!("is {}", rotation.words()), remedy));
     }
-    let level = if serving == targets.len() { "all" } else { "read" };
-    findings.insert(0, Finding::ok(KIND, level, &format!("{serving} of {} instances serve", targets.len())));
-    for why in parts.traffic.check(targets).await {
-        findings.insert(1, Finding::missing(KIND, "orders", &why, "correct it: until then a deployment is refused"));
-    }
-    shortened(findings)
+    findings.insert(0, Finding::ok(KIND, "rotation", &format!("{serving} of {} instances serve", targets.len())));
+    findings
 }
 
 /// What driver and probe say of every instance.
@@ -83,7 +76,7 @@ pub(super) async fn instances(parts: &Parts, config: &Config) -> Vec<Finding> {
     }
     let versions: Vec<String> = versions.iter().map(|(version, count)| format!("{version} on {count}")).collect();
     let message = format!("{healthy} of {} pass their check; {}", reads.len(), versions.join(", "));
-    findings.insert(0, Finding::ok(KIND, if healthy == reads.len() { "all" } else { "read" }, &message));
+    findings.insert(0, Finding::ok(KIND, "fleet", &message));
     shortened(findings)
 }
 

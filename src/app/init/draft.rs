@@ -1,5 +1,7 @@
 //! What a new rollout.toml is made of, and its text.
 
+use std::net::IpAddr;
+
 use super::haproxy::{Backend, Check, Haproxy, Server};
 use crate::app::Failure;
 use crate::model::InstanceId;
@@ -31,13 +33,21 @@ pub(super) struct Draft {
 pub(super) enum Driver {
     /// Local processes.
     Process,
+    /// Programs that know how, here over ssh.
+    Command,
 }
 
 impl Driver {
+    /// By its word.
+    pub(super) fn of(word: &str) -> Option<Self> {
+        [Self::Process, Self::Command].into_iter().find(|driver| driver.word() == word)
+    }
+
     /// Its word.
     pub(super) fn word(self) -> &'static str {
         match self {
             Self::Process => "process",
+            Self::Command => "command",
         }
     }
 }
@@ -81,7 +91,10 @@ impl Draft {
         if path.is_none() {
             notes.push(format!("backend {} has no option httpchk; health.path is a guess", backend.name));
         }
+        let here = |host: &str| host == "localhost" || host.parse::<IpAddr>().is_ok_and(|host| host.is_loopback());
+        let driver = if each.iter().all(|server| here(&server.host)) { Driver::Process } else { Driver::Command };
         let draft = Self {
+            driver,
             service: service.map_or_else(|| name_of(&backend.name), str::to_owned),
             each,
             socket: socket.map_or_else(|| format!("unix:{DEFAULT_SOCKET}"), |socket| socket.address.clone()),
@@ -136,13 +149,27 @@ impl Draft {
     }
 
     fn update(&self) -> String {
+        let service = &self.service;
         match self.driver {
             Driver::Process => format!(
                 "\n# The command that runs one instance of a version on this machine. CHANGE IT to yours: no shell is involved,\n\
                  # every argument is a text of its own. SIGTERM ends the old one.\n\
                  [update]\nstart = [{}, \"--port={{{{ instance.port }}}}\"]\n",
-                quoted(&format!("/opt/{0}/{{{{ version }}}}/bin/{0}", self.service))
+                quoted(&format!("/opt/{service}/{{{{ version }}}}/bin/{service}"))
             ),
+            Driver::Command => {
+                let ssh = "\"ssh\", \"-o\", \"BatchMode=yes\", \"-o\", \"ConnectTimeout=5\", \"{{ instance.host }}\"";
+                let link = quoted(&format!("ln -sfn /srv/{service}/releases/{{{{ version }}}} /srv/{service}/current"));
+                let start = quoted(&format!("sudo systemctl restart {service}"));
+                let observe = quoted(&format!("systemctl is-active --quiet {service} && readlink /srv/{service}/current"));
+                format!(
+                    "\n# How one instance is brought to a version, here over ssh with systemd. CHANGE IT to yours: no shell is involved\n\
+                     # on this machine, every argument is a text of its own. It may run twice after a lost connection: idempotent.\n\
+                     [update]\ncommand = [{ssh}, {link}]\nstart = [{ssh}, {start}]\nidempotent = true\n\n\
+                     # Prints the version that runs; systemctl exits with 3 if none does.\n\
+                     [update.observe]\ncommand = [{ssh}, {observe}]\nregex = \"releases/(\\\\S+)\"\nnot_running = 3\n"
+                )
+            }
         }
     }
 }

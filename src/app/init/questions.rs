@@ -2,7 +2,7 @@
 
 use std::io::{self, BufRead, Write};
 
-use super::draft::Draft;
+use super::draft::{Draft, Driver};
 use super::read;
 
 /// A port for each of any number of instances, while it is not known which they will have.
@@ -44,7 +44,11 @@ impl Asker<'_> {
         let mut draft = Draft::new(service);
         writeln!(self.questions, "Enter takes what is in brackets; Ctrl-C ends it, and nothing is written.")?;
         self.fill(&mut draft, "Name of the service", |draft| &mut draft.service)?;
-        draft.backend = draft.service.clone();
+        draft.backend.clone_from(&draft.service);
+        let word = self.ask("Driver: process (here) or command (over ssh, or what you have)", draft.driver.word(), |answer| {
+            Driver::of(answer).map(drop).ok_or_else(|| "write process or command".to_owned())
+        })?;
+        draft.driver = Driver::of(&word).unwrap_or(draft.driver);
         self.fill(&mut draft, "Instances", |draft| &mut draft.pattern)?;
         ANY_PORTS.clone_into(&mut draft.port);
         self.fill(&mut draft, "Host of all of them (Enter: each name is its own host)", |draft| &mut draft.host)?;
@@ -89,7 +93,7 @@ mod tests {
 
     #[test]
     fn enter_takes_the_usual() {
-        let (draft, _) = answered(&"\n".repeat(7));
+        let (draft, _) = answered(&"\n".repeat(8));
         let draft = draft.unwrap();
         assert_eq!(draft, Draft::new("shop"));
         assert_eq!(read(&draft.text()).unwrap().targets.len(), 4);
@@ -97,10 +101,10 @@ mod tests {
 
     #[test]
     fn a_wrong_answer_is_asked_again_with_the_reason() {
-        let (draft, said) = answered("a b\nshop\nweb-[2:1]\nweb-[1:3]\n127.0.0.1\n8080\n\nhealth\n/up\n\n\n");
+        let (draft, said) = answered("a b\nshop\nswarm\n\nweb-[2:1]\nweb-[1:3]\n127.0.0.1\n8080\n\nhealth\n/up\n\n\n");
         let draft = draft.unwrap();
         assert_eq!((draft.port.as_str(), draft.path.as_str()), ("[8001:8003]", "/up"));
-        for reason in ["is no name", "counts down", "is already", "is no path"] {
+        for reason in ["is no name", "write process or command", "counts down", "is already", "is no path"] {
             assert!(said.contains(reason), "{reason}: {said}");
         }
         assert_eq!(read(&draft.text()).unwrap().targets.len(), 3);

@@ -22,6 +22,8 @@ pub(super) fn doubts(plan: &Plan, batches: &[PlannedBatch], config: &Config) -> 
         }
     };
     say(!policy.health.expects_version, "no health.version: an instance that starts the wrong version would pass");
+    let unbalanced = config.traffic == crate::traffic::Settings::None;
+    say(unbalanced, "traffic.driver = \"none\": requests to an instance fail while it is updated");
     say(config.vip.is_none(), "no [vip]: whether requests failed will not be measured");
     say(policy.rollback.on_failure == OnFailure::Continue, "on_failure = \"continue\": nothing is rolled back by itself");
     let stops = matches!(policy.rollback.on_failure, OnFailure::Pause | OnFailure::Ask);

@@ -7,17 +7,18 @@ use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
 use super::place::{LATENCY, Places};
-use super::{Canvas, grid};
+use super::{Canvas, words};
 use crate::model::InstanceState;
 use crate::state::Phase;
-use crate::tui::text::{clip, fit, fit_right, spark, width};
+use crate::tui::text::{clip, fit, fit_right, middle, spark, width};
 use crate::tui::theme::Ui;
 
 pub(super) fn draw(canvas: &mut Canvas<'_, '_>, places: &Places) {
     let (cells, area) = (places.cells, places.grid);
     let (width, height) = (short(cells.column_width), short(cells.height));
-    for index in 0..canvas.app.state.instances.len() {
-        let (column, row) = (short(index / cells.rows.max(1)), short(index % cells.rows.max(1)));
+    for at in 0..cells.columns * cells.rows {
+        let Some(index) = canvas.app.listed(cells.first + at) else { break };
+        let (column, row) = (short(at / cells.rows.max(1)), short(at % cells.rows.max(1)));
         let place = Rect::new(area.x.saturating_add(column * width), area.y.saturating_add(row * height), width, height);
         card(canvas, place.intersection(area), index);
     }
@@ -58,13 +59,13 @@ fn card(canvas: &mut Canvas<'_, '_>, place: Rect, index: usize) {
         Span::styled(batch, theme.ui(Ui::Quiet)),
         Span::styled(format!("{h}{tr}"), border),
     ]);
-    let version = grid::version(app, index, instance);
+    let version = words::version(app, index, instance);
     let chart = app.charts.get(index);
-    let word = fit(&grid::word(app, id, instance), 12);
-    let stands = format!("{}{}", fit_right(&grid::latency(chart, instance), LATENCY), " ".repeat(2));
+    let word = fit(&words::word(app, id, instance), 12);
+    let stands = format!("{}{}", fit_right(&words::latency(chart, instance), LATENCY), " ".repeat(2));
     let room = inner.saturating_sub(2 + width(&word) + width(&stands));
-    let middle = vec![Span::styled(word, style), Span::raw(stands), Span::raw(fit_right(&version, room))];
-    let note = grid::note(app, id, instance);
+    let middle = vec![Span::styled(word, style), Span::raw(stands), Span::raw(fit_right(&middle(&version, room), room))];
+    let note = words::note(app, id, instance);
     let last = if note.is_empty() {
         let bars = chart.map_or_else(String::new, |c| spark(&c.samples, inner.saturating_sub(2), theme.ascii()));
         Span::styled(fit(&bars, inner.saturating_sub(2)), theme.ui(Ui::Quiet))

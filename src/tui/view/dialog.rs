@@ -52,7 +52,7 @@ fn bar(canvas: &mut Canvas<'_, '_>, area: Rect, ask: &Ask) {
     let changed = if ask.changed { "This has changed since you asked. " } else { "" };
     let lines = wrap(&format!("{changed}{}", parts.join("; ")), usize::from(area.width).saturating_sub(2));
     let answers = buttons(canvas, ask);
-    strip(canvas, area, ask.title(), &lines, answers);
+    strip(canvas, area, &ask.title(), &lines, answers);
 }
 
 /// Lines at the bottom of the screen, under a rule.
@@ -101,7 +101,7 @@ fn boxed(canvas: &mut Canvas<'_, '_>, area: Rect, ask: &Ask) {
         height: rows,
     };
     canvas.clear(place);
-    frame(canvas, place, ask.title());
+    frame(canvas, place, &ask.title());
     let body = Rect { x: place.x + 2, y: place.y + 1, width: place.width.saturating_sub(4), height: rows.saturating_sub(2) };
     canvas.lines(body, keep(lines, usize::from(body.height)));
 }

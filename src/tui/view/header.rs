@@ -9,7 +9,7 @@ use super::Canvas;
 use super::place::Places;
 use crate::event::{Actor, Ending};
 use crate::model::{InstanceState, Timestamp, Version};
-use crate::state::{State, Status};
+use crate::state::{Awaits, State, Status};
 use crate::tui::app::{App, Link};
 use crate::tui::text::{clip, clock, seconds, time_of_day, width, wrap};
 use crate::tui::theme::{Badge, Ui};
@@ -77,6 +77,8 @@ pub(super) fn badge_line(app: &App) -> Line<'static> {
             (format!("[PAUSED by {}]", clip(by, 16)), Badge::Paused)
         }
         Status::InProgress | Status::Pending if state.cancel.is_some() => ("[CANCELLING]".to_owned(), Badge::Cancelling),
+        Status::InProgress if state.awaits == Some(Awaits::Approval) => ("[APPROVAL]".to_owned(), Badge::Paused),
+        Status::InProgress if state.awaits == Some(Awaits::Release) => ("[HELD]".to_owned(), Badge::Paused),
         Status::InProgress => ("[RUN]".to_owned(), Badge::Run),
         Status::Pending => ("[PLANNED]".to_owned(), Badge::Planned),
     };

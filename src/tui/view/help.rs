@@ -7,7 +7,7 @@ use ratatui::text::{Line, Span};
 
 use super::Canvas;
 use crate::model::InstanceState;
-use crate::tui::keys::KEYMAP;
+use crate::tui::keys::{Binding, KEYMAP};
 use crate::tui::text::{clip, fit};
 use crate::tui::theme::Ui;
 
@@ -16,23 +16,27 @@ pub(super) fn draw(canvas: &mut Canvas<'_, '_>, area: Rect) {
     let columns = usize::from(area.width);
     canvas.rule(Rect { height: 1, ..area }, vec![Span::styled("keys", canvas.ui(Ui::Dialog))]);
     let ascii = canvas.ascii();
-    let mut lines: Vec<Line<'static>> = KEYMAP
-        .iter()
-        .map(|binding| {
-            let shown = if ascii { plain_arrows(binding.shown) } else { binding.shown.to_owned() };
-            Line::from(vec![
-                Span::styled(format!(" {}", fit(&shown, 8)), canvas.ui(Ui::Key)),
-                Span::raw(clip(binding.words, columns.saturating_sub(9))),
-            ])
+    let beside = if columns >= 76 { 2 } else { 1 };
+    let width = columns / beside;
+    let binding = |binding: &Binding| {
+        let shown = if ascii { plain_arrows(binding.shown) } else { binding.shown.to_owned() };
+        let words = if beside == 1 { clip(binding.words, width.saturating_sub(9)) } else { fit(binding.words, width - 9) };
+        [Span::styled(format!(" {}", fit(&shown, 8)), canvas.ui(Ui::Key)), Span::raw(words)]
+    };
+    let rows = KEYMAP.len().div_ceil(beside);
+    let mut lines: Vec<Line<'static>> = (0..rows)
+        .map(|row| {
+            let of_row = (0..beside).filter_map(|column| KEYMAP.get(column * rows + row));
+            Line::from(of_row.flat_map(binding).collect::<Vec<_>>())
         })
         .collect();
-    lines.push(Line::styled(
-        clip(" lower case is safe or asks briefly, upper case is heavy; any key closes this", columns),
-        canvas.ui(Ui::Quiet),
-    ));
     lines.extend(legend(canvas, columns));
-    let marks = " bars: x a check that did not pass, _ down for its update";
-    lines.push(Line::styled(clip(marks, columns), canvas.ui(Ui::Quiet)));
+    for text in [
+        " bars: x a check that did not pass, _ down for its update",
+        " lower case is safe or asks briefly, upper case is heavy; any key closes this",
+    ] {
+        lines.push(Line::styled(clip(text, columns), canvas.ui(Ui::Quiet)));
+    }
     let body = Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area };
     canvas.lines(body, lines);
 }

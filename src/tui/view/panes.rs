@@ -1,6 +1,8 @@
-//! Below the grid: exceptions, the proof through the balancer, the selected instance in words, events and log, the keys.
+//! Below the grid: exceptions, the proof through the balancer, the selected instance in words, events and log.
 //!
 //! Imports: tui parts, state, model. May not: decide.
+
+use std::collections::VecDeque;
 
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
@@ -8,12 +10,12 @@ use ratatui::widgets::Widget;
 use tui_logger::TuiLoggerWidget;
 
 use super::place::{Places, split};
-use super::{Canvas, grid, shows_both};
+use super::words::{gate_reading, note, version, word};
+use super::{Canvas, shows_both};
 use crate::event::thousands;
 use crate::model::{InstanceState, Rotation, SampleResult};
 use crate::state::Phase;
-use crate::tui::app::{App, Pane, Tone};
-use crate::tui::keys::{Action, KEYMAP};
+use crate::tui::app::{App, Fact, Pane};
 use crate::tui::text::{clip, milliseconds, seconds, time_of_day, width, wrap, zone_name};
 use crate::tui::theme::Ui;
 
@@ -25,8 +27,6 @@ pub(super) fn draw(canvas: &mut Canvas<'_, '_>, places: &Places) {
     vip(canvas, places.vip);
     selected(canvas, places);
     lower(canvas, places);
-    message(canvas, places.message, places.pane_rule);
-    keys(canvas, places.keys);
 }
 
 /// Failed and held instances by name, whatever the level of detail.
@@ -53,7 +53,8 @@ fn exceptions(canvas: &mut Canvas<'_, '_>, area: Rect) {
         return;
     };
     let described = |(index, id, shown): &(usize, &crate::model::InstanceId, InstanceState)| {
-        let why = app.state.instances.get_index(*index).and_then(|(_, i)| i.complaint()).unwrap_or_default();
+        let why = app.state.instances.get_index(*index).map(|(id, i)| i.complaint().unwrap_or_else(|| note(app, id, i)));
+        let why = why.unwrap_or_default();
         (format!("{} {id}", theme.glyph(*shown)), format!(" {why}"), theme.state(*shown))
     };
     let mut lines = Vec::new();
@@ -86,7 +87,7 @@ fn exceptions(canvas: &mut Canvas<'_, '_>, area: Rect) {
 }
 
 /// At most `rows` lines; what does not fit is cut at the end.
-fn wrap_in(text: &str, columns: usize, rows: usize) -> Vec<String> {
+pub(super) fn wrap_in(text: &str, columns: usize, rows: usize) -> Vec<String> {
     let mut lines = wrap(text, columns);
     if lines.len() > rows {
         let rest = lines.split_off(rows.saturating_sub(1)).join(" ");
@@ -99,6 +100,7 @@ fn wrap_in(text: &str, columns: usize, rows: usize) -> Vec<String> {
 fn vip(canvas: &mut Canvas<'_, '_>, area: Rect) {
     let app = canvas.app;
     let counted = app.state.end.as_ref().and_then(|end| end.vip).or(app.progress.vip);
+    let by_balancer = app.state.end.as_ref().and_then(|end| end.lb).or(app.progress.lb);
     let (text, part) = match counted {
         Some(vip) => (
             format!(
@@ -109,6 +111,12 @@ fn vip(canvas: &mut Canvas<'_, '_>, area: Rect) {
             ),
             if vip.failed == 0 { Ui::Sentence } else { Ui::Error },
         ),
+        None if by_balancer.is_some_and(|lb| lb.requests > 0) => {
+            let lb = by_balancer.unwrap_or_default();
+            let (requests, errors) = (thousands(lb.requests), thousands(lb.errors));
+            let part = if lb.errors == 0 { Ui::Sentence } else { Ui::Error };
+            (format!(" {requests} requests by the balancers' own count, {errors} errors"), part)
+        }
         None if app.state.started_at.is_none() => (" no requests through the balancer counted yet".to_owned(), Ui::Quiet),
         None => (" no requests through the balancer counted".to_owned(), Ui::Quiet),
     };
@@ -118,8 +126,27 @@ fn vip(canvas: &mut Canvas<'_, '_>, area: Rect) {
 /// The selected instance in words.
 fn selected(canvas: &mut Canvas<'_, '_>, places: &Places) {
     let app = canvas.app;
-    let Some((id, instance)) = app.state.instances.get_index(app.selected) else { return };
+    let Some((id, instance)) = app.selection().and_then(|index| app.state.instances.get_index(index)) else {
+        canvas.rule(places.selected, vec![Span::raw("no instance selected")]);
+        return;
+    };
+    let shown = instance.shown();
+    let title = title(canvas);
+    canvas.rule(places.selected, title);
+    let mut lines = detail(app);
+    if places.selected.height == 0 {
+        lines = vec![format!("{id} {shown}: {}", lines.join("  "))];
+    }
+    let columns = usize::from(places.detail.width).saturating_sub(1);
+    let lines = lines.into_iter().map(|line| Line::raw(format!(" {}", clip(&line, columns)))).collect();
+    canvas.lines(places.detail, lines);
+}
+
+/// The selected instance's name, state, batch and place.
+pub(super) fn title(canvas: &Canvas<'_, '_>) -> Vec<Span<'static>> {
+    let app = canvas.app;
     let theme = &app.fixed.theme;
+    let Some((id, instance)) = app.state.instances.get_index(app.selected) else { return Vec::new() };
     let shown = instance.shown();
     let mut title = vec![
         Span::styled(id.to_string(), theme.ui(Ui::Key)),
@@ -129,15 +156,8 @@ fn selected(canvas: &mut Canvas<'_, '_>, places: &Places) {
     if let Some(batch) = instance.batch {
         title.push(Span::raw(format!("  batch {batch}")));
     }
-    title.push(Span::raw(format!("  {} of {}", app.selected + 1, app.state.instances.len())));
-    canvas.rule(places.selected, title);
-    let mut lines = detail(app);
-    if places.selected.height == 0 {
-        lines = vec![format!("{id} {shown}: {}", lines.join("  "))];
-    }
-    let columns = usize::from(places.detail.width).saturating_sub(1);
-    let lines = lines.into_iter().map(|line| Line::raw(format!(" {}", clip(&line, columns)))).collect();
-    canvas.lines(places.detail, lines);
+    title.push(Span::raw(format!("  {} of {}", app.position() + 1, app.list.shown().len())));
+    title
 }
 
 /// Three lines: what the probe says, where it stands, what is wrong with it or where it is.
@@ -153,7 +173,7 @@ fn detail(app: &App) -> Vec<String> {
         Some(sample) => format!("probe {}", sample.words()),
         None => "no probe yet".to_owned(),
     }];
-    if let (Phase::Verifying { .. }, Some(reading), false) = (&instance.phase, grid::gate_reading(app, id, instance), starting) {
+    if let (Phase::Verifying { .. }, Some(reading), false) = (&instance.phase, gate_reading(app, id, instance), starting) {
         probe.push(format!("passes {} of {}", reading.passes.min(health.rise), health.rise));
         probe.push(format!("misses {} of {}", reading.misses.min(health.retries), health.retries));
     }
@@ -162,27 +182,27 @@ fn detail(app: &App) -> Vec<String> {
     }
     let mut stands = Vec::new();
     if instance.is_active() {
-        stands.push(format!("{} for {}", grid::word(app, id, instance), seconds(app.now.since(instance.since))));
+        stands.push(format!("{} for {}", word(app, id, instance), seconds(app.now.since(instance.since))));
     }
     stands.push(if instance.serving { "in rotation" } else { "out of rotation" }.to_owned());
     if let Some(left) = reading.and_then(|r| r.sessions).filter(|_| instance.phase == Phase::Draining) {
         stands.push(format!("{left} connections left"));
     }
-    stands.push(format!("version {}", grid::version(app, app.selected, instance)));
+    stands.push(format!("version {}", version(app, app.selected, instance)));
     let place = member.map(|m| {
         let found =
             if m.rotation == Rotation::Serving { String::new() } else { format!("  was {} at the start", m.rotation.words()) };
         let zone = m.target.zone.as_ref().map_or_else(String::new, |z| format!("  {z}"));
         format!("{}:{}{zone}{found}", m.target.host, m.target.port)
     });
-    let note = grid::note(app, id, instance);
+    let wrong = note(app, id, instance);
     let failed_before =
-        instance.failure.as_ref().filter(|_| note.is_empty()).map(|f| format!("failed {}: {}", f.step.words(), f.reason));
+        instance.failure.as_ref().filter(|_| wrong.is_empty()).map(|f| format!("failed {}: {}", f.step.words(), f.reason));
     let second = stands.join("  ");
     let mut lines = vec![probe.join("  ")];
     // What is wrong comes before where it is: at 80x24 there are two lines.
-    match (note.is_empty(), failed_before) {
-        (false, _) => lines.extend([note, second]),
+    match (wrong.is_empty(), failed_before) {
+        (false, _) => lines.extend([wrong, second]),
         (true, Some(failed)) => lines.extend([failed, second]),
         (true, None) => lines.push(second),
     }
@@ -204,23 +224,24 @@ fn lower(canvas: &mut Canvas<'_, '_>, places: &Places) {
         let ((rule_left, rule_right), (left, right)) = (split(rule), split(area));
         canvas.rule(rule_left, title("events"));
         canvas.rule(rule_right, title("engine log"));
-        events(canvas, left);
+        events(canvas, left, &app.facts);
         log(canvas, right);
     } else if app.pane == Pane::Log {
         canvas.rule(rule, title("engine log"));
         log(canvas, area);
     } else {
         canvas.rule(rule, title("events"));
-        events(canvas, area);
+        events(canvas, area, &app.facts);
     }
 }
 
-fn events(canvas: &mut Canvas<'_, '_>, area: Rect) {
+/// The last facts.
+pub(super) fn events(canvas: &mut Canvas<'_, '_>, area: Rect, facts: &VecDeque<Fact>) {
     let app = canvas.app;
     let rows = usize::from(area.height);
     let columns = usize::from(area.width).saturating_sub(10);
-    let mut lines = std::collections::VecDeque::new();
-    for fact in app.facts.iter().rev() {
+    let mut lines = VecDeque::new();
+    for fact in facts.iter().rev() {
         let style = if fact.grave { canvas.ui(Ui::Error) } else { ratatui::style::Style::new() };
         let text = wrap_in(&fact.text, columns, 2);
         if lines.len() + text.len() > rows {
@@ -253,38 +274,4 @@ fn log(canvas: &mut Canvas<'_, '_>, area: Rect) {
         .output_line(false)
         .state(&canvas.app.log.0)
         .render(area, canvas.frame.buffer_mut());
-}
-
-fn message(canvas: &mut Canvas<'_, '_>, area: Rect, pane_rule: Rect) {
-    match &canvas.app.message {
-        Some((text, tone)) => {
-            let part = if *tone == Tone::Refused { Ui::Warning } else { Ui::Message };
-            canvas.clear(area);
-            canvas.text(area, &format!(" {text}"), part);
-        }
-        // The rule over the pane has its title.
-        None if area == pane_rule => {}
-        None => canvas.rule(area, Vec::new()),
-    }
-}
-
-/// The keys that matter, always in the same place, dim when off.
-fn keys(canvas: &mut Canvas<'_, '_>, area: Rect) {
-    let app = canvas.app;
-    let wide = area.width >= 78;
-    let mut spans = Vec::new();
-    let mut right = Vec::new();
-    for binding in KEYMAP.iter().filter(|b| !b.label.is_empty()) {
-        let off = app.allowed(binding.action).is_err();
-        let key = binding.shown.split(' ').next().unwrap_or(binding.shown);
-        let (key_part, label_part) = if off { (Ui::KeyOff, Ui::KeyOff) } else { (Ui::Key, Ui::Sentence) };
-        let label = if wide { format!(" {}  ", binding.label) } else { " ".to_owned() };
-        let into = if matches!(binding.action, Action::Help | Action::Quit) { &mut right } else { &mut spans };
-        into.push(Span::styled(key, canvas.ui(key_part)));
-        into.push(Span::styled(label, canvas.ui(label_part)));
-    }
-    let used: usize = spans.iter().chain(&right).map(|s| width(&s.content)).sum();
-    spans.push(Span::raw(" ".repeat(usize::from(area.width).saturating_sub(used))));
-    spans.extend(right);
-    canvas.lines(area, vec![Line::from(spans)]);
 }

@@ -5,13 +5,13 @@
 
 use ratatui::layout::Rect;
 
-use crate::tui::app::App;
+use crate::tui::app::{App, Tone};
 use crate::tui::keys::Action;
 use crate::tui::text::{width, wrap};
 
 /// How much of each instance is shown.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) enum Level {
+pub(in crate::tui) enum Level {
     /// A box of its own: what a row has, a long sparkline or what is wrong.
     Card,
     /// Glyph, name, word, latency, version, sparkline.
@@ -27,12 +27,15 @@ pub(super) enum Level {
     Bars,
 }
 
+/// From the most to the least.
+const LEVELS: [Level; 6] = [Level::Card, Level::Row, Level::Chip, Level::Wide, Level::Dense, Level::Bars];
+
 /// Columns that a card takes at least, and its rows.
 const CARD: (usize, usize) = (38, 4);
 /// Columns of a latency.
 pub(super) const LATENCY: usize = 6;
 
-/// The grid: instances in plan order.
+/// The grid: the listed instances, or a page of them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Grid {
     pub(super) level: Level,
@@ -46,6 +49,22 @@ pub(super) struct Grid {
     pub(super) height: usize,
     /// Columns of the terminal for a row's label.
     pub(super) label: usize,
+    /// The place in the list of the first one on this page.
+    pub(super) first: usize,
+    /// How many are listed.
+    count: usize,
+}
+
+impl Grid {
+    /// How many there is room for.
+    fn page(&self) -> usize {
+        if self.level == Level::Bars { self.count.max(1) } else { (self.columns * self.rows).max(1) }
+    }
+
+    /// Which page this is, from 0, and how many there are.
+    pub(super) fn pages(&self) -> (usize, usize) {
+        (self.first / self.page(), self.count.div_ceil(self.page()))
+    }
 }
 
 /// Where each part is. An empty place is not drawn.
@@ -121,8 +140,8 @@ pub(super) fn places(app: &App, size: (u16, u16)) -> Places {
     let fixed = 3 + headline + heights.sentence + below;
     let room = height.saturating_sub(fixed);
     let most = room.saturating_sub(heights.pane_min).max(1);
-    let grid = grid_in(app, size, most);
-    let grid_rows = u16::try_from(grid.rows * grid.height).unwrap_or(most).min(most);
+    let (grid, grid_height) = grid_in(app, size, most);
+    let grid_rows = u16::try_from(grid_height).unwrap_or(most).min(most);
     let mut y = 0;
     let mut take = |rows: u16| {
         let rows = rows.min(height.saturating_sub(y));
@@ -163,45 +182,89 @@ fn headline_rows(app: &App, columns: u16) -> u16 {
     u16::try_from(rows).unwrap_or(1)
 }
 
-/// The grid on a terminal of this size, in at most `most` rows.
-fn grid_in(app: &App, size: (u16, u16), most: u16) -> Grid {
-    let (columns, most) = (usize::from(size.0), usize::from(most));
-    let count = app.state.instances.len().max(1);
+/// The grid on a terminal of this size, in at most `most` rows. While a filter is typed its height stays, so that nothing
+/// below it moves.
+fn grid_in(app: &App, size: (u16, u16), most: u16) -> (Grid, usize) {
+    let room = (usize::from(size.0), usize::from(most));
+    let bars = size.0 < 60 || size.1 < 16;
+    let wanted = if bars { Some(Level::Bars) } else { app.list.level };
+    let whole = shape(app, room, wanted, app.state.instances.len());
+    let height = whole.rows * whole.height;
+    if app.list.filter.is_empty() {
+        return (turned(whole, app), height);
+    }
+    let height = if whole.level == Level::Bars { room.1 } else { height };
+    (turned(shape(app, (room.0, height), wanted, app.list.shown().len()), app), height)
+}
+
+/// On the page that has the selected one.
+fn turned(mut grid: Grid, app: &App) -> Grid {
+    grid.first = app.position() / grid.page() * grid.page();
+    grid
+}
+
+/// The grid of so many instances: at the level that is wanted, else at the finest that has room for all.
+fn shape(app: &App, (columns, most): (usize, usize), wanted: Option<Level>, count: usize) -> Grid {
+    let fits = |grid: &Grid| grid.rows * grid.height <= most;
+    let found = match wanted {
+        None => shapes(app, columns, count).into_iter().find(fits),
+        Some(Level::Bars) => None,
+        Some(level) => {
+            let mut of_level: Vec<Grid> = shapes_of(app, level, columns, count.max(1))
+                .into_iter()
+                .filter(|_| level != Level::Card || most >= CARD.1)
+                .collect();
+            let all = of_level.iter().position(fits).unwrap_or_else(|| of_level.len().saturating_sub(1));
+            (!of_level.is_empty()).then(|| of_level.swap_remove(all))
+        }
+    };
+    let bars = Grid { level: Level::Bars, columns: 1, column_width: columns, rows: zones(app), height: 1, ..Grid::default() };
+    let mut grid = found.unwrap_or(bars);
+    grid.rows = grid.rows.min(most / grid.height.max(1)).max(1);
+    grid.count = count;
+    grid
+}
+
+/// All shapes that may be chosen by room, the finest first.
+fn shapes(app: &App, columns: usize, count: usize) -> Vec<Grid> {
+    LEVELS
+        .into_iter()
+        .filter(|level| *level != Level::Card || columns >= 100)
+        .flat_map(|level| shapes_of(app, level, columns, count.max(1)))
+        .collect()
+}
+
+/// The shapes of one level, the roomiest first.
+fn shapes_of(app: &App, level: Level, columns: usize, count: usize) -> Vec<Grid> {
     let longest = app.state.instances.keys().map(|id| width(id.as_str())).max().unwrap_or(1);
-    let bars =
-        Grid { level: Level::Bars, columns: 1, column_width: columns, rows: zones(app).min(most).max(1), height: 1, label: 0 };
-    if size.0 < 60 || size.1 < 16 {
-        return bars;
-    }
-    let beside = (columns / CARD.0).max(1);
-    let rows = count.div_ceil(beside);
-    if size.0 >= 100 && rows * CARD.1 <= most {
-        return Grid { level: Level::Card, columns: beside, column_width: columns / beside, rows, height: CARD.1, label: 0 };
-    }
-    for beside in (columns / 80).max(1)..=(columns / 40).max(1) {
-        let rows = count.div_ceil(beside);
-        if rows <= most {
-            return Grid { level: Level::Row, columns: beside, column_width: columns / beside, rows, height: 1, label: 0 };
+    let grid = |beside: usize, column_width: usize, height: usize, label: usize| {
+        let columns = beside.max(1);
+        Grid { level, columns, column_width, rows: count.div_ceil(columns), height, label, ..Grid::default() }
+    };
+    match level {
+        Level::Card => {
+            let beside = (columns / CARD.0).max(1);
+            vec![grid(beside, columns / beside, CARD.1, 0)]
         }
-    }
-    let chip = longest.min(20) + 3;
-    let label = longest.min(14) + 1;
-    let cells = columns.saturating_sub(label).max(1);
-    let timed = chip + LATENCY + 1;
-    let chips = [(Level::Chip, columns / timed, timed, 0), (Level::Chip, columns / chip, chip, 0)];
-    let others = [(Level::Wide, cells / 2, 2, label), (Level::Dense, cells, 1, label)];
-    for (level, beside, column_width, label) in chips.into_iter().chain(others) {
-        let beside = match level {
+        Level::Row => {
+            let most = (columns / 40).max(1);
+            ((columns / 80).max(1)..=most).map(|beside| grid(beside, columns / beside, 1, 0)).collect()
+        }
+        Level::Chip => {
+            let chip = longest.min(20) + 3;
+            let timed = chip + LATENCY + 1;
+            vec![grid(columns / timed, timed, 1, 0), grid(columns / chip, chip, 1, 0)]
+        }
+        Level::Wide | Level::Dense => {
+            let label = longest.min(14) + 1;
+            let cell = if level == Level::Wide { 2 } else { 1 };
+            let beside = columns.saturating_sub(label).max(1) / cell;
             // Tens can be counted at a glance.
-            Level::Wide | Level::Dense if beside > 10 => beside / 10 * 10,
-            _ => beside.max(1),
-        };
-        let rows = count.div_ceil(beside);
-        if rows <= most {
-            return Grid { level, columns: beside, column_width, rows, height: 1, label };
+            let beside = if beside > 10 { beside / 10 * 10 } else { beside };
+            vec![grid(beside, cell, 1, label)]
         }
+        Level::Bars => Vec::new(),
     }
-    bars
 }
 
 /// How many zones there are; a fleet without any is one.
@@ -214,21 +277,51 @@ fn zones(app: &App) -> usize {
 
 /// Moves the selection. Cards, rows and chips run downwards, cells run to the right.
 pub(in crate::tui) fn walk(app: &mut App, way: Action) {
-    let places = places(app, app.size);
-    let (across, down) = match places.cells.level {
-        Level::Card | Level::Row | Level::Chip => (places.cells.rows, 1),
-        Level::Wide | Level::Dense => (1, places.cells.columns),
+    let cells = places(app, app.size).cells;
+    let (across, down) = match cells.level {
+        Level::Card | Level::Row | Level::Chip => (cells.rows, 1),
+        Level::Wide | Level::Dense => (1, cells.columns),
         Level::Bars => (10, 1),
     };
-    let last = app.state.instances.len().saturating_sub(1);
-    app.selected = match way {
-        Action::Up => app.selected.saturating_sub(down),
-        Action::Down => app.selected + down,
-        Action::Left => app.selected.saturating_sub(across),
-        Action::Right => app.selected + across,
+    // One at a time, in the view of one.
+    let (across, down) = if app.inspecting { (1, 1) } else { (across, down) };
+    let page = match cells.pages().1 {
+        0 | 1 => across.max(down),
+        _ => cells.page(),
+    };
+    let here = app.position();
+    app.select_at(match way {
+        Action::Up => here.saturating_sub(down),
+        Action::Down => here + down,
+        Action::Left => here.saturating_sub(across),
+        Action::Right => here + across,
+        Action::PageUp => here.saturating_sub(page),
+        Action::PageDown => here + page,
+        Action::Previous => here.saturating_sub(1),
+        Action::Next => here + 1,
         Action::First => 0,
-        Action::Last => last,
-        _ => app.selected,
+        Action::Last => usize::MAX,
+        _ => here,
+    });
+}
+
+/// More or less of each instance than there would be.
+pub(in crate::tui) fn set_detail(app: &mut App, way: Action) {
+    let now = places(app, app.size).cells.level;
+    let at = LEVELS.iter().position(|level| *level == now).unwrap_or(0);
+    let wanted = match way {
+        Action::Finer => LEVELS.get(at.saturating_sub(1)),
+        Action::Coarser => LEVELS.get(at + 1),
+        _ => {
+            app.list.level = None;
+            app.say("as much of each instance as there is room for", Tone::Plain);
+            return;
+        }
+    };
+    let before = std::mem::replace(&mut app.list.level, wanted.copied());
+    if wanted.is_none() || wanted == Some(&now) || places(app, app.size).cells.level == now {
+        app.list.level = before;
+        let text = if way == Action::Finer { "there is no room for more of each" } else { "there is nothing coarser" };
+        app.say(text, Tone::Refused);
     }
-    .min(last);
 }

@@ -1,0 +1,100 @@
+//! Which command a key stands for now, and why the others are not possible. The core has the last word; this keeps the keys
+//! honest.
+//!
+//! Imports: tui::app, tui::keys, command, state. May not: change anything.
+
+use super::app::{App, Link};
+use super::keys::Action;
+use crate::command::Command;
+use crate::state::{Awaits, Phase, Status};
+
+impl App {
+    /// The command that `action` stands for, on the instance that is selected now.
+    pub(super) fn command(&self, action: Action) -> Option<Command> {
+        let reason = String::new();
+        let instance = || self.selection().and_then(|index| self.id_at(index)).cloned();
+        Some(match action {
+            Action::Start => Command::Start,
+            Action::Pause => Command::Pause { reason },
+            Action::Resume => Command::Resume,
+            Action::Cancel => Command::Cancel { reason },
+            Action::Rollback => Command::Rollback { reason, only: None },
+            Action::Promote => Command::Promote { full: false },
+            Action::PromoteAll => Command::Promote { full: true },
+            Action::Retry => Command::Retry { instance: instance()? },
+            Action::Skip => Command::Skip { instance: instance()?, reason },
+            Action::Hold => Command::Hold { instance: instance()?, reason },
+            Action::Release => Command::Release { instance: instance()? },
+            Action::BackAlone => Command::Rollback { reason, only: Some(instance()?) },
+            _ => return None,
+        })
+    }
+
+    /// Why `action` cannot be done now, in words.
+    ///
+    /// # Errors
+    /// Fails with the reason.
+    pub fn allowed(&self, action: Action) -> Result<(), String> {
+        if !action.acts() {
+            return Ok(());
+        }
+        let refuse = |why: &str| Err(why.to_owned());
+        if self.fixed.read_only {
+            return refuse("this is a read-only session");
+        }
+        if self.state.end.is_some() {
+            return refuse("the deployment has ended");
+        }
+        match &self.link {
+            Link::Up => {}
+            Link::Down { .. } => return refuse("the link to the engine is down; nothing was sent"),
+            Link::Closed => return refuse("the engine is gone"),
+        }
+        if action.acts_on_one() { self.allowed_on_one(action) } else { self.allowed_on_all(action) }
+    }
+
+    fn allowed_on_all(&self, action: Action) -> Result<(), String> {
+        let state = &self.state;
+        let status = state.status();
+        let approval = state.awaits == Some(Awaits::Approval);
+        let refuse = |why: &str| Err(why.to_owned());
+        match action {
+            Action::Start if status != Status::Pending => refuse("it has started already"),
+            Action::Pause if status == Status::Pending => refuse("it has not started"),
+            Action::Pause if status == Status::RollingBack => refuse("it is rolling back, which needs no pause"),
+            Action::Pause if state.cancel.is_some() => refuse("it is being cancelled"),
+            Action::Resume if status != Status::Paused && approval => {
+                refuse("it is not paused: it waits for approval of the next batch; a approves it")
+            }
+            Action::Resume if status != Status::Paused => refuse("it is not paused"),
+            Action::Cancel if state.stopped.is_some() => refuse("it is being cancelled, and its commands are stopped"),
+            Action::Cancel if state.cancel.is_some() && !self.runs_commands() => {
+                refuse("it is being cancelled already, and no command runs that could be stopped")
+            }
+            Action::Rollback if status == Status::Pending => refuse("nothing has been touched; C cancels the plan"),
+            Action::Rollback if state.rollback.is_some() && status == Status::RollingBack => refuse("it is rolling back already"),
+            Action::Promote | Action::PromoteAll if !approval => refuse("no batch waits for approval"),
+            _ => Ok(()),
+        }
+    }
+
+    fn allowed_on_one(&self, action: Action) -> Result<(), String> {
+        let selected = self.selection().and_then(|index| self.state.instances.get_index(index));
+        let (Some((id, instance)), Some(command)) = (selected, self.command(action)) else {
+            return Err("no instance is selected".to_owned());
+        };
+        match action {
+            // The core takes these as done already.
+            Action::Hold if instance.held.is_some() => Err(format!("{id} is held already")),
+            Action::Release if instance.held.is_none() => Err(format!("{id} is not held")),
+            Action::Skip if instance.discounted => Err(format!("{id} is skipped already")),
+            _ => (self.fixed.oracle.consequence)(&self.state, &command, self.now).map(|_| ()).map_err(|why| why.to_string()),
+        }
+    }
+
+    /// A driver is at work somewhere.
+    fn runs_commands(&self) -> bool {
+        let active = self.state.active.iter().filter_map(|index| self.state.instances.get_index(*index));
+        active.map(|(_, instance)| instance).any(|instance| instance.phase == Phase::Updating)
+    }
+}

@@ -1,0 +1,321 @@
+//! The examples whose tools can run here, against a real systemd behind a real sshd, a real Ansible, a real
+//! Docker daemon, and AWS's interface as moto has it.
+//!
+//! Imports: config, fleet, traffic. May not: sleep without a condition.
+#![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot go on says why")]
+
+mod common;
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use common::{foreign, free_port, server, temp_dir, wait_for};
+use rollout::config::{self, Config};
+use rollout::model::{DeploymentId, EffectId, Rotation, Target, Version};
+use rollout::ports::{FleetDriver, FleetError, UpdateOrder};
+
+/// An example with other places in it. Each `from` must be there.
+fn example(name: &str, changes: &[(&str, &str)]) -> Config {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(name);
+    let mut text = fs::read_to_string(&path).expect("an example");
+    for (from, to) in changes {
+        assert!(text.contains(from), "{name} has no {from}");
+        text = text.replace(from, to);
+    }
+    config::read(&path, &text, &[], &|_| None).unwrap_or_else(|errors| panic!("{errors}"))
+}
+
+fn version(text: &str) -> Version {
+    Version::new(text).expect("a version")
+}
+
+/// Brings an instance from one version to another, as a new order each time.
+async fn update(fleet: &dyn FleetDriver, target: &Target, (from, to, attempt): (&str, &str, u32)) -> Result<(), FleetError> {
+    let effect = EffectId::new(&DeploymentId::new("shop", 1), Some(&target.id), "update", attempt);
+    let order = UpdateOrder { effect, target: target.clone(), version: version(to), previous: Some(version(from)) };
+    fleet.update(&order).await
+}
+
+async fn runs(fleet: &dyn FleetDriver, target: &Target) -> Option<Version> {
+    fleet.observe(target).await.expect("an observation").version
+}
+
+/// A server that ends with the value.
+struct Server(Child);
+
+impl Server {
+    fn start(command: &mut Command) -> Self {
+        Self(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("a server"))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(pid) = i32::try_from(self.0.id()).ok().and_then(rustix::process::Pid::from_raw) {
+            rustix::process::kill_process(pid, rustix::process::Signal::TERM).ok();
+        }
+        self.0.wait().ok();
+    }
+}
+
+/// Whether we are root, without whom some servers do not start.
+fn root() -> bool {
+    let root = rustix::process::geteuid().is_root();
+    if !root {
+        eprintln!("skipped: needs root");
+    }
+    root
+}
+
+/// Whether a command succeeds, in silence.
+fn succeeds(command: &mut Command) -> bool {
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+}
+
+#[tokio::test]
+async fn ansible_as_in_its_example() {
+    if server("ansible").is_none() || server("ansible-playbook").is_none() {
+        return;
+    }
+    let dir = temp_dir();
+    let (path, file) = (dir.path().display(), |name: &str| dir.path().join(name));
+    fs::write(file("hosts"), "web-[01:06] ansible_connection=local\n").expect("an inventory");
+    fs::write(file("VERSION"), "v1\n").expect("a version");
+    let playbook = format!(
+        "- hosts: all\n  gather_facts: false\n  tasks:\n    - name: install\n      ansible.builtin.command: sh -c 'test {{{{ shop_version }}}} \
+         != v9 && echo {{{{ shop_version }}}} > {path}/VERSION'\n"
+    );
+    fs::write(file("deploy.yml"), playbook).expect("a playbook");
+    let config = example(
+        "ansible.toml",
+        &[
+            ("/etc/ansible/hosts", &format!("{path}/hosts")),
+            ("/etc/ansible/deploy-shop.yml", &format!("{path}/deploy.yml")),
+            ("/srv/shop/VERSION", &format!("{path}/VERSION")),
+            ("dir = \"/var/lib/rollout\"", &format!("dir = \"{path}/state\"")),
+        ],
+    );
+    rollout::fleet::prepare(&config.fleet).expect("a directory");
+    let fleet = rollout::fleet::build(&config.fleet).expect("a fleet");
+    let target = config.targets.first().expect("an instance");
+    assert_eq!(runs(&*fleet, target).await, Some(version("v1")));
+    update(&*fleet, target, ("v1", "v2", 1)).await.expect("an update");
+    assert_eq!(runs(&*fleet, target).await, Some(version("v2")));
+    let failed = update(&*fleet, target, ("v2", "v9", 2)).await.expect_err("the playbook fails");
+    assert!(matches!(&failed, FleetError::Failed(why) if why.contains("exit code 2")), "{failed}");
+}
+
+/// A daemon of its own: no network, its own data.
+async fn dockerd(dir: &Path, host: &str) -> Server {
+    let mut command = Command::new("dockerd");
+    for (flag, name) in [("--data-root", "data"), ("--exec-root", "exec"), ("--pidfile", "pid")] {
+        command.arg(flag).arg(dir.join(name));
+    }
+    let daemon = Server::start(command.args(["--host", host, "--bridge=none", "--iptables=false"]));
+    wait_for("the daemon", async || succeeds(Command::new("docker").args(["--host", host, "version"])).then_some(())).await;
+    daemon
+}
+
+#[tokio::test]
+async fn docker_as_in_its_example() {
+    let (Some(_), Some(_), Some(busybox)) = (server("docker"), server("dockerd"), server("busybox")) else { return };
+    if !root() {
+        return;
+    }
+    let dir = temp_dir();
+    let host = format!("unix://{}/docker.sock", dir.path().display());
+    let _daemon = dockerd(dir.path(), &host).await;
+    // One static program is a whole image.
+    let root = dir.path().join("root");
+    fs::create_dir_all(root.join("bin")).expect("a directory");
+    fs::copy(busybox, root.join("bin/busybox")).expect("a program");
+    fs::set_permissions(root.join("bin/busybox"), Permissions::from_mode(0o755)).expect("executable");
+    let archive = dir.path().join("root.tar");
+    assert!(succeeds(Command::new("tar").arg("-C").arg(&root).arg("-cf").arg(&archive).arg(".")));
+    for tag in ["shop:v1", "shop:v2"] {
+        let mut import = Command::new("docker");
+        import.args(["--host", &host, "import", "--change", "CMD [\"/bin/busybox\", \"sleep\", \"600\"]"]);
+        assert!(succeeds(import.arg(&archive).arg(tag)));
+    }
+    let config = example(
+        "docker.toml",
+        &[
+            ("registry.example.com/shop", "shop"),
+            // The daemon has no network.
+            ("\"--publish\", \"{{ instance.host }}:{{ instance.port }}:8080\",", "\"--network=none\", \"--pull=never\","),
+            ("[update.observe]", &format!("[update.env]\nDOCKER_HOST = \"{host}\"\n\n[update.observe]")),
+            ("dir = \"/var/lib/rollout\"", &format!("dir = \"{}/state\"", dir.path().display())),
+        ],
+    );
+    rollout::fleet::prepare(&config.fleet).expect("a directory");
+    let fleet = rollout::fleet::build(&config.fleet).expect("a fleet");
+    let target = config.targets.first().expect("an instance");
+    let nothing = fleet.observe(target).await.expect_err("no container yet");
+    assert!(nothing.to_string().to_lowercase().contains("no such container"), "{nothing}");
+    update(&*fleet, target, ("v0", "v1", 1)).await.expect("the first container");
+    assert_eq!(runs(&*fleet, target).await, Some(version("v1")));
+    update(&*fleet, target, ("v1", "v2", 2)).await.expect("another container");
+    assert_eq!(runs(&*fleet, target).await, Some(version("v2")));
+    // An image that is not there: the step fails, and the way back works although the container is gone.
+    let failed = update(&*fleet, target, ("v2", "v3", 3)).await.expect_err("no such image");
+    assert!(matches!(&failed, FleetError::Failed(why) if why.contains("exit code 125")), "{failed}");
+    update(&*fleet, target, ("v3", "v2", 4)).await.expect("the way back");
+    assert_eq!(runs(&*fleet, target).await, Some(version("v2")));
+    assert!(succeeds(Command::new("docker").args(["--host", &host, "rm", "--force", target.id.as_str()])));
+}
+
+#[tokio::test]
+async fn aws_as_in_its_example() {
+    let pip = |package: &str| format!("pip install '{package}'");
+    let (Some(aws), Some(moto)) = (foreign("aws", &pip("awscli")), foreign("moto_server", &pip("moto[server]"))) else { return };
+    let endpoint = format!("http://127.0.0.1:{}", free_port());
+    let port = endpoint.rsplit(':').next().expect("a port");
+    let _moto = Server::start(Command::new(moto).args(["-H", "127.0.0.1", "-p", port]));
+    let env = [
+        ("AWS_ENDPOINT_URL", endpoint.as_str()),
+        ("AWS_ACCESS_KEY_ID", "x"),
+        ("AWS_SECRET_ACCESS_KEY", "y"),
+        ("AWS_DEFAULT_REGION", "eu-central-1"),
+    ];
+    let ask = |arguments: &[&str]| {
+        let output = Command::new(&aws).args(arguments).args(["--output", "text"]).envs(env).output().expect("aws runs");
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    };
+    let create = ["ec2", "create-vpc", "--cidr-block", "10.0.0.0/16", "--query", "Vpc.VpcId"];
+    let vpc = wait_for("moto", async || ask(&create)).await;
+    let instance = ["ec2", "run-instances", "--image-id", "ami-12c6146b", "--query", "Instances[0].InstanceId"];
+    let instance = ask(&instance).expect("an instance");
+    let group = ["elbv2", "create-target-group", "--name=shop", "--protocol=HTTP", "--port=8080", "--vpc-id", &vpc];
+    let group = ask(&[&group[..], &["--query", "TargetGroups[0].TargetGroupArn"]].concat()).expect("a target group");
+    let settings = env.map(|(name, value)| format!("{name} = \"{value}\"")).join("\n");
+    let config = example(
+        "aws.toml",
+        &[
+            ("arn:aws:elasticloadbalancing:eu-central-1:123456789012:targetgroup/shop/73e2d6bc24d8a067", &group),
+            ("i-0a1b2c3d4e5f60001", &instance),
+            ("AWS_PROFILE = \"rollout\"", &settings),
+        ],
+    );
+    let traffic = rollout::traffic::build(&config.traffic).expect("a balancer");
+    let all = config.targets.get(..1).expect("an instance");
+    let state = async || traffic.read(all).await.map(|states| states.into_values().next());
+    let target = all.first().expect("an instance");
+    // Not registered yet.
+    assert_eq!(state().await, Ok(Some(Rotation::Draining)));
+    traffic.admit(target).await.expect("registered");
+    assert_eq!(state().await, Ok(Some(Rotation::Serving)));
+    assert_eq!(traffic.take_out(target).await, Ok(None));
+    assert_eq!(state().await, Ok(Some(Rotation::Draining)));
+    // A group that is not there: what the program says is the reason.
+    let stranger = example("aws.toml", &[("i-0a1b2c3d4e5f60001", &instance), ("AWS_PROFILE = \"rollout\"", &settings)]);
+    let stranger = rollout::traffic::build(&stranger.traffic).expect("a balancer");
+    let error = stranger.read(all).await.expect_err("no such group").to_string();
+    assert!(error.contains("[traffic] state of") && error.contains("TargetGroupNotFound"), "{error}");
+}
+
+/// A host of its own with systemd, sshd and a service, reached by `ssh -F`; shut down with the value.
+struct Host {
+    _nspawn: Server,
+    ssh_config: String,
+}
+
+/// A minimal Debian, made once and kept among the build's files.
+fn debian() -> PathBuf {
+    let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join("bookworm");
+    if !kept.exists() {
+        // Under another name until it is whole.
+        let making = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
+        let root = making.path().join("root");
+        let mut debootstrap = Command::new("debootstrap");
+        debootstrap.args(["--variant=minbase", "--include=systemd,systemd-sysv,dbus,openssh-server,sudo", "bookworm"]).arg(&root);
+        assert!(succeeds(&mut debootstrap), "debootstrap bookworm {}", root.display());
+        fs::rename(&root, &kept).expect("kept");
+    }
+    kept
+}
+
+/// Prepares what the head of the example asks for, and boots.
+fn boot(dir: &Path) -> Host {
+    let root = dir.join("root");
+    assert!(succeeds(Command::new("cp").args(["-a", "--reflink=auto"]).arg(debian()).arg(&root)));
+    let write = |path: &str, mode: u32, text: &str| {
+        let file = root.join(path);
+        fs::create_dir_all(file.parent().expect("a directory")).expect("made");
+        fs::write(&file, text).expect("written");
+        fs::set_permissions(&file, Permissions::from_mode(mode)).expect("mode");
+    };
+    let append = |path: &str, line: &str| {
+        let old = fs::read_to_string(root.join(path)).expect("a file");
+        fs::write(root.join(path), format!("{old}{line}\n")).expect("written");
+    };
+    append("etc/passwd", "deploy:x:4711:4711::/srv/shop:/bin/sh");
+    append("etc/group", "deploy:x:4711:");
+    append("etc/shadow", "deploy:*:19000:0:99999:7:::");
+    write("etc/sudoers.d/deploy", 0o440, "deploy ALL=(root) NOPASSWD: /usr/bin/systemctl restart shop\n");
+    for version in ["v1", "v2", "v3"] {
+        let ends = if version == "v3" { "exit 1" } else { "exec sleep 100000" };
+        write(&format!("srv/shop/releases/{version}/run"), 0o755, &format!("#!/bin/sh\n{ends}\n"));
+    }
+    std::os::unix::fs::symlink("/srv/shop/releases/v1", root.join("srv/shop/current")).expect("a link");
+    std::os::unix::fs::chown(root.join("srv/shop"), Some(4711), Some(4711)).expect("its owner");
+    write("etc/systemd/system/shop.service", 0o644, "[Service]\nExecStart=/srv/shop/current/run\n");
+    let wants = root.join("etc/systemd/system/multi-user.target.wants");
+    std::os::unix::fs::symlink("/etc/systemd/system/shop.service", wants.join("shop.service")).expect("enabled");
+
+    let (key, port) = (dir.join("key"), free_port());
+    assert!(succeeds(Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key)));
+    let public = fs::read_to_string(dir.join("key.pub")).expect("a key");
+    write("etc/ssh/authorized", 0o644, &public);
+    write(
+        "etc/ssh/sshd_config",
+        0o644,
+        &format!("Port {port}\nListenAddress 127.0.0.1\nAuthorizedKeysFile /etc/ssh/authorized\n"),
+    );
+    let ssh_config = dir.join("ssh_config");
+    let (known, key) = (dir.join("known_hosts"), key.display());
+    let known = known.display();
+    let text = format!(
+        "Host *\nHostName 127.0.0.1\nPort {port}\nIdentityFile {key}\nStrictHostKeyChecking accept-new\nUserKnownHostsFile {known}\n"
+    );
+    fs::write(&ssh_config, text).expect("written");
+    let mut nspawn = Command::new("systemd-nspawn");
+    // It shares the network; SIGTERM shuts it down.
+    nspawn.args(["--quiet", "--boot", "--register=no", "--keep-unit", "--kill-signal=SIGRTMIN+3", "--directory"]).arg(&root);
+    Host { _nspawn: Server::start(&mut nspawn), ssh_config: ssh_config.display().to_string() }
+}
+
+#[tokio::test]
+async fn systemctl_as_in_its_example() {
+    let needed = ["debootstrap", "systemd-nspawn", "ssh", "ssh-keygen"];
+    if needed.iter().any(|program| server(program).is_none()) || !root() {
+        return;
+    }
+    let dir = temp_dir();
+    let host = boot(dir.path());
+    let config = example(
+        "systemctl.toml",
+        &[
+            ("\"ssh\", ", &format!("\"ssh\", \"-F\", \"{}\", ", host.ssh_config)),
+            ("dir = \"/var/lib/rollout\"", &format!("dir = \"{}/state\"", dir.path().display())),
+        ],
+    );
+    rollout::fleet::prepare(&config.fleet).expect("a directory");
+    let fleet = rollout::fleet::build(&config.fleet).expect("a fleet");
+    let target = config.targets.first().expect("an instance");
+    let seen =
+        wait_for("the host to boot", async || fleet.observe(target).await.ok().filter(|seen| seen.running == Some(true))).await;
+    assert_eq!(seen.version, Some(version("v1")));
+    update(&*fleet, target, ("v1", "v2", 1)).await.expect("an update");
+    assert_eq!(runs(&*fleet, target).await, Some(version("v2")));
+    // The service of this version ends at once, which systemctl does not tell: observe does.
+    let failed = update(&*fleet, target, ("v2", "v3", 2)).await.expect_err("it does not run");
+    assert!(matches!(&failed, FleetError::Failed(why) if why.contains("nothing runs, not v3")), "{failed}");
+    update(&*fleet, target, ("v3", "v2", 3)).await.expect("the way back");
+    assert_eq!(runs(&*fleet, target).await, Some(version("v2")));
+    // A host that is gone: its outcome is unknown, not failed (D3, ssh exits with 255).
+    drop(host);
+    let lost = update(&*fleet, target, ("v2", "v1", 4)).await.expect_err("nobody there");
+    assert!(matches!(&lost, FleetError::Failed(why) if why.contains("exit code 255") && why.contains("unknown")), "{lost}");
+}
