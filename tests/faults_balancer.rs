@@ -144,6 +144,31 @@ async fn f06_after_a_reload_the_new_process_is_read_and_ordered() {
     world.wait_until("web-01", Rotation::Serving).await;
 }
 
+/// F6: what the process before the reload is still at work on is not counted by the new one: the number is unknown, not zero,
+/// so the drain is given its whole time, and the request is answered.
+#[tokio::test]
+async fn f06_connections_of_the_process_before_a_reload_are_unknown_and_not_zero() {
+    let Some(world) = World::new().await else { return };
+    let (driver, first) = (world.driver(), target("web-01"));
+    driver.take_out(&target("web-02")).await.expect("drained");
+    let asker = world.request("/held");
+    let reload = async {
+        wait_for("a held request", async || (driver.sessions(&first).await == Ok(Some(1))).then_some(())).await;
+        assert_eq!(driver.take_out(&first).await, Ok(Some(1)));
+        let old = world.pid().await;
+        world.reload().await;
+        wait_for("the new process", async || world.pid().await.filter(|pid| Some(pid) != old.as_ref())).await;
+        assert_eq!(driver.take_out(&first).await, Ok(None));
+        assert_eq!(driver.sessions(&first).await, Ok(None));
+        assert_eq!(driver.take_out(&target("web-02")).await, Ok(Some(0)), "that one had none");
+        world.release.add_permits(1);
+    };
+    let (answer, ()) = tokio::join!(asker, reload);
+    assert_eq!(answer, "web-01", "the old process finished it");
+    assert_eq!(driver.admit(&first).await, Ok(()));
+    assert_eq!(driver.take_out(&first).await, Ok(Some(0)), "the next drain is a new one");
+}
+
 /// F6: an old process that still accepts is not asked; if none takes over: "it is stopping, and no other process took over".
 #[tokio::test]
 async fn f06_a_process_that_is_stopping_is_not_believed() {

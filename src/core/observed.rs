@@ -9,7 +9,7 @@ use crate::event::{Event, EventKind};
 use crate::model::{Evidence, InstanceId, LbStats, Rotation, Sample, SampleResult, Timestamp, VipStats};
 use crate::state::{Phase, State};
 
-use super::Input;
+use super::{Input, wanted};
 
 /// Latencies kept as evidence.
 const KEPT: usize = 16;
@@ -143,23 +143,21 @@ impl Observed {
     /// Takes in what an input says about the world.
     pub(super) fn note(&mut self, state: &State, input: &Input) {
         match input {
-            Input::Sample { instance, sample } => {
-                let in_grace = match state.instance(instance).map(|i| &i.phase) {
-                    Some(Phase::Verifying { start_until }) => sample.at < *start_until,
-                    Some(_) | None => false,
-                };
-                self.entry(instance).note(sample, in_grace);
-                if sample.passed() {
-                    self.missing.remove(instance);
-                } else {
-                    self.missing.insert(instance.clone());
-                }
-            }
+            Input::Sample { instance, sample } => self.sampled(state, instance, sample),
             Input::Sessions { instance, sessions } => self.entry(instance).sessions = Some(*sessions),
             Input::Trouble { instance: Some(instance), trouble } => self.entry(instance).trouble = Some(trouble.clone()),
             Input::Trouble { instance: None, trouble } => self.trouble = Some(trouble.clone()),
             Input::Outcome { outcome: Outcome::FleetSurveyed { vip, lb, .. }, .. } => (self.vip, self.lb) = (*vip, *lb),
-            Input::Rotations { rotations, .. } => self.rotations.clone_from(rotations),
+            Input::Outcome { effect, outcome: Outcome::Surveyed { survey } } => {
+                // Newer than what was seen before: the budget must not count by one and the last look by the other.
+                let wanted = |index: &&usize| wanted::wanted_for(state, **index).iter().any(|w| w.id == *effect);
+                if let Some((id, _)) = state.active.iter().find(wanted).and_then(|&index| state.instances.get_index(index)) {
+                    self.rotations.insert(id.clone(), survey.rotation);
+                    self.sampled(state, id, &survey.health);
+                }
+            }
+            // A reading may be of one instance alone.
+            Input::Rotations { rotations, .. } => self.rotations.extend(rotations.clone()),
             Input::Tick | Input::Recovered | Input::Command(_) | Input::Outcome { .. } => {}
         }
     }
@@ -183,6 +181,19 @@ impl Observed {
                 self.entry(instance).trouble = None;
             }
             _ => {}
+        }
+    }
+
+    fn sampled(&mut self, state: &State, id: &InstanceId, sample: &Sample) {
+        let in_grace = match state.instance(id).map(|i| &i.phase) {
+            Some(Phase::Verifying { start_until }) => sample.at < *start_until,
+            Some(_) | None => false,
+        };
+        self.entry(id).note(sample, in_grace);
+        if sample.passed() {
+            self.missing.remove(id);
+        } else {
+            self.missing.insert(id.clone());
         }
     }
 

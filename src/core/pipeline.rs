@@ -169,7 +169,7 @@ impl Scene<'_> {
 
     fn surveyed(&self, survey: &Survey) -> Vec<EventKind> {
         let instance = self.id.clone();
-        if self.halted() || self.state.pause.is_some() {
+        if self.halted() || self.state.pause.is_some() || self.state.is_looking() {
             return vec![EventKind::InstanceCheckDropped { instance }];
         }
         let Some(member) = self.state.member(self.id) else { return Vec::new() };

@@ -490,3 +490,41 @@ fn a_plan_that_cannot_keep_its_promises_is_refused() {
     }));
     assert!(unknown.contains("web-03"), "{unknown}");
 }
+
+/// With a short bake the next batch, or a pause for want of budget, came before the untouched had been looked at: what
+/// failed then waited for a person instead of going back.
+#[test]
+fn nothing_begins_while_it_is_looked_into_whose_doing_a_failure_is() {
+    let short = |p: &mut crate::model::Policy| {
+        p.strategy.batch_pause = Span::ZERO;
+        p.strategy.batch_size = vec![Count::Absolute(1)];
+    };
+    for budget in [1, 5] {
+        let mut run = Fixture::new(6).with(short).with(|p| p.strategy.max_unavailable = Count::Absolute(budget)).started();
+        run.peers_are_well = false;
+        run.bring_to_gate(1);
+        run.misses(1, 3);
+        assert!(run.state.is_looking());
+        run.wait(Span::from_millis(10));
+        assert!(run.state.pause.is_none() && run.state.batches == 1, "neither a pause nor another batch");
+        let health = &run.state.plan.policy.health;
+        let longest = health.timeout + health.interval;
+        run.wait(longest);
+        assert!(run.state.rollback.is_some());
+    }
+}
+
+/// The last look said that it serves, an older reading that it does not: the look was dropped by the one and begun again by
+/// the other in the same turn, under the id of the act that had just ended.
+#[test]
+fn a_last_look_corrects_what_was_read_before() {
+    let one = |p: &mut crate::model::Policy| p.strategy.max_unavailable = Count::Absolute(1);
+    let mut run = Fixture::new(3).with(one).started();
+    let rotations = [(id(1), Rotation::Down), (id(2), Rotation::Down), (id(3), Rotation::Serving)].into_iter().collect();
+    run.input(&crate::core::Input::Rotations { at: run.now, rotations });
+    let survey = run.survey(1, "v1");
+    let events = run.outcome(1, Outcome::Surveyed { survey });
+    assert!(matches!(events.first(), Some(EventKind::InstanceCheckDropped { .. })), "{events:?}");
+    assert!(!events.iter().any(|e| matches!(e, EventKind::InstanceCheckStarted { .. })), "{events:?}");
+    assert!(run.act(1).is_none(), "it waits until web-02, which holds the budget, is looked at");
+}

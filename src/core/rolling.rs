@@ -83,9 +83,10 @@ fn is_window(plan: &Plan, number: u32) -> bool {
     plan.policy.strategy.pacing == Pacing::Window && number >= lists.max(2)
 }
 
-/// What the strategy does next.
+/// What the strategy does next. While it is looked into whose doing failures are, that is nothing: neither another
+/// instance nor a pause, which would put off what the failures lead to.
 pub(super) fn next(state: &State, observed: &Observed, now: Timestamp) -> Option<Vec<EventKind>> {
-    if state.started_at.is_none() || state.rollback.is_some() || state.cancel.is_some() {
+    if state.started_at.is_none() || state.rollback.is_some() || state.cancel.is_some() || state.is_looking() {
         return None;
     }
     match &state.batch {

@@ -90,9 +90,8 @@ impl Haproxy {
 
     /// Sets the state of a server at those balancers where `needed`. All are told, then the first complaint is returned.
     async fn order(&self, said: &Said<'_>, order: Order<'_>) -> Result<(), TrafficError> {
-        let command = format!("set server {} state {}", self.full(order.server), order.state);
         let needed = said.iter().filter(|(_, server)| (order.needed)(server));
-        join_all(needed.map(|(balancer, _)| balancer.order(&command))).await.into_iter().collect()
+        join_all(needed.map(|(balancer, _)| balancer.order(order.server, order.state))).await.into_iter().collect()
     }
 
     async fn read_all(&self, targets: &[Target]) -> Result<BTreeMap<InstanceId, Rotation>, TrafficError> {
@@ -142,6 +141,9 @@ impl Haproxy {
         }
         let after = self.free(&name, self.each(&name).await.into_iter().collect::<Result<_, _>>()?)?;
         let Some((balancer, server)) = after.iter().find(|(_, server)| server.rotation() != Rotation::Serving) else {
+            for (balancer, _) in &after {
+                balancer.forget(&name);
+            }
             return Ok(());
         };
         let foreign = server.rotation() == Rotation::Draining && !server.ordered_to_drain();

@@ -220,7 +220,7 @@ fn configuration(dir: &Path, tcp_port: u16, [first, second]: [u16; 2]) -> String
     format!(
         "global\n  stats socket {dir}/admin level admin\n  stats socket {dir}/operator level operator\n  \
          stats socket {dir}/user level user\n  stats socket ipv4@127.0.0.1:{tcp_port} level admin\n\
-         defaults\n  mode http\n  timeout connect 1s\n  timeout client 30s\n  timeout server 30s\n  timeout tunnel 30s\n  retries 0\n\
+         defaults\n  mode http\n  timeout connect 1s\n  timeout client 30s\n  timeout server 30s\n  timeout tunnel 30s\n  timeout check 5s\n  retries 0\n\
          listen shop\n  bind unix@{dir}/front\n  option httpchk GET /health\n  \
          default-server inter 50ms rise 1 fall 1 check\n  \
          server web-01 127.0.0.1:{first}\n  server web-02 127.0.0.1:{second}\n\

@@ -6,10 +6,11 @@
 //! milliseconds from the new process's start. What it says of rotation is true of nobody new, and an order to it is lost.
 //! So every command is preceded by `show info` on the same connection, and a process that is stopping is asked no more:
 //! a fresh connection reaches its successor. (With `-sf` the path of the socket belongs to the new process as soon as it
-//! listens.) What no process tells: the connections that an old one still has to a server. `hard-stop-after` bounds them.
+//! listens.) What no process tells are the connections that its predecessor still has. So the number of a server that had
+//! some when another process took over is unknown, not zero, until it is admitted again; the drain's timeout ends the wait.
 
-use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
@@ -29,6 +30,34 @@ pub(super) struct Balancer {
     timeout: Span,
     /// Learnt from `show servers state`; `show stat` can then be asked for one row instead of all.
     numbers: Mutex<Numbers>,
+    drains: Mutex<Drains>,
+}
+
+/// What was seen of servers that drain.
+#[derive(Debug, Default)]
+struct Drains {
+    /// The process that answered last.
+    pid: Option<u32>,
+    /// Connections at the last look.
+    left: BTreeMap<String, u32>,
+    /// Servers whose last connections may be those of a process that answers no more.
+    hidden: BTreeSet<String>,
+}
+
+impl Drains {
+    fn answered_by(&mut self, pid: u32) {
+        if self.pid.replace(pid).is_some_and(|before| before != pid) {
+            let left = std::mem::take(&mut self.left).into_iter().filter(|(_, count)| *count > 0);
+            self.hidden.extend(left.map(|(name, _)| name));
+        }
+    }
+
+    fn known(&mut self, name: &str, sessions: u32, drains: bool) -> Option<u32> {
+        if drains || self.left.contains_key(name) {
+            self.left.insert(name.to_owned(), sessions);
+        }
+        (!self.hidden.contains(name)).then_some(sessions)
+    }
 }
 
 /// HAProxy's own numbers of the backend and its servers. A reload may change them, so every row is checked by its name.
@@ -40,7 +69,7 @@ struct Numbers {
 
 impl Balancer {
     pub(super) fn new(address: Address, backend: &str, timeout: Span) -> Self {
-        Self { address, backend: backend.to_owned(), timeout, numbers: Mutex::default() }
+        Self { address, backend: backend.to_owned(), timeout, numbers: Mutex::default(), drains: Mutex::default() }
     }
 
     /// What it says of all servers of the backend.
@@ -52,17 +81,20 @@ impl Balancer {
     pub(super) async fn server(&self, name: &str) -> Result<Server, TrafficError> {
         let found = self.look(Some(name)).await?.remove(name);
         let unknown = || format!("{} has no server {}/{name}; see [traffic] server", self.address, self.backend);
-        found.ok_or_else(|| TrafficError::Refused(unknown()))
+        let mut server = found.ok_or_else(|| TrafficError::Refused(unknown()))?;
+        server.sessions = server.sessions.and_then(|count| lock(&self.drains).known(name, count, server.drains()));
+        Ok(server)
     }
 
-    /// Current sessions of a server and its queue, asked for alone if its number is known.
+    /// Current sessions of a server and its queue, asked for alone if its number is known; `None` if they cannot be told.
     pub(super) async fn sessions(&self, name: &str) -> Result<Option<u32>, TrafficError> {
         let numbers = self.numbers();
         if let (Some(backend), Some(server)) = (numbers.backend, numbers.servers.get(name)) {
             let command = format!("show stat {backend} 4 {server}");
             let table = self.stat(&command).await?;
             if let Some(row) = table.row(&self.backend, name) {
-                return row.sessions().map(Some).map_err(|what| self.unexpected(&command, &what));
+                let count = row.sessions().map_err(|what| self.unexpected(&command, &what))?;
+                return Ok(lock(&self.drains).known(name, count, false));
             }
         }
         Ok(self.server(name).await?.sessions)
@@ -85,13 +117,21 @@ impl Balancer {
         Err(TrafficError::Refused(format!("{} has no counters of backend {}", self.address, self.backend)))
     }
 
-    /// Gives an order. `Ok` says that it was accepted; whether it holds is for the next reading.
-    pub(super) async fn order(&self, command: &str) -> Result<(), TrafficError> {
-        let answer = self.ask(command).await?;
+    /// Orders a state. `Ok` says that it was accepted; whether it holds is for the next reading.
+    pub(super) async fn order(&self, name: &str, state: &str) -> Result<(), TrafficError> {
+        let command = format!("set server {}/{name} state {state}", self.backend);
+        let answer = self.ask(&command).await?;
         reply::ordered(&answer).map_err(|what| {
             let hint = if what.contains("Permission denied") { "; the socket needs `level admin`" } else { "" };
-            TrafficError::Refused(format!("{} answered {what} to `{command}`{hint}", self.address))
+            TrafficError::Refused(format!("{}{hint}", self.said(&what, &command)))
         })
+    }
+
+    /// Its drain is over: what was not known of it does not matter any more.
+    pub(super) fn forget(&self, name: &str) {
+        let mut drains = lock(&self.drains);
+        drains.left.remove(name);
+        drains.hidden.remove(name);
     }
 
     /// What the socket permits: `admin`, `operator` or `user`, or whatever else it says.
@@ -133,12 +173,12 @@ impl Balancer {
     }
 
     fn numbers(&self) -> Numbers {
-        self.numbers.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.numbers).clone()
     }
 
     fn learn(&self, backend: Option<u32>, servers: &Servers) {
         let servers = servers.iter().map(|(name, server)| (name.clone(), server.number)).collect();
-        *self.numbers.lock().unwrap_or_else(PoisonError::into_inner) = Numbers { backend, servers };
+        *lock(&self.numbers) = Numbers { backend, servers };
     }
 
     /// One command to a process that is not stopping.
@@ -147,7 +187,10 @@ impl Balancer {
         loop {
             let reply = self.address.ask(&format!("show info;{command}"), self.timeout).await?;
             match reply::after_info(&reply) {
-                Ok(Some(answer)) => return Ok(answer.to_owned()),
+                Ok(Some((pid, answer))) => {
+                    lock(&self.drains).answered_by(pid);
+                    return Ok(answer.to_owned());
+                }
                 Ok(None) if Instant::now() < until => sleep(BETWEEN).await,
                 Ok(None) => {
                     let text = format!("{}: it is stopping, and no other process took over in {}", self.address, self.timeout);
@@ -161,4 +204,8 @@ impl Balancer {
             }
         }
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

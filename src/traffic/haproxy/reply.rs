@@ -88,17 +88,16 @@ pub(super) enum Broken {
     Other(String),
 }
 
-/// What follows `show info` in a reply to both; `None` if the process that answers is stopping.
-pub(super) fn after_info(reply: &str) -> Result<Option<&str>, Broken> {
+/// The process that answers and what follows `show info` in a reply to both; `None` if that process is stopping.
+pub(super) fn after_info(reply: &str) -> Result<Option<(u32, &str)>, Broken> {
     let (info, answer) = reply.split_once("\n\n").ok_or(Broken::Cut)?;
-    if !info.lines().any(|line| line.starts_with("Pid: ")) {
-        return Err(Broken::Other(quoted(info)));
-    }
+    let pid = info.lines().find_map(|line| line.strip_prefix("Pid: ")).and_then(|pid| pid.parse().ok());
+    let pid = pid.ok_or_else(|| Broken::Other(quoted(info)))?;
     if info.lines().any(|line| line == "Stopping: 1") {
         return Ok(None);
     }
     // Every answer ends with an empty line.
-    if answer == "\n" || answer.ends_with("\n\n") { Ok(Some(answer)) } else { Err(Broken::Cut) }
+    if answer == "\n" || answer.ends_with("\n\n") { Ok(Some((pid, answer))) } else { Err(Broken::Cut) }
 }
 
 /// The reply to an order: an empty line, or an error as text.
@@ -317,9 +316,11 @@ mod tests {
 
     #[test]
     fn an_answer_counts_if_it_is_whole_and_its_process_goes_on() {
-        let both = |answer: &str| after_info(&format!("{INFO}{answer}")).map(|answer| answer.map(ToOwned::to_owned));
-        assert_eq!(both("\n"), Ok(Some("\n".to_owned())));
-        assert_eq!(both(STATE), Ok(Some(STATE.to_owned())));
+        let both = |answer: &str| {
+            after_info(&format!("{INFO}{answer}")).map(|answer| answer.map(|(pid, answer)| (pid, answer.to_owned())))
+        };
+        assert_eq!(both("\n"), Ok(Some((7, "\n".to_owned()))));
+        assert_eq!(both(STATE), Ok(Some((7, STATE.to_owned()))));
         for cut in ["", &STATE[..STATE.len() - 1], "No such server.\n"] {
             assert_eq!(both(cut), Err(Broken::Cut), "{cut:?}");
         }
