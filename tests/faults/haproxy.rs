@@ -26,7 +26,8 @@ use crate::common::{free_port, server, temp_dir, wait_for};
 pub(crate) struct World {
     haproxy: Child,
     binary: PathBuf,
-    pub(crate) tcp_port: u16,
+    /// Where the runtime API listens besides, if it does.
+    pub(crate) tcp_port: Option<u16>,
     /// Of web-01 and web-02.
     pub(crate) ports: [u16; 2],
     pub(crate) dir: TempDir,
@@ -46,6 +47,15 @@ impl Drop for World {
 impl World {
     /// `None` if HAProxy is not installed.
     pub(crate) async fn new() -> Option<Self> {
+        Self::build(None).await
+    }
+
+    /// One whose runtime API can be reached over TCP, too.
+    pub(crate) async fn with_tcp() -> Option<Self> {
+        Self::build(Some(free_port())).await
+    }
+
+    async fn build(tcp_port: Option<u16>) -> Option<Self> {
         let binary = server("haproxy")?;
         let (dir, mut servers) = (temp_dir(), JoinSet::new());
         let (healthy, release) = ([true, true].map(|yes| Arc::new(AtomicBool::new(yes))), Arc::new(Semaphore::new(0)));
@@ -54,7 +64,6 @@ impl World {
             let told = Told { name, healthy: Arc::clone(healthy), release: Arc::clone(&release) };
             *port = instance(told, &mut servers).await;
         }
-        let tcp_port = free_port();
         std::fs::write(dir.path().join("haproxy.cfg"), configuration(dir.path(), tcp_port, ports)).expect("a file");
         let haproxy = start(&binary, dir.path(), &[]);
         let world = Self { haproxy, binary, tcp_port, ports, dir, healthy, release, _servers: servers };
@@ -215,11 +224,12 @@ async fn serve(told: Arc<Told>, mut stream: TcpStream) {
     }
 }
 
-fn configuration(dir: &Path, tcp_port: u16, [first, second]: [u16; 2]) -> String {
+fn configuration(dir: &Path, tcp_port: Option<u16>, [first, second]: [u16; 2]) -> String {
     let dir = dir.display();
+    let tcp = tcp_port.map_or_else(String::new, |port| format!("  stats socket ipv4@127.0.0.1:{port} level admin\n"));
     format!(
         "global\n  stats socket {dir}/admin level admin\n  stats socket {dir}/operator level operator\n  \
-         stats socket {dir}/user level user\n  stats socket ipv4@127.0.0.1:{tcp_port} level admin\n\
+         stats socket {dir}/user level user\n{tcp}\
          defaults\n  mode http\n  timeout connect 1s\n  timeout client 30s\n  timeout server 30s\n  timeout tunnel 30s\n  timeout check 5s\n  retries 0\n\
          listen shop\n  bind unix@{dir}/front\n  option httpchk GET /health\n  \
          default-server inter 50ms rise 1 fall 1 check\n  \
