@@ -53,7 +53,8 @@ pub struct CommandSettings {
     pub out: Vec<String>,
     /// `[traffic] in`: puts it back.
     pub into: Vec<String>,
-    /// `[traffic] state`: prints the state of an instance, in one of [`STATES`] or a word of `states`.
+    /// `[traffic] state`: prints the state of an instance, in one of [`STATES`] or a word of `states`. One that was taken
+    /// out is `out`, whatever the balancer's own check says of it.
     pub state: Asked,
     /// `[traffic] list`: prints the states of all as a JSON object.
     pub list: Option<Vec<String>>,

@@ -19,6 +19,7 @@ mod run;
 mod terminal;
 mod text;
 mod theme;
+mod typing;
 mod update;
 mod view;
 

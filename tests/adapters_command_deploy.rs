@@ -48,6 +48,31 @@ read -r pid < "$0.pid" 2>/dev/null || exit 3
 grep -q '^State:.[RSDI]' "/proc/$pid/status" 2>/dev/null || exit 3
 cat "$0.version""#;
 
+/// Speaks to HAProxy as an operator's own script might: `order` sends a command, `state` and `sessions` read a server.
+const BALANCER: &str = r#"
+use IO::Socket::UNIX;
+my ($path, $what, $server) = @ARGV;
+my $socket = IO::Socket::UNIX->new(Peer => $path) or die "$path: $!\n";
+if ($what eq "drain" || $what eq "ready") {
+    print $socket "set server be_demo/$server state $what\n";
+    print <$socket>;
+} elsif ($what eq "sessions") {
+    print $socket "show stat\n";
+    while (<$socket>) {
+        my @field = split /,/;
+        print $field[4] if $field[0] eq "be_demo" && $field[1] eq $server;
+    }
+} else {
+    print $socket "show servers state be_demo\n";
+    while (<$socket>) {
+        my ($server_name, $up, $admin) = (split / /)[3, 5, 6];
+        next unless defined $admin && $server_name eq $server;
+        # One that was taken out is out, whatever the balancer's own check says.
+        print $admin & 1 ? "maintenance" : $admin & 8 ? "drained" : $up == 2 ? "running" : "down";
+    }
+}
+"#;
+
 /// Four instances on `v1` that scripts take care of; all of it ends with the value.
 struct Fleet {
     world: World,
@@ -65,7 +90,8 @@ fn env(name: &str) -> Option<String> {
 }
 
 impl Fleet {
-    async fn start() -> Self {
+    /// `more` are further settings, which may use the path of the balancer's socket.
+    async fn start(more: impl FnOnce(&str) -> Vec<String>) -> Self {
         let (dir, exe) = (temp_dir(), PathBuf::from(env!("CARGO_BIN_EXE_rollout")));
         let world = World::prepare(&Spec { instances: 4, lb: Lb::Haproxy, instance_exe: exe.clone() }).await.expect("a world");
         let (path, exe) = (dir.path().display().to_string(), exe.display().to_string());
@@ -81,6 +107,7 @@ impl Fleet {
             "update.env={ TOKEN = \"${SHOP_TOKEN}\" }".to_owned(),
             "strategy.batch_pause=300ms".to_owned(),
         ];
+        let sets = [sets.to_vec(), more(&world.admin_socket().display().to_string())].concat();
         let config = config::load(&world.config_path(), &sets, &env).unwrap_or_else(|e| panic!("{e}"));
         let fleet = rollout::fleet::build(&config.fleet).expect("a fleet");
         let traffic = rollout::traffic::build(&config.traffic).expect("a balancer");
@@ -94,12 +121,13 @@ impl Fleet {
             config.targets.iter().all(|t| read.get(&t.id) == Some(&Rotation::Serving)).then_some(())
         })
         .await;
-        Self { world, config, sets: sets.to_vec(), dir }
+        Self { world, config, sets, dir }
     }
 
     fn deploy(&self, version: &str, more: &[&str]) -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_rollout"));
-        command.arg("--config").arg(self.world.config_path());
+        // A deployment that waits for a person would wait for ever.
+        let mut command = Command::new("timeout");
+        command.args(["120", env!("CARGO_BIN_EXE_rollout"), "--config"]).arg(self.world.config_path());
         for set in self.sets.iter().map(String::as_str).chain(more.iter().copied()) {
             command.args(["--set", set]);
         }
@@ -120,7 +148,8 @@ impl Fleet {
 
 impl Drop for Fleet {
     fn drop(&mut self) {
-        for pid in self.pids().into_iter().filter_map(rustix::process::Pid::from_raw) {
+        let engine = rollout::control::engine_pid(&self.world.state_dir().join("demo.default/engine.sock"));
+        for pid in self.pids().into_iter().chain(engine).filter_map(rustix::process::Pid::from_raw) {
             rustix::process::kill_process(pid, rustix::process::Signal::KILL).ok();
         }
     }
@@ -146,7 +175,7 @@ async fn a_fleet_of_scripts_is_deployed_and_brought_back_without_a_failed_reques
     if server("haproxy").is_none() {
         return;
     }
-    let fleet = Fleet::start().await;
+    let fleet = Fleet::start(|_socket| Vec::new()).await;
     let pids = fleet.pids();
     // D8: found before anything is touched.
     let missing = fleet.deploy("v2", &["update.stop=[\"no-such-program\"]"]);
@@ -188,4 +217,28 @@ async fn a_fleet_of_scripts_is_deployed_and_brought_back_without_a_failed_reques
     let crash = fleet.deploy("v6-crash", &[]);
     assert_eq!((crash.status.code(), &summary(&crash)["status"]), (Some(3), &"rolled_back".into()));
     assert_eq!(fleet.versions(), ["v2"; 4]);
+}
+
+#[tokio::test]
+async fn a_balancer_driven_by_commands_loses_no_request() {
+    if server("haproxy").is_none() || server("perl").is_none() {
+        return;
+    }
+    let fleet = Fleet::start(|socket| {
+        let ask = |what: &str| toml(&["perl", "-e", BALANCER, socket, what, "{{ instance.id }}"]);
+        let states = "{ running = \"in\", drained = \"out\" }";
+        let (out, into, state, sessions) = (ask("drain"), ask("ready"), ask("state"), ask("sessions"));
+        let driver = "driver = \"command\"";
+        vec![format!(
+            "traffic={{ {driver}, out = {out}, in = {into}, state = {state}, sessions = {sessions}, states = {states} }}"
+        )]
+    })
+    .await;
+    assert!(matches!(fleet.config.traffic, rollout::traffic::Settings::Command(_)));
+    let good = fleet.deploy("v2", &[]);
+    let done = summary(&good);
+    assert_eq!((good.status.code(), &done["status"], &done["updated"]), (Some(0), &"completed".into(), &4.into()), "{done}");
+    assert_eq!((&done["vip"]["failed"], &done["drain"]["forced"]), (&0.into(), &0.into()), "{done}");
+    let bad = fleet.deploy("v3-bad", &[]);
+    assert_eq!((bad.status.code(), &summary(&bad)["vip"]["failed"]), (Some(3), &0.into()), "{}", summary(&bad));
 }

@@ -15,6 +15,7 @@ use common::{foreign, free_port, server, temp_dir, wait_for};
 use rollout::config::{self, Config};
 use rollout::model::{DeploymentId, EffectId, Rotation, Target, Version};
 use rollout::ports::{FleetDriver, FleetError, UpdateOrder};
+use rustix::process::Signal;
 
 /// An example with other places in it. Each `from` must be there.
 fn example(name: &str, changes: &[(&str, &str)]) -> Config {
@@ -47,24 +48,26 @@ struct Server(Child);
 
 impl Server {
     fn start(command: &mut Command) -> Self {
-        Self(command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("a server"))
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        Self(child.expect("a server"))
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
         if let Some(pid) = i32::try_from(self.0.id()).ok().and_then(rustix::process::Pid::from_raw) {
-            rustix::process::kill_process(pid, rustix::process::Signal::TERM).ok();
+            rustix::process::kill_process(pid, Signal::TERM).ok();
         }
         self.0.wait().ok();
     }
 }
 
 /// Whether we are root, without whom some servers do not start.
+#[expect(clippy::print_stdout, reason = "whoever runs the tests must see what was skipped")]
 fn root() -> bool {
     let root = rustix::process::geteuid().is_root();
     if !root {
-        eprintln!("skipped: needs root");
+        println!("skipped: needs root");
     }
     root
 }
@@ -215,10 +218,21 @@ async fn aws_as_in_its_example() {
     assert!(error.contains("[traffic] state of") && error.contains("TargetGroupNotFound"), "{error}");
 }
 
-/// A host of its own with systemd, sshd and a service, reached by `ssh -F`; shut down with the value.
+/// A host of its own with systemd, sshd and a service, reached by `ssh -F`; its power goes off with the value.
 struct Host {
-    _nspawn: Server,
+    nspawn: Server,
     ssh_config: String,
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        // Its first process: all others go with it, and so does nspawn.
+        let nspawn = self.nspawn.0.id();
+        let children = fs::read_to_string(format!("/proc/{nspawn}/task/{nspawn}/children")).unwrap_or_default();
+        for pid in children.split_ascii_whitespace().filter_map(|pid| rustix::process::Pid::from_raw(pid.parse().ok()?)) {
+            rustix::process::kill_process(pid, Signal::KILL).ok();
+        }
+    }
 }
 
 /// A minimal Debian, made once and kept among the build's files.
@@ -281,9 +295,9 @@ fn boot(dir: &Path) -> Host {
     );
     fs::write(&ssh_config, text).expect("written");
     let mut nspawn = Command::new("systemd-nspawn");
-    // It shares the network; SIGTERM shuts it down.
-    nspawn.args(["--quiet", "--boot", "--register=no", "--keep-unit", "--kill-signal=SIGRTMIN+3", "--directory"]).arg(&root);
-    Host { _nspawn: Server::start(&mut nspawn), ssh_config: ssh_config.display().to_string() }
+    // It shares the network.
+    nspawn.args(["--quiet", "--boot", "--register=no", "--keep-unit", "--directory"]).arg(&root);
+    Host { nspawn: Server::start(&mut nspawn), ssh_config: ssh_config.display().to_string() }
 }
 
 #[tokio::test]

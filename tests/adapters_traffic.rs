@@ -111,6 +111,9 @@ async fn exit_code_zero_without_effect_is_not_confirmed() {
     let driver = command(CommandSettings { out: files.script("exit 0"), ..files.settings() });
     let error = driver.take_out(&target("web-1")).await.expect_err("nothing changed");
     assert_eq!(error, TrafficError::NotConfirmed("web-1 was ordered out, but is serving".to_owned()));
+    files.write("web-1", "down");
+    let error = driver.take_out(&target("web-1")).await.expect_err("it may come up again").to_string();
+    assert!(error.ends_with("must say out of one that was taken out, whatever its check says"), "{error}");
     files.write("web-1", "unused");
     let driver = command(CommandSettings { into: files.script("exit 0"), ..files.settings() });
     let error = driver.admit(&target("web-1")).await.expect_err("nothing changed");

@@ -263,7 +263,10 @@ fn one_instance_with_its_phases_and_evidence() {
 #[test]
 fn a_failed_instance_says_why_and_on_what() {
     let mut app = console(&World::new(20).bad().started().until(|s| s.end.is_some()), SMALL, fixed(Depth::Rgb, false));
-    key(&mut app, Key::Enter);
+    key(&mut app, Key::End);
+    type_in(&mut app, "n");
+    assert_eq!(selected(&app), "web-01", "what brought the rollback about is found");
+    update(&mut app, Msg::Key(Key::Enter));
     let text = picture(&app);
     for part in ["failed its health gate", "3 failed checks in a row", "back: gate", "rolled back"] {
         assert!(text.contains(part), "{part}: {text}");

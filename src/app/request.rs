@@ -7,6 +7,7 @@ use super::args::ScopeArgs;
 use super::{Failure, complain};
 use crate::config::{self, Config};
 use crate::core::{self, PlanRequest, Selection, Undo};
+use crate::event::EventKind;
 use crate::model::{DeploymentId, DeploymentKind, InstanceId, Version};
 use crate::ports::Journal;
 use crate::runner::{self, Parts};
@@ -106,13 +107,13 @@ fn left_out(journal: &dyn Journal) -> BTreeSet<InstanceId> {
 
 /// What undoes an ended deployment.
 fn going_back(config: &Config, journal: &dyn Journal, (ended, to): (DeploymentId, Option<&Version>)) -> Result<Undo, Failure> {
-    let events = journal.read(&ended).map_err(Failure::refused)?;
-    let state = State::replay(&events).map_err(Failure::refused)?;
     if let Some(version) = to {
-        known_good(journal, &state, version)?;
+        known_good(journal, version)?;
         let wanted = config.targets.iter().map(|target| (target.id.clone(), version.clone())).collect();
         return Ok(Undo { undoes: ended, wanted });
     }
+    let events = journal.read(&ended).map_err(Failure::refused)?;
+    let state = State::replay(&events).map_err(Failure::refused)?;
     if let DeploymentKind::Rollback { undoes } = &state.plan.kind {
         return Err(Failure::refused(format!(
             "{ended} has undone {undoes} already; to go elsewhere: rollout rollback --to VERSION"
@@ -127,18 +128,27 @@ fn going_back(config: &Config, journal: &dyn Journal, (ended, to): (DeploymentId
     })
 }
 
-/// A version that once was out completely, or that instances ran before the last deployment.
-fn known_good(journal: &dyn Journal, state: &State, version: &Version) -> Result<(), Failure> {
+/// Ended deployments that are read to learn what ran before them.
+const REMEMBERED: usize = 50;
+
+/// A version that once was out completely, or that instances ran before a deployment.
+fn known_good(journal: &dyn Journal, version: &Version) -> Result<(), Failure> {
     let rows = journal.list().map_err(Failure::refused)?;
     let completed = rows.iter().filter(|row| row.status == Status::Completed.word()).map(|row| row.version.clone());
-    let before = state.plan.members.iter().filter_map(|member| member.previous.as_ref()).map(ToString::to_string);
-    let mut good: Vec<String> = completed.chain(before).collect();
-    if good.iter().any(|known| known == version.as_str()) {
+    let mut good: BTreeSet<String> = completed.collect();
+    for row in rows.iter().take(REMEMBERED) {
+        if good.contains(version.as_str()) {
+            return Ok(());
+        }
+        let events = journal.read(&row.id).unwrap_or_default();
+        if let Some(EventKind::DeploymentPlanned { plan, .. }) = events.first().map(|event| &event.kind) {
+            good.extend(plan.members.iter().filter_map(|member| member.previous.as_ref()).map(ToString::to_string));
+        }
+    }
+    if good.contains(version.as_str()) {
         return Ok(());
     }
-    good.sort();
-    good.dedup();
-    let good = if good.is_empty() { "none".to_owned() } else { good.join(", ") };
+    let good = if good.is_empty() { "none".to_owned() } else { good.into_iter().collect::<Vec<_>>().join(", ") };
     Err(Failure::refused(format!(
         "{version} was never known to be good here; known good: {good}; else: rollout deploy {version}"
     )))

@@ -138,6 +138,21 @@ mod tests {
     }
 
     #[test]
+    fn what_crossed_during_a_pause_is_looked_into_at_resume() {
+        let mut run = Fixture::new(10).started();
+        run.bring_to_gate(1);
+        run.command(Command::Pause { reason: String::new() });
+        run.peers_are_well = false;
+        run.misses(1, 3);
+        assert!(run.state.rollback.is_none());
+        run.command(Command::Resume);
+        assert!(run.state.rollback.is_none() && run.state.is_looking());
+        run.misses(7, 1);
+        run.misses(8, 1);
+        assert_eq!(run.state.pause.as_ref().map(|p| p.cause), Some(Cause::CommonCause));
+    }
+
+    #[test]
     fn peers_that_do_not_answer_in_time_hold_nothing_up() {
         let mut run = Fixture::new(5).started();
         first_fails(&mut run);

@@ -84,6 +84,7 @@ fn cancel(state: &State) -> Result<String, String> {
         let running = running(state).count();
         return Ok(match running {
             0 => "it is being cancelled already, and no command runs".to_owned(),
+            1 => "stopping the command that runs on 1 instance; it stays out of rotation, listed".to_owned(),
             n => format!("stopping the commands that run on {n} instances; they stay out of rotation, listed"),
         });
     }

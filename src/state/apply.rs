@@ -58,7 +58,7 @@ impl State {
             EventKind::DeploymentResumed { .. } => self.resume(at),
             EventKind::CancelRequested { by, reason } => {
                 self.cancel = Some(halt(by, reason, Cause::Asked, at));
-                self.pause = None;
+                (self.pause, self.look) = (None, None);
                 self.answered();
                 self.progress_until = None;
             }
@@ -70,7 +70,7 @@ impl State {
             EventKind::RollbackStarted { by, reason, since, detect } => {
                 self.rollback =
                     Some(Rollback { by: by.clone(), reason: reason.clone(), since: *since, detect: *detect, restored_at: None });
-                self.pause = None;
+                (self.pause, self.look) = (None, None);
                 // It overrules an earlier cancel; a later one ends the rollback where it is.
                 (self.cancel, self.stopped) = (None, None);
                 self.batch = None;
@@ -143,7 +143,6 @@ impl State {
             self.judged = self.judged.max(self.crossed);
         }
         self.pause = Some(pause);
-        self.look = None;
         self.progress_until = None;
         if let Some(until) = until {
             self.await_person(Awaits::Answer, until);
@@ -158,7 +157,15 @@ impl State {
 
     /// No person is waited for.
     fn answered(&mut self) {
-        (self.awaits, self.approval_until, self.look) = (None, None, None);
+        (self.awaits, self.approval_until) = (None, None);
+    }
+
+    /// Failures that crossed the threshold during the pause are acted on now: after a look as of now.
+    fn look_anew(&mut self, at: Timestamp) {
+        let health = &self.plan.policy.health;
+        let until = at + health.timeout + health.interval;
+        let needed = self.look.is_some() && self.crossed > self.judged;
+        self.look = needed.then(|| Look { from: at, until, peers: self.peers() });
     }
 
     fn go_on(&mut self, at: Timestamp) {
@@ -206,6 +213,7 @@ impl State {
             let lasted = at.since(pause.at);
             self.end_check_until = self.end_check_until.map(|until| until + lasted);
             self.approval_until = self.approval_until.map(|until| until + lasted);
+            self.look_anew(at);
         }
         match self.awaits {
             Some(Awaits::Approval | Awaits::Release) => {}

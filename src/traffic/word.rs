@@ -102,7 +102,12 @@ impl<B: Balancer> ReadBack<B> {
 }
 
 fn not_confirmed(target: &Target, ordered: &str, shown: Rotation) -> TrafficError {
-    TrafficError::NotConfirmed(format!("{} was ordered {ordered}, but is {}", target.id, shown.words()))
+    // It may come up again by itself: down is not out.
+    let remedy = match (ordered, shown) {
+        ("out", Rotation::Down) => "; [traffic] state must say out of one that was taken out, whatever its check says",
+        _ => "",
+    };
+    TrafficError::NotConfirmed(format!("{} was ordered {ordered}, but is {}{remedy}", target.id, shown.words()))
 }
 
 impl<B: Balancer> TrafficDriver for ReadBack<B> {

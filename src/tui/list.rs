@@ -249,8 +249,11 @@ impl App {
     /// Selects the next one that needs a person; from the end it goes on at the beginning.
     pub(super) fn next_failure(&mut self, forward: bool) {
         let grave: Vec<usize> = {
-            let exceptions: std::collections::HashSet<usize> = self.exceptions().map(|(index, ..)| index).collect();
-            let places = self.list.shown.iter().enumerate().filter(|(_, index)| exceptions.contains(index));
+            let mut grave: std::collections::HashSet<usize> = self.exceptions().map(|(index, ..)| index).collect();
+            // What brought a rollback about is looked for as well.
+            let back = |i: &Instance| i.phase == Phase::RolledBack && i.failure.is_some();
+            grave.extend(self.state.instances.values().enumerate().filter(|(_, i)| back(i)).map(|(index, _)| index));
+            let places = self.list.shown.iter().enumerate().filter(|(_, index)| grave.contains(index));
             places.map(|(place, _)| place).collect()
         };
         let here = self.position();

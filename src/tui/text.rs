@@ -182,6 +182,11 @@ pub(super) fn columns(marks: &VecDeque<Mark>, (columns, rows): (usize, usize), a
     (top, (0..rows).rev().map(row).collect())
 }
 
+/// `12 connections left`.
+pub(super) fn connections(left: u32) -> String {
+    format!("{left} connection{} left", if left == 1 { "" } else { "s" })
+}
+
 /// A latency in at most six columns.
 pub(super) fn milliseconds(ms: u64) -> String {
     match ms {

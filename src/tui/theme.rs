@@ -359,6 +359,14 @@ impl Theme {
         })
     }
 
+    /// A cell in this style that is selected: reversed, or back again and underlined if it is reversed anyway.
+    pub fn selected(&self, style: Style) -> Style {
+        if style.add_modifier.contains(Modifier::REVERSED) {
+            return style.remove_modifier(Modifier::REVERSED).add_modifier(Modifier::UNDERLINED);
+        }
+        style.patch(self.ui(Ui::Selected))
+    }
+
     /// The style of a badge.
     pub fn badge(&self, badge: Badge) -> Style {
         let file = &self.file.badge;
@@ -509,6 +517,10 @@ mod tests {
                     // What is selected, what is grave and which key is off must be seen without a colour.
                     assert!(theme.ui(Ui::Selected).add_modifier.contains(Modifier::REVERSED));
                     assert!(!theme.state(InstanceState::Failed).add_modifier.is_empty());
+                    for state in InstanceState::ALL {
+                        let style = theme.state(state);
+                        assert_ne!(theme.selected(style).add_modifier, style.add_modifier, "{} {state}", built_in.name);
+                    }
                     assert_ne!(theme.ui(Ui::Key).add_modifier, theme.ui(Ui::KeyOff).add_modifier);
                     let colours = InstanceState::ALL.iter().filter(|state| theme.state(**state).fg.is_some()).count();
                     assert_eq!(colours == 0, depth == Depth::Mono || built_in.name == "mono", "{} {depth:?}", built_in.name);

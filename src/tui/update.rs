@@ -5,14 +5,11 @@
 use super::app::{App, Dirt, Link, Pane, Tone};
 use super::confirm::{Ask, Overlay, Typed};
 use super::keys::{Action, Key, action};
-use super::{Exit, view};
+use super::{Exit, typing, view};
 use crate::command::{Command, Receipt};
 use crate::core::Consequence;
 use crate::model::{Seq, Timestamp};
 use crate::ports::{LogLine, Snapshot, Update};
-
-/// Longer than anyone types, short enough for a line.
-const FILTER_LONGEST: usize = 120;
 
 /// What happened.
 #[derive(Debug, Clone)]
@@ -163,7 +160,7 @@ fn on_key(app: &mut App, key: Key) -> Vec<Cmd> {
             Vec::new()
         }
         Some(Overlay::Leave) => on_leave_key(app, key),
-        Some(Overlay::Filter) => on_filter_key(app, key),
+        Some(Overlay::Filter) => typing::on_key(app, key),
         Some(Overlay::Ask(_)) => on_ask_key(app, key),
         None => {
             if let Some(action) = action(key, app.state.started_at.is_none()) {
@@ -266,35 +263,6 @@ fn follow(app: &mut App) {
     app.list.follow = true;
     app.go_to_work();
     app.say("the selection follows the work until it is moved", Tone::Plain);
-}
-
-/// Keys while the filter is typed: it takes effect at once.
-fn on_filter_key(app: &mut App, key: Key) -> Vec<Cmd> {
-    let text = app.list.filter.text().to_owned();
-    match key {
-        Key::Enter => app.overlay = None,
-        Key::Esc | Key::Ctrl('c') => {
-            app.overlay = None;
-            app.set_filter("");
-        }
-        Key::Backspace if text.is_empty() => app.overlay = None,
-        Key::Backspace => {
-            let mut rest = text.chars();
-            rest.next_back();
-            app.set_filter(rest.as_str());
-        }
-        Key::Ctrl('u') => app.set_filter(""),
-        Key::Char(c) if text.chars().count() < FILTER_LONGEST => app.set_filter(&format!("{text}{c}")),
-        Key::Up | Key::Down | Key::PageUp | Key::PageDown => {
-            if let Some(action) = action(key, app.state.started_at.is_none()) {
-                view::walk(app, action);
-            }
-        }
-        Key::Ctrl('z') => return vec![Cmd::Suspend],
-        Key::Ctrl('l') => return vec![Cmd::Repaint],
-        _ => {}
-    }
-    Vec::new()
 }
 
 /// Leaves if there is nothing to say about it, else asks.

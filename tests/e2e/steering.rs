@@ -82,7 +82,7 @@ fn a_second_cancel_stops_the_command_that_runs() {
     fleet.wait("the update runs", || fleet.run(&["events", "demo-1"]).out.contains("web-01 update to v2 ordered").then_some(()));
     says(&fleet.run(&["cancel"]), 0, "cancelling");
     until_said(&fleet, "cancelling");
-    says(&fleet.run(&["cancel"]), 0, "stopping the commands that run on 1 instances");
+    says(&fleet.run(&["cancel"]), 0, "stopping the command that runs on 1 instance");
     let ran = Ran::ended(deploy);
     let summary = ran.summary();
     assert_eq!((ran.code, &summary["status"]), (Some(4), &Value::from("cancelled")), "{summary}");

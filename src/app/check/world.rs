@@ -29,13 +29,13 @@ pub(super) async fn balancers(parts: &Parts, targets: &[Target]) -> Vec<Finding>
     match read {
         Err(error) if complaints.is_empty() => findings.push(Finding::missing(KIND, "all", &error.to_string(), "")),
         Err(_) => {}
-        Ok(read) => findings.extend(rotations(&read, targets)),
+        Ok(read) => findings.extend(rotations(&read, targets, &complaints)),
     }
     shortened(findings)
 }
 
-/// How many serve, and who does not. Those that nobody knows are among the complaints.
-fn rotations(read: &BTreeMap<InstanceId, Rotation>, targets: &[Target]) -> Vec<Finding> {
+/// How many serve, and who does not.
+fn rotations(read: &BTreeMap<InstanceId, Rotation>, targets: &[Target], complaints: &[String]) -> Vec<Finding> {
     const KIND: &str = "balancer";
     let mut findings = Vec::new();
     let mut serving = 0;
@@ -46,7 +46,14 @@ fn rotations(read: &BTreeMap<InstanceId, Rotation>, targets: &[Target]) -> Vec<F
                 serving += 1;
                 continue;
             }
-            Rotation::Missing => continue,
+            Rotation::Missing => {
+                let message = format!("is {}", rotation.words());
+                if !complaints.iter().any(|complaint| complaint.contains(target.id.as_str())) {
+                    let remedy = "add it to the backend, or correct [traffic] or the fleet";
+                    findings.push(Finding::missing(KIND, target.id.as_str(), &message, remedy));
+                }
+                continue;
+            }
             Rotation::Down => "mend the instance; a deployment counts it as out",
             Rotation::Draining | Rotation::Maintenance => {
                 "whoever took it out must put it back; a deployment leaves it alone and counts it as out"
@@ -128,17 +135,16 @@ pub(super) async fn vip(parts: &Parts, config: &Config) -> Vec<Finding> {
     let mut failures = vip.failures();
     failures.sort();
     failures.dedup();
-    let subject = config.redactor.redact(&settings.urls.join(" "));
-    match failures.as_slice() {
-        [] if stats.requests >= wanted && stats.failed == 0 => {
-            vec![Finding::ok(KIND, &subject, &format!("{} requests answered", stats.requests))]
-        }
-        [] => vec![Finding::missing(KIND, &subject, "no answer", "correct vip.url, or start the balancer")],
-        some => {
-            let remedy = "correct vip.url, or mend what answers there";
-            shortened(some.iter().map(|failure| Finding::missing(KIND, &subject, failure, remedy)).collect())
-        }
+    let mut urls: Vec<String> = settings.urls.iter().map(|url| config.redactor.redact(url)).collect();
+    urls.sort();
+    urls.dedup();
+    let subject = urls.join(" ");
+    if failures.is_empty() && stats.requests >= wanted && stats.failed == 0 {
+        return vec![Finding::ok(KIND, &subject, &format!("{} requests answered", stats.requests))];
     }
+    failures.truncate(urls.len().max(2));
+    let message = if failures.is_empty() { "no answer".to_owned() } else { failures.join("; ") };
+    vec![Finding::missing(KIND, &subject, &message, "correct vip.url, or start or mend what answers there")]
 }
 
 /// Twenty lines say as much as a thousand.

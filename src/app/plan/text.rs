@@ -7,6 +7,8 @@ use crate::core::PlannedBatch;
 use crate::event::clean;
 use crate::model::{Confirm, InstanceId, Member, Pacing};
 
+/// The narrowest terminal that anybody works in.
+const COLUMNS: usize = 80;
 /// More batches than these are shown in groups.
 const EACH: usize = 12;
 /// More names than these are not listed in a line.
@@ -31,7 +33,8 @@ pub(super) fn text(outlook: &Outlook) -> String {
         Pacing::Window => "the next begins as soon as one is done".to_owned(),
     };
     let (lowest, most) = (outlook.lowest(), outlook.max_out());
-    lines.push(format!("  capacity  never fewer than {lowest} of {total} serve; at most {most} out at once, {pace}"));
+    lines.push(format!("  capacity  never fewer than {lowest} of {total} serve; at most {most} out at once"));
+    lines.push(format!("  pace      {pace}"));
     if strategy.confirm == Confirm::Batch {
         lines.push(format!("  confirm   a person confirms each batch, within {}: rollout promote", strategy.approval_timeout));
     }
@@ -42,7 +45,25 @@ pub(super) fn text(outlook: &Outlook) -> String {
 }
 
 fn said(lines: &[String]) -> String {
-    lines.iter().map(|line| clean(line).into_owned()).collect::<Vec<_>>().join("\n")
+    lines.iter().map(|line| wrapped(&clean(line))).collect::<Vec<_>>().join("\n")
+}
+
+/// A line that is too long goes on under its own text.
+fn wrapped(line: &str) -> String {
+    let indent = if line.starts_with("  !") { 5 } else { 12 };
+    let (mut text, mut width) = (String::new(), 0);
+    for word in line.split_inclusive(' ') {
+        let length = word.trim_end().chars().count();
+        if width + length > COLUMNS && width > indent {
+            text.truncate(text.trim_end().len());
+            text.push('\n');
+            text.extend(std::iter::repeat_n(' ', indent));
+            width = indent;
+        }
+        text.push_str(word);
+        width += word.chars().count();
+    }
+    text
 }
 
 /// `v1 (18), v0 (2)`
@@ -106,7 +127,7 @@ fn time(outlook: &Outlook) -> String {
             eta.likely, eta.low, eta.high, outlook.measured
         ),
         None => format!(
-            "  time      at least {least} of pauses and proofs, plus drains (up to {} each), updates, starts",
+            "  time      at least {least}, plus drains (up to {} each), updates and starts",
             outlook.plan.policy.drain.timeout
         ),
     }
@@ -127,4 +148,21 @@ fn rollback(outlook: &Outlook) -> String {
         text += &["; not possible for ", &lost.join(" ")].concat();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_lines_go_on_under_their_text() {
+        let line = format!("  !  {}", "twelve chars ".repeat(12));
+        let text = wrapped(&line);
+        assert_eq!(text.lines().count(), 3, "{text}");
+        assert!(text.lines().all(|line| line.chars().count() <= COLUMNS && line.starts_with("  ")), "{text}");
+        assert_eq!(text.split_whitespace().collect::<Vec<_>>(), line.split_whitespace().collect::<Vec<_>>());
+        assert_eq!(wrapped("short"), "short");
+        let endless = "x".repeat(200);
+        assert_eq!(wrapped(&endless), endless, "a name is not cut");
+    }
 }

@@ -169,7 +169,7 @@ fn content(canvas: &Canvas<'_, '_>, ask: &Ask, columns: usize) -> Vec<Line<'stat
     row("order", &or_none(&c.order));
     row("serving", &serving);
     row("takes", &takes);
-    row("then", &or_none(&c.then));
+    row("then", &then(ask));
     lines.push(Line::default());
     lines.push(Line::styled(age(app), canvas.ui(Ui::Quiet)));
     lines.push(Line::default());
@@ -182,6 +182,13 @@ fn content(canvas: &Canvas<'_, '_>, ask: &Ask, columns: usize) -> Vec<Line<'stat
     }
     lines.push(buttons(canvas, ask));
     lines
+}
+
+/// How it ends; of an approval of all batches, what it does besides.
+fn then(ask: &Ask) -> String {
+    let then = or_none(&ask.consequence.then);
+    let all = matches!(ask.command, crate::command::Command::Promote { full: true });
+    if all { format!("{then}; nobody is asked any more") } else { then }
 }
 
 fn or_none(text: &str) -> String {

@@ -39,9 +39,10 @@ fn typed(canvas: &mut Canvas<'_, '_>, area: Rect) {
     let columns = usize::from(area.width);
     let count = format!("{} of {}", list.shown().len(), canvas.app.state.instances.len());
     let hint = format!("{count}  state: zone: version: !not  Enter keeps, Esc clears");
-    let hint = if columns >= 76 { hint } else { count };
-    let room = columns.saturating_sub(width(&hint) + 5).max(8);
     let text = list.filter.text();
+    // The text comes first, then how many pass, then the help.
+    let hint = if width(text) + width(&hint) + 5 <= columns { hint } else { count };
+    let room = columns.saturating_sub(width(&hint) + 5).max(8);
     let skipped = text.chars().count().saturating_sub(room);
     let tail: String = text.chars().skip(skipped).collect();
     let used = width(&tail) + 3;

@@ -156,7 +156,7 @@ fn cells(canvas: &mut Canvas<'_, '_>, places: &Places) {
             let shown = instance.shown();
             let mut style = theme.state(shown);
             if index == app.selected {
-                style = style.patch(theme.ui(Ui::Selected));
+                style = theme.selected(style);
             }
             spans.push(Span::styled(theme.glyph(shown).to_string(), style));
             if grid.level == Level::Wide {

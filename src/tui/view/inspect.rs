@@ -17,7 +17,7 @@ use crate::tui::chart::{Chart, Mark};
 use crate::tui::history::{History, Stage};
 use crate::tui::list::version_of;
 use crate::tui::text::{
-    clip, clock, columns, fit, fit_right, middle, milliseconds, seconds, spark, time_of_day, wrap, zone_name,
+    clip, clock, columns, connections, fit, fit_right, middle, milliseconds, seconds, spark, time_of_day, wrap, zone_name,
 };
 use crate::tui::theme::Ui;
 
@@ -107,7 +107,10 @@ fn rows(app: &App, id: &InstanceId, instance: &Instance) -> Vec<Row> {
     let runs = runs.map_or_else(|| "unknown".to_owned(), |v| middle(v.as_str(), 28));
     let runs = if arriving { format!("being brought to {runs}") } else { format!("runs {runs}") };
     let place = member.map_or_else(String::new, |m| {
-        let zone = m.target.zone.as_ref().map_or_else(String::new, |z| format!("  {z}"));
+        let zone = m.target.zone.as_ref().map_or_else(String::new, |z| {
+            let named = z.to_lowercase().starts_with("zone");
+            if named { format!("  {z}") } else { format!("  zone {z}") }
+        });
         format!("{}:{}{zone}", m.target.host, m.target.port)
     });
     let batch = instance.batch.map_or_else(|| "no batch yet".to_owned(), |batch| format!("batch {batch}"));
@@ -121,7 +124,7 @@ fn rows(app: &App, id: &InstanceId, instance: &Instance) -> Vec<Row> {
         rotation = format!("{rotation}, was {} at the start", found.words());
     }
     if let Some(left) = reading.and_then(|r| r.sessions).or(instance.sessions).filter(|_| instance.phase == Phase::Draining) {
-        rotation = format!("{rotation}, {left} connections left");
+        rotation = format!("{rotation}, {}", connections(left));
     }
     let (wrong, part) = wrong(app, id, instance);
     vec![
@@ -266,10 +269,11 @@ fn stage_line(canvas: &Canvas<'_, '_>, stage: &Stage, took: &str, place: Option<
     Line::from(spans)
 }
 
-/// A time in few columns: to a tenth of a second below ten.
+/// A time in few columns.
 fn brief(span: Duration) -> String {
     match span.as_millis() {
-        ms @ 0..10_000 => format!("{}.{}s", ms / 1000, ms % 1000 / 100),
+        ms @ 0..1000 => format!("{ms}ms"),
+        ms @ 1000..10_000 => format!("{}.{}s", ms / 1000, ms % 1000 / 100),
         ms @ 10_000..100_000 => format!("{}s", ms / 1000),
         _ => clock(span),
     }

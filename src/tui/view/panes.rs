@@ -16,7 +16,7 @@ use crate::event::thousands;
 use crate::model::{InstanceState, Rotation, SampleResult};
 use crate::state::Phase;
 use crate::tui::app::{App, Fact, Pane};
-use crate::tui::text::{clip, milliseconds, seconds, time_of_day, width, wrap, zone_name};
+use crate::tui::text::{clip, connections, milliseconds, seconds, time_of_day, width, wrap, zone_name};
 use crate::tui::theme::Ui;
 
 pub(super) fn draw(canvas: &mut Canvas<'_, '_>, places: &Places) {
@@ -186,7 +186,7 @@ fn detail(app: &App) -> Vec<String> {
     }
     stands.push(if instance.serving { "in rotation" } else { "out of rotation" }.to_owned());
     if let Some(left) = reading.and_then(|r| r.sessions).filter(|_| instance.phase == Phase::Draining) {
-        stands.push(format!("{left} connections left"));
+        stands.push(connections(left));
     }
     stands.push(format!("version {}", version(app, app.selected, instance)));
     let place = member.map(|m| {

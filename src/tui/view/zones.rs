@@ -77,7 +77,7 @@ fn listed(canvas: &Canvas<'_, '_>, columns: usize, (page, pages): (usize, usize)
     let mut parts: Vec<(String, Ui)> = Vec::new();
     if !list.filter.is_empty() {
         let count = format!("{} of {}", list.shown().len(), app.state.instances.len());
-        parts.push((format!("/{} {count}", clip(list.filter.text().trim(), columns / 4)), Ui::Key));
+        parts.push((format!("/{} {count}", clip(list.filter.text().trim(), columns * 2 / 5)), Ui::Key));
         let hidden = app.hidden_exceptions();
         if hidden > 0 {
             parts.push((format!("{hidden} failed or held not in it"), Ui::Error));

@@ -1,0 +1,95 @@
+//! `init`: from real HAProxy configurations to a file that `check` finds nothing missing in.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use rollout::config;
+use rollout::demo::world::Lb;
+
+use crate::common;
+use crate::fleet::{Fleet, Ran, rollout};
+
+fn init(dir: &Path, args: &[&str]) -> Ran {
+    let mut command = Command::new(rollout());
+    command.arg("init").args(args).current_dir(dir).env_remove("ROLLOUT_CONFIG").stdin(Stdio::null());
+    Ran::of(command.output().unwrap())
+}
+
+fn read(text: &str) -> config::Config {
+    config::read(Path::new("/etc/rollout.toml"), text, &[], &|name| (name == "XDG_STATE_HOME").then(|| "/state".to_owned()))
+        .unwrap_or_else(|errors| panic!("{errors}\n{text}"))
+}
+
+#[test]
+fn a_file_from_the_running_haproxy_passes_its_check() {
+    if common::server("haproxy").is_none() {
+        return;
+    }
+    let fleet = Fleet::start(3, Lb::Haproxy, &[]);
+    let dir = tempfile::tempdir().unwrap();
+    let cfg = fleet.world.dir().join("haproxy.cfg");
+    let cfg = cfg.to_str().unwrap();
+    let made = init(dir.path(), &["--from", cfg]);
+    assert_eq!(made.code, Some(0), "{}", made.err);
+    let text = fs::read_to_string(dir.path().join("rollout.toml")).unwrap();
+    assert_eq!(read(&text).targets.len(), 3);
+    let check = || {
+        let mut command = Command::new(rollout());
+        command.arg("check").current_dir(dir.path()).env("XDG_STATE_HOME", dir.path().join("state")).stdin(Stdio::null());
+        Ran::of(command.output().unwrap())
+    };
+    let ran = check();
+    assert_eq!(ran.code, Some(0), "{}{}", ran.out, ran.err);
+    assert!(ran.out.contains("3 of 3 instances serve") && ran.out.contains("3 of 3 pass their check"), "{}", ran.out);
+    assert!(!dir.path().join("state").exists(), "nothing was made");
+
+    // What is there stays.
+    let again = init(dir.path(), &["--from", cfg]);
+    assert!(again.code == Some(2) && again.err.contains("rollout.toml is there already"), "{again:?}");
+    assert_eq!(fs::read_to_string(dir.path().join("rollout.toml")).unwrap(), text);
+    let printed = init(dir.path(), &["--from", cfg, "--print", "--service", "other"]);
+    assert_eq!((printed.code, read(&printed.out).service.name.as_str()), (Some(0), "other"));
+}
+
+#[test]
+fn configurations_as_they_are_met_become_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli/haproxy");
+    for (file, backend, instances, path, driver) in [
+        ("debian.cfg", "web", 3, "/healthz", "command"),
+        ("debian.cfg", "api", 2, "/ready", "command"),
+        ("listen.cfg", "shop", 2, "/", "process"),
+        ("docker.cfg", "app", 4, "/health", "command"),
+    ] {
+        let from = top.join(file);
+        let ran = init(dir.path(), &["--from", from.to_str().unwrap(), "--backend", backend, "--print"]);
+        assert_eq!(ran.code, Some(0), "{file} {backend}: {}", ran.err);
+        let config = read(&ran.out);
+        assert_eq!((config.targets.len(), config.service.name.as_str()), (instances, backend), "{file}");
+        assert!(
+            ran.out.contains(&format!("path = \"{path}\"")) && ran.out.contains(&format!("driver = \"{driver}\"")),
+            "{}",
+            ran.out
+        );
+    }
+    assert!(!dir.path().join("rollout.toml").exists());
+}
+
+#[test]
+fn what_cannot_be_chosen_or_read_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli/haproxy");
+    let debian = top.join("debian.cfg");
+    let several = init(dir.path(), &["--from", debian.to_str().unwrap()]);
+    assert!(several.code == Some(2) && several.err.contains("--backend") && several.err.contains("web, api"), "{several:?}");
+    let unknown = init(dir.path(), &["--from", debian.to_str().unwrap(), "--backend", "webb"]);
+    assert!(unknown.code == Some(2) && unknown.err.contains("it has: web, api"), "{unknown:?}");
+    let absent = init(dir.path(), &["--from", "nowhere.cfg"]);
+    assert!(absent.code == Some(2) && absent.err.contains("nowhere.cfg"), "{absent:?}");
+    let directory = init(dir.path(), &["--from", "."]);
+    assert_eq!(directory.code, Some(2), "{directory:?}");
+    let nobody = init(dir.path(), &[]);
+    assert!(nobody.code == Some(2) && nobody.err.contains("--from"), "{nobody:?}");
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "nothing was written");
+}
