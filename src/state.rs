@@ -72,6 +72,9 @@ pub struct Halt {
     /// Why, for programs, if it is a pause.
     #[serde(default)]
     pub cause: Cause,
+    /// The event that says it.
+    #[serde(default)]
+    pub seq: Seq,
 }
 
 /// A look at untouched instances: whether they fail as well.

@@ -131,7 +131,11 @@ fn stop(state: &State) -> Consequence {
     let running = state.instances.iter().filter(|(_, i)| i.phase == Phase::Updating);
     let changes: Vec<InstanceId> = running.map(|(id, _)| id.clone()).collect();
     Consequence {
-        will_change: format!("the commands that run on {} instances are stopped; nobody knows how far they got", changes.len()),
+        will_change: format!(
+            "the commands that run on {} {} are stopped; nobody knows how far they got",
+            changes.len(),
+            if changes.len() == 1 { "instance" } else { "instances" }
+        ),
         will_not: counts(state, &[InstanceState::Pending, InstanceState::Healthy]),
         order: "at once".to_owned(),
         serving: serving(state),

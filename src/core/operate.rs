@@ -123,6 +123,10 @@ pub(super) fn operate(state: &State, observed: &Observed, now: Timestamp, reques
             let reason = said(&by, reason);
             vec![EventKind::CancelRequested { by, reason }]
         }
+        // Decided before the first cancel was seen, it is that same cancel.
+        Command::Cancel { .. } if state.cancel.as_ref().is_some_and(|c| request.revision.is_some_and(|seen| seen < c.seq)) => {
+            Vec::new()
+        }
         Command::Cancel { reason } if state.stopped.is_none() => stop(state, by, reason),
         Command::Rollback { only: Some(instance), .. } if state.rollback.is_none() => {
             operate_instance::roll_back(state, instance)

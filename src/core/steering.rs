@@ -222,6 +222,21 @@ fn a_second_cancel_stops_the_commands_and_lists_what_they_leave() {
     assert_eq!(run.state.exceptions().len(), 2);
 }
 
+/// Two operators cancel at the same time: that is one cancel, not the order to stop the commands.
+#[test]
+fn a_cancel_decided_before_the_first_was_seen_is_the_same_cancel() {
+    let mut run = Fixture::new(4).started();
+    run.check(1);
+    run.outcome(1, Outcome::TakenOut { sessions: Some(0) });
+    let seen = run.state.seq;
+    run.command(cancel());
+    let actor = crate::event::Actor::Operator { login: "bob".to_owned(), uid: 1001 };
+    let late = |revision| crate::command::Request { key: "b".to_owned(), actor: actor.clone(), revision, command: cancel() };
+    assert!(run.input(&Input::Command(late(Some(seen)))).is_empty());
+    let now = run.state.seq;
+    assert!(!run.input(&Input::Command(late(Some(now)))).is_empty(), "one who has seen the first means the second");
+}
+
 #[test]
 fn each_batch_waits_for_its_approval_and_nobody_waits_for_ever() {
     let confirmed = || {

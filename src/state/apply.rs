@@ -54,15 +54,17 @@ impl State {
                 self.rearm(at);
                 self.recovered_at = Some(at);
             }
-            EventKind::DeploymentPaused { by, reason, cause, until } => self.hold_still(halt(by, reason, *cause, at), *until),
+            EventKind::DeploymentPaused { by, reason, cause, until } => {
+                self.hold_still(halt((by, reason), *cause, event), *until);
+            }
             EventKind::DeploymentResumed { .. } => self.resume(at),
             EventKind::CancelRequested { by, reason } => {
-                self.cancel = Some(halt(by, reason, Cause::Asked, at));
+                self.cancel = Some(halt((by, reason), Cause::Asked, event));
                 (self.pause, self.look) = (None, None);
                 self.answered();
                 self.progress_until = None;
             }
-            EventKind::CommandsStopped { by, reason } => self.stopped = Some(halt(by, reason, Cause::Asked, at)),
+            EventKind::CommandsStopped { by, reason } => self.stopped = Some(halt((by, reason), Cause::Asked, event)),
             EventKind::ThresholdCrossed { failed, look_until, .. } => {
                 self.crossed = *failed;
                 self.look = look_until.map(|until| Look { from: at, until, peers: self.peers() });
@@ -272,7 +274,7 @@ impl State {
         if !may_follow(instance, &event.kind) {
             return Err(format!("{id} is {:?}", instance.phase));
         }
-        fold_instance(instance, &event.kind, at, &Context { wanted: wanted.as_ref(), deadline, updates });
+        fold_instance(instance, &event.kind, at, &Context { wanted: wanted.as_ref(), deadline, updates, seq: event.seq });
         let (ours, active) = (instance.ours, instance.is_active());
         let failures = self.failures();
         match &event.kind {
@@ -317,8 +319,8 @@ impl State {
     }
 }
 
-fn halt(by: &Actor, reason: &str, cause: Cause, at: Timestamp) -> Halt {
-    Halt { by: by.clone(), reason: reason.to_owned(), at, cause }
+fn halt((by, reason): (&Actor, &str), cause: Cause, event: &Event) -> Halt {
+    Halt { by: by.clone(), reason: reason.to_owned(), at: event.at, cause, seq: event.seq }
 }
 
 /// The transition table: which event may meet which phase.

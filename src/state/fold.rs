@@ -3,7 +3,7 @@
 //! Imports: event, model, state's nouns. May not: decide; look at anything but the instance.
 
 use crate::event::{AfterReturn, Cause, EventKind, Found, Step};
-use crate::model::{Evidence, Rotation, Span, Timestamp, Version};
+use crate::model::{Evidence, Rotation, Seq, Span, Timestamp, Version};
 
 use super::{Failure, Goal, Halt, Instance, Phase};
 
@@ -12,6 +12,7 @@ pub(super) struct Context<'a> {
     pub(super) wanted: Option<&'a Version>,
     pub(super) deadline: Span,
     pub(super) updates: u32,
+    pub(super) seq: Seq,
 }
 
 impl Instance {
@@ -130,7 +131,7 @@ pub(super) fn fold_instance(instance: &mut Instance, kind: &EventKind, at: Times
         EventKind::InstanceCheckDropped { .. } => instance.enter(Phase::Pending, at, None),
         EventKind::InstanceSkipped { reason, found, .. } => instance.skip(reason, *found, context.wanted, at),
         EventKind::InstanceHeld { by, reason, .. } => {
-            instance.hold(Halt { by: by.clone(), reason: reason.clone(), at, cause: Cause::Asked });
+            instance.hold(Halt { by: by.clone(), reason: reason.clone(), at, cause: Cause::Asked, seq: context.seq });
         }
         EventKind::InstanceReleased { .. } => instance.held = None,
         EventKind::InstanceRetried { .. } => instance.retry(at),

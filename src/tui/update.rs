@@ -361,8 +361,10 @@ fn on_ask_key(app: &mut App, key: Key) -> Vec<Cmd> {
     let command = ask.command.clone();
     app.overlay = None;
     app.say(format!("{}: sent", command.verb()), Tone::Plain);
-    // What it would do is compared with each fact that arrives; the engine refuses what has changed in between.
-    vec![Cmd::Send { command, revision: None }]
+    // What it would do is compared with each fact that arrives; the engine refuses what has changed in between. A first
+    // cancel that meets somebody else's on the way must not become the second, which stops commands.
+    let revision = matches!(command, Command::Cancel { .. }).then_some(app.state.seq);
+    vec![Cmd::Send { command, revision }]
 }
 
 /// A fact arrived while a question was open: what it would do may be another thing now.
