@@ -252,7 +252,8 @@ impl<R: AsyncRead + Unpin> Capture<R> {
 
 /// The last lines that say something, harmless and short.
 fn last_lines<R>(capture: &Capture<R>) -> String {
-    let tail = String::from_utf8_lossy(&capture.tail);
+    let cut = if capture.total > capture.tail.len() { "…" } else { "" };
+    let tail = format!("{cut}{}", String::from_utf8_lossy(&capture.tail));
     let lines: Vec<&str> = tail.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let last = lines.iter().skip(lines.len().saturating_sub(LINES_SHOWN));
     last.map(|line| text::sanitise(line)).collect::<Vec<_>>().join(" | ")
