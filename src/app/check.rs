@@ -17,6 +17,7 @@ use super::verbs::running;
 use super::{Common, Done, Failure, PERSON, Place, USAGE, files, found_config, parts, say};
 use crate::config::{self, Config};
 use crate::journal::Memory;
+use crate::os::text::counted;
 use crate::ports::Session as _;
 use crate::state::State;
 
@@ -49,7 +50,7 @@ async fn all(config: &Config) -> Result<Vec<Finding>, Failure> {
     let mut findings = vec![Finding::ok(
         "config",
         config.source.name(),
-        &format!("{} ({}), {} instances", place.service, place.env, config.targets.len()),
+        &format!("{} ({}), {}", place.service, place.env, counted(config.targets.len(), "instance")),
     )];
     findings.extend(config.warnings.iter().map(|warning| Finding::doubt("config", "file", warning, "")));
     findings.push(files::finding(config.targets.len()));

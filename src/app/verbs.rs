@@ -145,7 +145,10 @@ pub(super) fn nothing_runs(config: &Config) -> Failure {
     let last = last_row(config).ok().flatten();
     match last.filter(|row| row.ended_at.is_none()) {
         Some(row) => Failure::refused(last_line(&row)),
-        None => Failure::refused(format!("no deployment of {} ({}) is under way", config.service.name, config.service.env)),
+        None => Failure::refused(format!(
+            "no deployment of {} ({}) is under way; the past ones: rollout history",
+            config.service.name, config.service.env
+        )),
     }
 }
 

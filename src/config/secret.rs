@@ -54,11 +54,11 @@ impl Redactor {
                 clean = clean.replace(value, &format!("${{{name}}}"));
             }
         }
-        self.without_parts(clean)
+        self.without_parts(&clean)
     }
 
     /// A text that was cut off ends, or begins, in a part of a value: `Bearer abcdef…`.
-    fn without_parts(&self, text: String) -> String {
+    fn without_parts(&self, text: &str) -> String {
         let pieces: Vec<&str> = text.split(CUT).collect();
         let last = pieces.len() - 1;
         let cleaned = pieces.into_iter().enumerate().map(|(at, piece)| {

@@ -31,6 +31,11 @@ pub fn sanitise_within(text: &str, max: usize) -> String {
     out
 }
 
+/// `1 instance`, `20 instances`: a number with its noun, whose plural ends in s.
+pub fn counted(number: usize, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}
+
 /// True for what a terminal obeys, reorders by, or does not show: C0, DEL, C1, bidirectional controls, zero-width
 /// characters, line and paragraph separators, tags.
 fn hidden(c: char) -> bool {

@@ -21,7 +21,14 @@ pub(super) fn look(config: &Config, place: &Place, runs: Option<&State>) -> Vec<
     }
     match rows(config) {
         Ok(rows) if rows.is_empty() => findings.push(Finding::ok(KIND, "journal", "empty; the first deployment makes it")),
-        Ok(rows) => findings.push(Finding::ok(KIND, "journal", &format!("{} deployments can be read", rows.len()))),
+        Ok(rows) => findings.push(Finding::ok(
+            KIND,
+            "journal",
+            &match rows.len() {
+                1 => "1 deployment can be read".to_owned(),
+                n => format!("{n} deployments can be read"),
+            },
+        )),
         Err(failure) => findings.push(Finding::missing(KIND, "journal", &failure.message, "")),
     }
     findings.push(lock(config, place, runs));

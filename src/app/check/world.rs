@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::finding::{Finding, Level};
 use crate::config::Config;
 use crate::model::{InstanceId, Observation, Rotation, Sample, SampleResult, Target, Version};
+use crate::os::text::counted;
 use crate::ports::FleetError;
 use crate::runner::Parts;
 
@@ -140,7 +141,11 @@ pub(super) async fn vip(parts: &Parts, config: &Config) -> Vec<Finding> {
     urls.dedup();
     let subject = urls.join(" ");
     if failures.is_empty() && stats.requests >= wanted && stats.failed == 0 {
-        return vec![Finding::ok(KIND, &subject, &format!("{} requests answered", stats.requests))];
+        return vec![Finding::ok(
+            KIND,
+            &subject,
+            &format!("{} answered", counted(usize::try_from(stats.requests).unwrap_or(usize::MAX), "request")),
+        )];
     }
     failures.truncate(urls.len().max(2));
     let message = if failures.is_empty() { "no answer".to_owned() } else { failures.join("; ") };
