@@ -8,7 +8,7 @@ use crate::model::{Before, EffectId, Evidence, InstanceId, OnDrainTimeout, Rotat
 use crate::state::{Goal, Instance, Phase, State};
 
 use super::observed::is_in_rotation;
-use super::{Observed, budget, pause, rollback, wanted};
+use super::{Observed, budget, judge, pause, rollback, wanted};
 
 /// How long a balancer may take to confirm an order before the engine stops and says so.
 pub(super) const ORDER_TIMEOUT: Span = Span::from_secs(10);
@@ -169,7 +169,7 @@ impl Scene<'_> {
 
     fn surveyed(&self, survey: &Survey) -> Vec<EventKind> {
         let instance = self.id.clone();
-        if self.halted() || self.state.pause.is_some() || self.state.is_looking() {
+        if self.halted() || self.state.pause.is_some() || judge::is_open(self.state) {
             return vec![EventKind::InstanceCheckDropped { instance }];
         }
         let Some(member) = self.state.member(self.id) else { return Vec::new() };

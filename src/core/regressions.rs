@@ -514,6 +514,27 @@ fn nothing_begins_while_it_is_looked_into_whose_doing_a_failure_is() {
     }
 }
 
+/// A mate that finished during the look made the failure one of few: there was nothing to act on any more, nor to wait for.
+#[test]
+fn a_look_that_lost_its_reason_holds_nothing_up() {
+    let mut run = Fixture::new(6)
+        .with(|p| {
+            p.rollback.threshold_percent = 50;
+            p.strategy.max_unavailable = Count::Absolute(3);
+        })
+        .started();
+    run.peers_are_well = false;
+    run.bring_to_gate(1);
+    run.bring_to_gate(2);
+    run.misses(1, 3);
+    assert!(run.state.is_looking());
+    run.passes(2, 2);
+    run.outcome(2, Outcome::Admitted);
+    run.passes(2, 1);
+    run.wait(Span::from_secs(10));
+    assert_eq!((run.state.batches, run.state.rollback.is_some()), (2, false), "one of two is not more than half");
+}
+
 /// The last look said that it serves, an older reading that it does not: the look was dropped by the one and begun again by
 /// the other in the same turn, under the id of the act that had just ended.
 #[test]
