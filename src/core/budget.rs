@@ -22,8 +22,8 @@ pub(super) fn is_out(state: &State, observed: &Observed, id: &InstanceId, instan
         return true;
     }
     match instance.phase {
-        Phase::Failed => instance.down || !instance.serving,
-        Phase::Pending | Phase::Skipped | Phase::Healthy | Phase::RolledBack | Phase::Settling { .. } => {
+        // A failed one that could not be taken out may have recovered: what is seen of it counts.
+        Phase::Pending | Phase::Skipped | Phase::Healthy | Phase::RolledBack | Phase::Settling { .. } | Phase::Failed => {
             !instance.serving || is_failing(state, observed, id, instance)
         }
         Phase::Checking

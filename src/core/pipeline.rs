@@ -8,7 +8,7 @@ use crate::model::{Before, EffectId, Evidence, InstanceId, OnDrainTimeout, Rotat
 use crate::state::{Goal, Instance, Phase, State};
 
 use super::observed::is_in_rotation;
-use super::{Observed, budget, pause, rollback, wanted};
+use super::{Observed, budget, judge, pause, rollback, wanted};
 
 /// How long a balancer may take to confirm an order before the engine stops and says so.
 pub(super) const ORDER_TIMEOUT: Span = Span::from_secs(10);
@@ -149,9 +149,13 @@ impl Scene<'_> {
         }
     }
 
-    /// On a cancel or a rollback an instance that is not updated yet goes straight back in.
+    /// On a cancel or a rollback an instance that is not updated yet goes straight back in. One that was to be tried again
+    /// has failed: it is not put back unproven.
     fn turned_back(&self) -> Decision {
         self.halted().then(|| {
+            if self.instance.exposed {
+                return self.failed(Step::Update, "ended before it was tried again".to_owned());
+            }
             let reason = if self.state.rollback.is_some() { "rollback before its update" } else { "cancelled before its update" };
             vec![self.return_to_rotation(reason, AfterReturn::Untouched)]
         })
@@ -169,7 +173,7 @@ impl Scene<'_> {
 
     fn surveyed(&self, survey: &Survey) -> Vec<EventKind> {
         let instance = self.id.clone();
-        if self.halted() || self.state.pause.is_some() || self.state.is_looking() {
+        if self.halted() || self.state.pause.is_some() || judge::is_open(self.state) {
             return vec![EventKind::InstanceCheckDropped { instance }];
         }
         let Some(member) = self.state.member(self.id) else { return Vec::new() };
@@ -217,7 +221,7 @@ impl Scene<'_> {
             return None;
         }
         let reason = format!("its drain was not confirmed within {ORDER_TIMEOUT}{}", self.observed.because(self.id));
-        if self.back() {
+        if self.back() || self.instance.exposed {
             return Some(self.failed(Step::Drain, reason));
         }
         // Without a confirmed drain nothing may be updated: stop here, put it back, and let a person look.
@@ -254,7 +258,7 @@ impl Scene<'_> {
             OnDrainTimeout::Extend if falling && self.instance.extensions < MAX_EXTENSIONS => {
                 vec![EventKind::DrainExtended { instance, sessions: left, until: self.now + drain.timeout }]
             }
-            OnDrainTimeout::Fail if !self.back() => {
+            OnDrainTimeout::Fail if !self.back() && !self.instance.exposed => {
                 let reason = format!("{left} connections did not end within {}", drain.timeout);
                 vec![self.return_to_rotation(&reason, AfterReturn::Failed)]
             }
@@ -347,8 +351,9 @@ impl Scene<'_> {
         })
     }
 
-    /// Back to its own version: one that may be in rotation is drained first.
+    /// Back to its own version. The drain is ordered even where it was: whoever put it back meanwhile is met before the
+    /// update, not in it.
     fn restore(&self) -> Vec<EventKind> {
-        if self.instance.serving { self.take_out() } else { self.order_update() }
+        self.take_out()
     }
 }

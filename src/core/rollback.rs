@@ -21,7 +21,17 @@ pub(super) fn next(state: &State, observed: &Observed, _now: crate::model::Times
     if state.rollback.is_none() {
         // Under a cancel, one that failed goes back alone; without one, or once commands are stopped, it stays out and listed.
         state.cancel.as_ref().filter(|_| state.stopped.is_none())?;
-        return start(state, first(state, |i| i.phase == Phase::Failed)?);
+        let failed = first(state, |i| i.phase == Phase::Failed && serves_nothing(i));
+        // One that could not be taken out may serve again by now: it goes back only if that costs no promise.
+        let in_rotation = || {
+            let able = |id: &InstanceId| budget::may_restore(state, observed, id).is_ok();
+            state
+                .instances
+                .iter()
+                .find(|(id, i)| i.phase == Phase::Failed && can_go_back(state, id, i) && able(id))
+                .map(|(id, _)| id)
+        };
+        return start(state, failed.or_else(in_rotation)?);
     }
     // A rollback that an operator ends where it is takes no more.
     if state.cancel.is_some() {
@@ -67,7 +77,9 @@ fn first(state: &State, which: impl Fn(&Instance) -> bool) -> Option<&InstanceId
 /// Out of rotation, or not known to be in it: going back costs no capacity. An update in hand is awaited instead.
 fn serves_nothing(instance: &Instance) -> bool {
     match instance.phase {
-        Phase::Verifying { .. } | Phase::Admitting | Phase::Failed => true,
+        Phase::Verifying { .. } | Phase::Admitting => true,
+        // It could not be taken out.
+        Phase::Failed => !instance.serving,
         Phase::Pending
         | Phase::Checking
         | Phase::TakingOut
@@ -85,6 +97,6 @@ fn serves_nothing(instance: &Instance) -> bool {
 
 fn newest_serving(state: &State) -> Option<&InstanceId> {
     let serving = state.instances.iter().filter(|(id, i)| can_go_back(state, id, i));
-    let serving = serving.filter(|(_, i)| matches!(i.phase, Phase::Healthy | Phase::Settling { .. }));
+    let serving = serving.filter(|(_, i)| matches!(i.phase, Phase::Healthy | Phase::Settling { .. } | Phase::Failed));
     serving.max_by_key(|(_, i)| i.order).map(|(id, _)| id)
 }

@@ -62,12 +62,11 @@ impl Instance {
         self.enter(Phase::Skipped, at, None);
     }
 
-    /// Where it begins again: at its update if it is out, at its return if it was going back, else like any other.
+    /// Where it begins again: at its return if it was going back, else like any other.
     fn retry(&mut self, at: Timestamp) {
         (self.discounted, self.skipped) = (false, None);
         let phase = match (&self.phase, self.goal) {
             (Phase::Failed, Goal::Back) => Phase::Restoring,
-            (Phase::Failed, Goal::Forward) if !self.serving => Phase::Drained,
             _ => {
                 self.batch = None;
                 Phase::Pending
