@@ -28,7 +28,9 @@ pub(super) async fn balancers(parts: &Parts, targets: &[Target]) -> Vec<Finding>
     let (complaints, read) = futures::join!(parts.traffic.check(targets), parts.traffic.read(targets));
     let mut findings: Vec<Finding> = complaints.iter().map(|complaint| Finding::missing(KIND, "all", complaint, "")).collect();
     match read {
-        Err(error) if complaints.is_empty() => findings.push(Finding::missing(KIND, "all", &error.to_string(), "")),
+        Err(error) if complaints.is_empty() => {
+            findings.push(Finding::missing(KIND, "all", &error.to_string(), "correct [traffic], or start what answers there"));
+        }
         Err(_) => {}
         Ok(read) => findings.extend(rotations(&read, targets, &complaints)),
     }
