@@ -122,13 +122,13 @@ fn downtime(summary: &Summary) -> String {
         return "not measured: no requests through the balancer were counted".to_owned();
     };
     let verdict = if vip.failed == 0 { "none" } else { "NOT ZERO" };
-    format!(
-        "{verdict}: {} of {} requests failed through the balancer, p50 {}, p99 {}",
-        thousands(vip.failed),
-        thousands(vip.requests),
-        Span::from_millis(vip.p50_ms),
-        Span::from_millis(vip.p99_ms)
-    )
+    let counts =
+        format!("{verdict}: {} of {} requests failed through the balancer", thousands(vip.failed), thousands(vip.requests));
+    if vip.failed == vip.requests {
+        // Only answers have a latency.
+        return counts;
+    }
+    format!("{counts}, p50 {}, p99 {}", Span::from_millis(vip.p50_ms), Span::from_millis(vip.p99_ms))
 }
 
 /// What needs a person, a line each.
