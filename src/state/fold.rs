@@ -65,12 +65,11 @@ impl Instance {
     /// Where it begins again: at its return if it was going back, else like any other.
     fn retry(&mut self, at: Timestamp) {
         (self.discounted, self.skipped) = (false, None);
-        let phase = match (&self.phase, self.goal) {
-            (Phase::Failed, Goal::Back) => Phase::Restoring,
-            _ => {
-                self.batch = None;
-                Phase::Pending
-            }
+        let phase = if (&self.phase, self.goal) == (&Phase::Failed, Goal::Back) {
+            Phase::Restoring
+        } else {
+            self.batch = None;
+            Phase::Pending
         };
         if self.goal == Goal::Forward {
             self.verdict = None;
