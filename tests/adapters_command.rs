@@ -329,7 +329,7 @@ async fn what_a_killed_engine_left_running_is_ended_before_its_step_is_run_again
         ended = &mut update => panic!("it ended: {ended:?}"),
         () = recorded => {}
     }
-    std::mem::forget(update);
+    let _killed_and_never_dropped = std::mem::ManuallyDrop::new(update);
     let first = host.pid("first").await;
     assert!(process::group_lives(first), "nobody ended it");
     build(settings).update(&order("v2", 1)).await.expect("the same order, by another engine");

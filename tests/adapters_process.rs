@@ -177,7 +177,7 @@ async fn a_process_that_ignores_sigterm_is_killed_after_the_timeout_and_not_befo
     driver.update(&order("v2", 2)).await.expect("an update");
     let took = began.elapsed();
     assert!(!alive(first));
-    assert!(took >= Duration::from_millis(300) && took < Duration::from_secs(60), "{took:?}");
+    assert!(took >= Duration::from_millis(300) && took < Duration::from_mins(1), "{took:?}");
 
     let at_once = world.driver(STUBBORN, Span::ZERO);
     world.logged("ready v2").await;

@@ -310,7 +310,7 @@ async fn what_goes_wrong_with_a_request_is_said() {
     let silent = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("http://{}/", silent.local_addr().expect("its address"));
     let hangs = http(HttpSettings { state: Request { url, ..balancer.settings().state }, ..balancer.settings() });
-    let read = timeout(Duration::from_secs(60), async { hangs.read(&[target("web-1")]).await }).await.expect("a deadline");
+    let read = timeout(Duration::from_mins(1), async { hangs.read(&[target("web-1")]).await }).await.expect("a deadline");
     assert!(matches!(read, Err(TrafficError::Unreachable(_))), "{read:?}");
 }
 

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use tokio::time::Instant;
 
 /// The longest that a test waits for anything; only a failing test ever waits that long.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 /// Between two looks at a condition.
 const POLL: Duration = Duration::from_millis(5);
 
