@@ -32,7 +32,8 @@ pub fn sanitise_within(text: &str, max: usize) -> String {
 }
 
 /// `1 instance`, `20 instances`: a number with its noun, whose plural ends in s.
-pub fn counted(number: usize, noun: &str) -> String {
+pub fn counted(number: impl TryInto<u64>, noun: &str) -> String {
+    let number = number.try_into().unwrap_or(u64::MAX);
     if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }
 

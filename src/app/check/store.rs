@@ -9,6 +9,7 @@ use super::finding::Finding;
 use crate::app::past::rows;
 use crate::app::{Place, lease_path};
 use crate::config::Config;
+use crate::os::text::counted;
 use crate::state::State;
 
 const KIND: &str = "store";
@@ -21,14 +22,7 @@ pub(super) fn look(config: &Config, place: &Place, runs: Option<&State>) -> Vec<
     }
     match rows(config) {
         Ok(rows) if rows.is_empty() => findings.push(Finding::ok(KIND, "journal", "empty; the first deployment makes it")),
-        Ok(rows) => findings.push(Finding::ok(
-            KIND,
-            "journal",
-            &match rows.len() {
-                1 => "1 deployment can be read".to_owned(),
-                n => format!("{n} deployments can be read"),
-            },
-        )),
+        Ok(rows) => findings.push(Finding::ok(KIND, "journal", &format!("{} can be read", counted(rows.len(), "deployment")))),
         Err(failure) => findings.push(Finding::missing(KIND, "journal", &failure.message, "")),
     }
     findings.push(lock(config, place, runs));

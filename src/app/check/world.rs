@@ -143,11 +143,7 @@ pub(super) async fn vip(parts: &Parts, config: &Config) -> Vec<Finding> {
     urls.dedup();
     let subject = urls.join(" ");
     if failures.is_empty() && stats.requests >= wanted && stats.failed == 0 {
-        return vec![Finding::ok(
-            KIND,
-            &subject,
-            &format!("{} answered", counted(usize::try_from(stats.requests).unwrap_or(usize::MAX), "request")),
-        )];
+        return vec![Finding::ok(KIND, &subject, &format!("{} answered", counted(stats.requests, "request")))];
     }
     failures.truncate(urls.len().max(2));
     let message = if failures.is_empty() { "no answer".to_owned() } else { failures.join("; ") };
