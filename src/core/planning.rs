@@ -236,8 +236,13 @@ fn examine(plan: &Plan, selection: &Selection) -> Result<(), Refusal> {
     let others = total.saturating_sub(dead).saturating_sub(u32::from(work));
     if work && others < floor {
         return refuse(format!(
-            "taking out one instance leaves {others} serving, min_serving is {floor}; \
-             give --allow-outage if an outage is acceptable"
+            "taking out one instance leaves {others} serving, min_serving is {floor}{}; \
+             give --allow-outage if an outage is acceptable",
+            if dead > 0 {
+                format!("; out already: {}", troubles(&plan.members.iter().collect::<Vec<_>>()))
+            } else {
+                String::new()
+            }
         ));
     }
     Ok(())

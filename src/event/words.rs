@@ -62,7 +62,9 @@ impl EventKind {
         match self {
             Self::DeploymentPlanned { plan, .. } => {
                 let by = &plan.started_by;
-                format!("planned: {} {} to {} on {} instances, by {by}", plan.service, plan.env, plan.version, plan.members.len())
+                let instances = if plan.members.len() == 1 { "instance" } else { "instances" };
+                let total = plan.members.len();
+                format!("planned: {} {} to {} on {total} {instances}, by {by}", plan.service, plan.env, plan.version)
             }
             Self::DeploymentStarted { by } => format!("started by {}", by.name()),
             Self::EngineRecovered => "a new engine took over; open deadlines run anew".to_owned(),
@@ -84,7 +86,7 @@ impl EventKind {
             Self::BatchVerified { batch, .. } => format!("batch {batch} has its verdicts; bake began"),
             Self::BatchCompleted { batch } => format!("batch {batch} done"),
             Self::EndCheckStarted { .. } => "end check: reading every instance's version and rotation".to_owned(),
-            Self::EndCheckFinished { mismatches: 0 } => "end check: every instance is as it must be".to_owned(),
+            Self::EndCheckFinished { mismatches: 0 } => "end check: versions and rotation are as recorded".to_owned(),
             Self::EndCheckFinished { mismatches } => format!("end check: {mismatches} not as they must be"),
             Self::DeploymentEnded { ending, reason, vip, .. } => {
                 let text = because(ending.words().to_owned(), reason);

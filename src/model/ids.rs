@@ -20,9 +20,11 @@ pub struct IdError {
     pub rule: &'static str,
 }
 
-/// True if `text` starts with a letter or digit, continues with those or `extra`, and has at most `max` bytes.
+/// True if `text` starts with a letter or digit, continues with those or `extra`, and has at most `max` bytes. No segment is
+/// `..`: what is put into a path must not lead out of it.
 fn well_formed(text: &str, extra: &str, max: usize) -> bool {
     text.len() <= max
+        && text.split('/').all(|segment| segment != "..")
         && text.starts_with(|c: char| c.is_ascii_alphanumeric())
         && text.chars().all(|c| c.is_ascii_alphanumeric() || extra.contains(c))
 }
@@ -92,8 +94,8 @@ text_id!(
     InstanceId, "instance id", "._-", 63, "[A-Za-z0-9][A-Za-z0-9._-]{0,62}"
 );
 text_id!(
-    /// What is deployed: `[A-Za-z0-9][A-Za-z0-9._+:@/-]{0,127}`.
-    Version, "version", "._+:@/-", 128, "[A-Za-z0-9][A-Za-z0-9._+:@/-]{0,127}"
+    /// What is deployed: `[A-Za-z0-9][A-Za-z0-9._+:@/-]{0,127}`, without the path segment `..`.
+    Version, "version", "._+:@/-", 128, "[A-Za-z0-9][A-Za-z0-9._+:@/-]{0,127}, without the path segment `..`"
 );
 
 /// One deployment of a service, shown as `SERVICE-N` (`shop-142`).
@@ -199,11 +201,11 @@ mod tests {
 
     #[test]
     fn versions_keep_to_their_charset() {
-        for good in ["v2", "1.4.0+build.7", "sha256:abc", "app@1/x", "a"] {
+        for good in ["v2", "v1..2", "1.4.0+build.7", "sha256:abc", "app@1/x", "a"] {
             assert!(Version::new(good).is_ok(), "{good}");
         }
         let long = "x".repeat(129);
-        for bad in ["", "-v2", "v 2", "v2;rm", "$(x)", "v\n", "é", long.as_str()] {
+        for bad in ["", "-v2", "v 2", "v1/../../etc", "v1/..", "v2;rm", "$(x)", "v\n", "é", long.as_str()] {
             assert!(Version::new(bad).is_err(), "{bad:?}");
         }
     }
