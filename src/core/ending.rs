@@ -6,6 +6,7 @@ use crate::event::{Ending, EventKind};
 use crate::model::{InstanceId, InstanceState, Member, Rotation, Span, Survey, Timestamp, Version};
 use crate::state::{Goal, Instance, Phase, State};
 
+use super::observed::is_in_rotation;
 use super::{Observed, rollback};
 
 /// How long the check at the end may take, besides the time for instances that do not answer.
@@ -83,7 +84,8 @@ fn mismatch(state: &State, id: &InstanceId, survey: &Result<Survey, String>) -> 
     let (member, instance) = (state.member(id)?, state.instance(id)?);
     let (version, rotation) = expected(member, instance)?;
     let (found, serving, reason) = match survey {
-        Err(why) => (instance.version.clone(), false, format!("could not be read at the end: {why}")),
+        // What cannot be read is where it was last seen.
+        Err(why) => (instance.version.clone(), instance.serving, format!("could not be read at the end: {why}")),
         Ok(survey) => {
             let wrong_version = match (&survey.version, version) {
                 (Some(found), Some(wanted)) if found != wanted => Some(format!("runs {found} at the end, not {wanted}")),
@@ -96,7 +98,7 @@ fn mismatch(state: &State, id: &InstanceId, survey: &Result<Survey, String>) -> 
                 (Some(one), None) | (None, Some(one)) => one,
                 (Some(one), Some(other)) => format!("{one}; {other}"),
             };
-            (survey.version.clone(), survey.rotation == Rotation::Serving, reason)
+            (survey.version.clone(), is_in_rotation(survey.rotation), reason)
         }
     };
     Some(EventKind::EndCheckMismatch { instance: id.clone(), version: found, serving, reason })

@@ -22,15 +22,17 @@ pub(super) fn judge(state: &State, observed: &Observed, now: Timestamp) -> Optio
     }
     let (failed, finished) = (state.failures(), state.finished());
     let policy = &state.plan.policy.rollback;
-    let too_many = failed > state.judged && crosses(failed, finished, policy.threshold_percent, policy.max_failures);
-    if too_many && failed > state.crossed {
+    let news = failed > state.judged.max(state.crossed);
+    if news && crosses(failed, finished, policy.threshold_percent, policy.max_failures) {
         return Some(vec![crossed(state, now, (failed, finished))]);
     }
     if state.pause.is_some() {
         return None;
     }
-    if too_many && policy.on_failure != OnFailure::Continue {
-        return match common_cause::after_crossing(state, observed, now) {
+    // It crossed at a verdict: those that pass meanwhile do not undo that.
+    if state.crossed > state.judged && policy.on_failure != OnFailure::Continue {
+        let began = deciding(state).map_or(now, |(_, f)| f.evidence.first_miss_at.unwrap_or(f.at));
+        return match common_cause::after_crossing(state, observed, now, began) {
             Verdict::Unsure => None,
             Verdict::Failing(what) => Some(vec![not_ours(&what)]),
             Verdict::Well => {

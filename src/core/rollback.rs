@@ -85,6 +85,8 @@ fn serves_nothing(instance: &Instance) -> bool {
 
 fn newest_serving(state: &State) -> Option<&InstanceId> {
     let serving = state.instances.iter().filter(|(id, i)| can_go_back(state, id, i));
-    let serving = serving.filter(|(_, i)| matches!(i.phase, Phase::Healthy | Phase::Settling { .. }));
+    // One that was to be tried again is at rest, or left alone, on the new version.
+    let at_rest = |i: &Instance| matches!(i.phase, Phase::Healthy | Phase::Settling { .. } | Phase::Pending | Phase::Skipped);
+    let serving = serving.filter(|(_, i)| at_rest(i));
     serving.max_by_key(|(_, i)| i.order).map(|(id, _)| id)
 }
