@@ -141,6 +141,8 @@ fn there_is_no_rollback_of_a_rollback() {
     run.bring_to_healthy(1);
     assert!(check(&run.state, &rollback()).unwrap().message.contains("joined"));
     assert!(run.command(rollback()).is_empty());
+    let follows = super::consequence(&run.state, &rollback(), run.now).unwrap();
+    assert_eq!(follows.will_change, "0 pending, to v2", "the healthy one stays");
     let alone = Command::Rollback { reason: String::new(), only: Some(id(1)) };
     assert!(check(&run.state, &alone).unwrap_err().message.contains("rollout retry web-01"));
 }
@@ -372,6 +374,28 @@ fn a_failed_one_that_others_need_is_not_taken_out_to_be_tried_again() {
     run.wait(Span::from_secs(30));
     let refusal = check(&run.state, &retry(1)).unwrap_err().message;
     assert!(refusal.contains("too few others serve"), "{refusal}");
+}
+
+#[test]
+fn a_rollback_does_not_take_the_last_two_out_at_once() {
+    let mut run = Fixture::new(2)
+        .with(|p| (p.rollback.on_failure, p.strategy.batch_size) = (OnFailure::Continue, vec![Count::Absolute(1)]))
+        .started();
+    run.bring_to_healthy(1);
+    run.wait(Span::from_secs(10));
+    run.bring_to_healthy(2);
+    run.misses(2, 3);
+    run.outcome(2, Outcome::TakenOut { sessions: Some(0) });
+    run.misses(1, 3);
+    assert!(run.state.instance(&id(1)).unwrap().serving, "it is needed");
+    run.command(rollback());
+    assert_eq!((phase(&run, 2), phase(&run, 1)), (Phase::Updating, Phase::Failed));
+    run.restore(2);
+    assert_eq!(run.state.instance(&id(1)).unwrap().goal, Goal::Back);
+    run.outcome(1, Outcome::TakenOut { sessions: Some(0) });
+    run.restore(1);
+    run.end_check(|_| "v1");
+    assert_eq!(run.state.exit_code(), Some(3));
 }
 
 /// `drain.on_timeout = "fail"` puts back only what never ran the new version.

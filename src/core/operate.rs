@@ -78,7 +78,7 @@ fn answer(state: &State, command: &Command) -> Result<String, String> {
 }
 
 /// The deployment itself undoes another: there is never a rollback of a rollback.
-fn is_rollback(state: &State) -> bool {
+pub(super) fn is_rollback(state: &State) -> bool {
     matches!(state.plan.kind, DeploymentKind::Rollback { .. })
 }
 

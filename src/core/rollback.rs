@@ -27,7 +27,9 @@ pub(super) fn next(state: &State, observed: &Observed, _now: crate::model::Times
     if state.cancel.is_some() {
         return None;
     }
-    if let Some(id) = first(state, serves_nothing) {
+    let at_once = || state.instances.iter().filter(|(id, i)| serves_nothing(i) && can_go_back(state, id, i));
+    let free = at_once().find(|(id, i)| !is_needed(state, id, i));
+    if let Some((id, _)) = free.or_else(|| at_once().find(|(id, _)| !others_are_on_their_way(state, id))) {
         return start(state, id);
     }
     let id = newest_serving(state)?;
@@ -81,6 +83,16 @@ fn serves_nothing(instance: &Instance) -> bool {
         | Phase::Restoring
         | Phase::RolledBack => false,
     }
+}
+
+/// It failed, but is in rotation because too few others serve: those on their way back come first.
+fn is_needed(state: &State, id: &InstanceId, instance: &Instance) -> bool {
+    instance.phase == Phase::Failed && instance.serving && !budget::may_evict(state, id)
+}
+
+fn others_are_on_their_way(state: &State, id: &InstanceId) -> bool {
+    let own = state.instances.get_index_of(id);
+    state.active.iter().any(|&index| Some(index) != own)
 }
 
 fn newest_serving(state: &State) -> Option<&InstanceId> {
