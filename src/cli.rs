@@ -32,6 +32,7 @@ struct Cli {
 }
 
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Options of every verb")]
 struct CommonArgs {
     /// The configuration; else ROLLOUT_CONFIG, else ./rollout.toml
     #[arg(long, global = true, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]

@@ -104,7 +104,7 @@ impl fmt::Debug for Config {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FindError {
     /// Nothing names one and there is none here.
-    #[error("there is no rollout.toml in {}; name a file with --config or ROLLOUT_CONFIG, or begin with rollout demo", .0.display())]
+    #[error("there is no rollout.toml in {}; name a file with --config or ROLLOUT_CONFIG, or begin with rollout init or rollout demo", .0.display())]
     None(PathBuf),
     /// The file that was named is not there.
     #[error("{by} names {}, which is not there", path.display())]

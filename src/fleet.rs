@@ -32,6 +32,8 @@ pub struct ProcessSettings {
     pub service: String,
     /// `[update] start`: argv of the instance's process, each element a template.
     pub start: Vec<String>,
+    /// `[update] env`: for the process, besides the engine's own environment.
+    pub env: Environment,
     /// `[update] stop_timeout`: from SIGTERM to SIGKILL.
     pub stop_timeout: Span,
     /// `[fleet] dir`: where process records and logs are kept.

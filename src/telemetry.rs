@@ -40,13 +40,17 @@ pub enum TelemetryError {
 }
 
 /// Sets the engine's logging up: a private file that is appended to, and the ring that it gives back. `now` tells the
-/// wall time.
+/// wall time; every message goes through `clean`, which takes secrets out.
 ///
 /// # Errors
 /// Fails if the file cannot be written, or if logging was set up before.
-pub fn init_engine(log_file: &Path, now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Result<LogRing, TelemetryError> {
+pub fn init_engine(
+    log_file: &Path,
+    now: impl Fn() -> Timestamp + Send + Sync + 'static,
+    clean: impl Fn(&str) -> String + Send + Sync + 'static,
+) -> Result<LogRing, TelemetryError> {
     let ring = LogRing::new();
-    init(Lines::new(Box::new(now), ring.clone(), Some(open(log_file)?)))?;
+    init(Lines::new(Box::new(now), ring.clone(), Some(open(log_file)?)).cleaned_by(Box::new(clean)))?;
     Ok(ring)
 }
 
@@ -128,6 +132,18 @@ mod tests {
             lines,
             ["warn engine: deployment{id=shop-1}: instance{id=web-07 step=drain}: drain forced left=3 why=slow\\u{1b}[0m"]
         );
+    }
+
+    #[test]
+    fn every_message_is_cleaned_with_its_fields() {
+        let ring = LogRing::new();
+        let lines = Lines::new(Box::new(Timestamp::default), ring.clone(), None);
+        let lines = lines.cleaned_by(Box::new(|text| text.replace("s3cret", "${TOKEN}")));
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(lines), || {
+            let _in = tracing::info_span!("step", id = "s3cret").entered();
+            tracing::warn!(target: "effect", why = "s3cret", "said s3cret");
+        });
+        assert_eq!(ring.after(0)[0].message, "step{id=${TOKEN}}: said ${TOKEN} why=${TOKEN}");
     }
 
     #[test]

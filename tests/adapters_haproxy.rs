@@ -142,7 +142,8 @@ async fn f03_errors_are_text_and_are_told() {
 async fn f09_every_balancer_must_confirm_and_the_least_favourable_counts() {
     let Some(world) = World::new().await else { return };
     let Some(other) = World::new().await else { return };
-    let both = driver(&[format!("127.0.0.1:{}", world.tcp_port), other.socket("admin")]);
+    let mut tasks = JoinSet::new();
+    let both = driver(&[world.over_tcp(&mut tasks).await, other.socket("admin")]);
     let first = target("web-01");
     assert_eq!(both.take_out(&first).await, Ok(Some(0)));
     world.wait_until("web-01", Rotation::Draining).await;

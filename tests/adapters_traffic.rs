@@ -172,7 +172,7 @@ async fn what_goes_wrong_with_a_command_is_said() {
     assert!(matches!(refused("kill -9 $$").await, TrafficError::Unreachable(_)));
     let began = Instant::now();
     assert!(matches!(refused("sleep 60").await, TrafficError::Unreachable(_)));
-    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
     let missing = CommandSettings { out: vec!["/no/such/lb".to_owned()], ..files.settings() };
     let error = traffic::build(&Settings::Command(Box::new(missing))).err().expect("refused");
     assert_eq!(error, "[traffic] out: /no/such/lb is not there; install it or write its path");
@@ -310,7 +310,7 @@ async fn what_goes_wrong_with_a_request_is_said() {
     let silent = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("http://{}/", silent.local_addr().expect("its address"));
     let hangs = http(HttpSettings { state: Request { url, ..balancer.settings().state }, ..balancer.settings() });
-    let read = timeout(Duration::from_secs(5), async { hangs.read(&[target("web-1")]).await }).await.expect("a deadline");
+    let read = timeout(Duration::from_mins(1), async { hangs.read(&[target("web-1")]).await }).await.expect("a deadline");
     assert!(matches!(read, Err(TrafficError::Unreachable(_))), "{read:?}");
 }
 

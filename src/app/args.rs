@@ -73,8 +73,8 @@ pub struct DeployArgs {
 /// Who takes part in a deployment, and how; the same for `deploy`, `plan` and the engine.
 #[derive(Debug, Clone, Default, Args)]
 pub struct ScopeArgs {
-    /// Only these instances, e.g. web-01,web-[05:08]
-    #[arg(long, value_name = "ID", value_delimiter = ',')]
+    /// Only these instances; lists and patterns serve.
+    #[arg(long, value_name = "ID", value_delimiter = ',', help = "Only these instances, e.g. web-01,web-[05:08]")]
     pub only: Vec<String>,
     /// All but these instances
     #[arg(long, value_name = "ID", value_delimiter = ',')]

@@ -13,9 +13,13 @@ use serde_json::json;
 use self::finding::{Finding, Level};
 use super::args::Output;
 use super::past::json;
+use super::verbs::running;
 use super::{Common, Done, Failure, PERSON, Place, USAGE, files, found_config, parts, say};
 use crate::config::{self, Config};
 use crate::journal::Memory;
+use crate::os::text::counted;
+use crate::ports::Session as _;
+use crate::state::State;
 
 /// `rollout check`.
 pub(super) async fn check(common: &Common) -> Done {
@@ -46,17 +50,31 @@ async fn all(config: &Config) -> Result<Vec<Finding>, Failure> {
     let mut findings = vec![Finding::ok(
         "config",
         config.source.name(),
-        &format!("{} ({}), {} instances", place.service, place.env, config.targets.len()),
+        &format!("{} ({}), {}", place.service, place.env, counted(config.targets.len(), "instance")),
     )];
     findings.extend(config.warnings.iter().map(|warning| Finding::doubt("config", "file", warning, "")));
     findings.push(files::finding(config.targets.len()));
-    findings.extend(store::look(config, &place).await);
+    let runs = match running(&place).await {
+        Ok(Some(client)) => client.snapshot().await.ok().map(|snapshot| snapshot.state),
+        Ok(None) | Err(_) => None,
+    };
+    findings.extend(store::look(config, &place, runs.as_ref()));
     let (balancers, instances, vip) =
         futures::join!(world::balancers(&parts, &config.targets), world::instances(&parts, config), world::vip(&parts, config));
+    let at_work = |finding: Finding| match &runs {
+        Some(state) if is_at_work(state, &finding.subject) => finding.softened(&state.plan.deployment.to_string()),
+        Some(_) | None => finding,
+    };
+    let (balancers, instances) = (balancers.into_iter().map(at_work), instances.into_iter().map(at_work));
     findings.extend(balancers);
     findings.extend(instances);
     findings.extend(vip);
     Ok(findings)
+}
+
+/// What a running deployment has in hand is out on purpose.
+fn is_at_work(state: &State, subject: &str) -> bool {
+    state.instances.iter().any(|(id, instance)| id.as_str() == subject && instance.is_active())
 }
 
 fn tell(common: &Common, findings: &[Finding]) -> Result<(), Failure> {

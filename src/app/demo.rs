@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::demo::world::{Lb, Spec, World};
 use crate::fleet;
 use crate::model::{EffectId, Rotation, Span, Target, Version};
+use crate::os::text::counted;
 use crate::ports::{Session, UpdateOrder};
 use crate::runner::Parts;
 
@@ -49,7 +50,7 @@ pub(super) async fn demo(common: &Common, args: &DemoArgs) -> Done {
             Err(Failure { code: 7, message: "the demo was stopped".to_owned() })
         }
     };
-    engines.end();
+    engines.end().await;
     for problem in fleet::stop_recorded(&world.processes_dir(), Span::from_secs(2)).await {
         complain(&format!("rollout: {problem}"));
     }
@@ -75,10 +76,10 @@ struct Engines {
 }
 
 impl Engines {
-    fn end(&mut self) {
+    async fn end(&mut self) {
         if let Some(mut child) = self.running.take() {
             // Its fleet goes with it: nothing is left that a safe point could protect.
-            drop(child.start_kill());
+            drop(child.kill().await);
         }
     }
 }
@@ -88,14 +89,16 @@ async fn play(common: &Common, (world, lb): (&World, Lb), engines: &mut Engines)
     let config = load_file(&path, &common.sets)?;
     let note = |line: String| if common.output == Output::Text { say(&line) } else { complain(&line) };
     let balancer = if lb == Lb::Haproxy { "HAProxy" } else { "the built-in balancer" };
-    note(format!("starting {} instances of {FIRST} behind {balancer} at {}", world.targets().len(), world.url()));
+    note(format!("starting {} of {FIRST} behind {balancer} at {}", counted(world.targets().len(), "instance"), world.url()));
     fleet::prepare(&config.fleet).map_err(Failure::person)?;
     let parts = parts::parts(&config, std::sync::Arc::new(crate::journal::Memory::new("demo")))?;
     bring_up(&parts, &config.targets).await?;
+    // Nobody asks this driver again how its processes ended: without it they are not kept as zombies.
+    drop(parts);
     note(format!("effective file   {}", path.display()));
     note(format!("state directory  {}", Place::of(&config).dir().display()));
     let program = std::env::current_exe().map_or_else(|_| "rollout".to_owned(), |exe| exe.display().to_string());
-    let sets: String = common.sets.iter().flat_map(|set| [" --set ", set]).collect();
+    let sets: String = common.sets.iter().flat_map(|set| [" --set ".to_owned(), for_a_shell(set)]).collect();
     note(format!("from a second shell:  {program} --config {}{sets} attach", path.display()));
     note("pauses and probe intervals are shortened for the demo; the file says which".to_owned());
     if is_interactive(common) {
@@ -114,6 +117,12 @@ async fn play(common: &Common, (world, lb): (&World, Lb), engines: &mut Engines)
         }
     }
     Ok(0)
+}
+
+/// One argument as a shell reads it.
+fn for_a_shell(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-=/:,%+@".contains(c);
+    if text.chars().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }
 
 /// The terminal is gone or was left: the demo's fleet stays until its deployment has ended.

@@ -87,8 +87,8 @@ async fn boot(common: &Common, args: &EngineArgs) -> Done {
     let place = Place::of(&config);
     let journal = parts::journal(&place.base, &place.service, &place.env)?;
     let _lease = Lease::take(&place.dir())?;
-    let logs = telemetry::init_engine(&crate::journal::log_path(&place.base, &place.service, &place.env), parts::now)
-        .map_err(Failure::refused)?;
+    let (log, redactor) = (crate::journal::log_path(&place.base, &place.service, &place.env), config.redactor.clone());
+    let logs = telemetry::init_engine(&log, parts::now, move |text| redactor.redact(text)).map_err(Failure::refused)?;
     files::raise(config.targets.len());
     if let Some(shortage) = files::shortage(config.targets.len()) {
         tracing::warn!(target: "engine", "{shortage}");

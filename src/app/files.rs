@@ -3,6 +3,7 @@
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::check::finding::Finding;
+use crate::os::text::counted;
 
 /// For the program itself: journal, log, sockets, pipes, attached consoles.
 const OWN: u64 = 128;
@@ -45,7 +46,7 @@ pub(super) fn shortage(instances: usize) -> Option<String> {
 pub(super) fn finding(instances: usize) -> Finding {
     const KIND: &str = "files";
     match shortage(instances) {
-        None => Finding::ok(KIND, "limit", &format!("enough for {instances} instances")),
+        None => Finding::ok(KIND, "limit", &format!("enough for {}", counted(instances, "instance"))),
         Some(said) => {
             let (message, remedy) = said.split_once("; ").unwrap_or((&said, ""));
             Finding::doubt(KIND, "limit", message, remedy)

@@ -47,7 +47,11 @@ impl<D: ?Sized> Redacted<D> {
 
 impl FleetDriver for Redacted<dyn FleetDriver> {
     fn observe<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<Observation, FleetError>> {
-        Box::pin(async move { self.driver.observe(target).await.map_err(|e| self.fleet(e)) })
+        Box::pin(async move {
+            let mut seen = self.driver.observe(target).await.map_err(|e| self.fleet(e))?;
+            seen.ended = seen.ended.map(|how| self.redactor.redact(&how));
+            Ok(seen)
+        })
     }
 
     fn update<'a>(&'a self, order: &'a UpdateOrder) -> BoxFuture<'a, Result<(), FleetError>> {

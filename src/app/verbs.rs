@@ -145,7 +145,10 @@ pub(super) fn nothing_runs(config: &Config) -> Failure {
     let last = last_row(config).ok().flatten();
     match last.filter(|row| row.ended_at.is_none()) {
         Some(row) => Failure::refused(last_line(&row)),
-        None => Failure::refused(format!("no deployment of {} ({}) is under way", config.service.name, config.service.env)),
+        None => Failure::refused(format!(
+            "no deployment of {} ({}) is under way; the past ones: rollout history",
+            config.service.name, config.service.env
+        )),
     }
 }
 
@@ -166,6 +169,7 @@ pub(super) async fn console(common: &Common) -> Done {
         Ok(loaded) => loaded,
         Err(failure) if common.config.is_none() => {
             complain("To see a real rolling deployment here and now, with nothing to install: rollout demo");
+            complain("To write a rollout.toml for your own fleet, by questions or from an haproxy.cfg: rollout init");
             return Err(failure);
         }
         Err(failure) => return Err(failure),

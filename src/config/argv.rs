@@ -34,6 +34,10 @@ fn checked(section: &Section<'_>, (key, variables): (&str, &[&str]), argv: Place
             Some(_) => {}
         }
     }
+    if let Some((place, _)) = argv.value.iter().find(|(_, text)| text.has_variables()) {
+        let text = "puts a variable's value on a command line, where every user of the host can read it; give a secret in env";
+        section.warn_at(*place, key, text);
+    }
     let check = |(place, text): (Place, Text)| {
         if let Err(remedy) = template::check(&text.raw, variables) {
             section.fault(place, key, remedy);

@@ -53,8 +53,8 @@ pub(super) struct Faults {
     warnings: RefCell<Vec<Fault>>,
     known: RefCell<BTreeMap<String, BTreeSet<String>>>,
     unknown: RefCell<Vec<Unknown>>,
-    /// What the readers take, for the schema.
-    pub(super) shape: Shape,
+    /// What the readers take, while a schema is made; otherwise nobody listens.
+    shape: Option<Shape>,
 }
 
 impl Faults {
@@ -100,9 +100,21 @@ impl Faults {
         }
     }
 
+    /// Listens to what the readers tell of the keys that they take.
+    pub(super) fn listening() -> Self {
+        Self { shape: Some(Shape::default()), ..Self::default() }
+    }
+
+    /// Tells what a reader takes.
+    pub(super) fn tell(&self, told: impl FnOnce(&Shape)) {
+        if let Some(shape) = &self.shape {
+            told(shape);
+        }
+    }
+
     /// What the readers told of the keys that they take.
     pub(super) fn into_shape(self) -> Shape {
-        self.shape
+        self.shape.unwrap_or_default()
     }
 
     /// Everything found, in the order of the file: warnings if there is no fault.

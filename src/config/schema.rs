@@ -77,7 +77,7 @@ fn learn() -> Shape {
 /// What the readers take of a file that holds only `sets`.
 fn read(sets: &[String]) -> Shape {
     let source = Source::new("rollout.toml", String::new(), sets);
-    let faults = Faults::default();
+    let faults = Faults::listening();
     let none = |_: &str| None;
     let secrets = Secrets::new(&none);
     if let Some(document) = document::document(&source, &secrets, &faults) {

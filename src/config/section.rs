@@ -88,7 +88,7 @@ impl<'a> Section<'a> {
 
     /// Everything that is left, for tables with free keys.
     pub(super) fn rest(&mut self) -> Vec<(String, Entry)> {
-        self.faults.shape.note_free(&self.path);
+        self.faults.tell(|shape| shape.note_free(&self.path));
         self.left()
     }
 
@@ -139,7 +139,7 @@ impl<'a> Section<'a> {
 
     /// Records a fault if `key`, which has been taken, was not there.
     pub(super) fn require(&self, key: &str, remedy: &str) {
-        self.faults.shape.note_required(&self.path, key);
+        self.faults.tell(|shape| shape.note_required(&self.path, key));
         if !self.had(key) && !self.excused {
             self.fault(self.place, key, remedy);
         }
@@ -168,7 +168,7 @@ impl<'a> Section<'a> {
 
     /// Tells which kind of value `key` takes.
     fn note(&self, key: &str, kind: &dyn Fn() -> Kind) {
-        self.faults.shape.note(&self.path, key, kind);
+        self.faults.tell(|shape| shape.note(&self.path, key, kind()));
     }
 
     fn path_of(&self, key: &str) -> String {

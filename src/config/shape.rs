@@ -82,10 +82,9 @@ pub(super) struct Shape {
 
 impl Shape {
     /// Notes what a reader takes. Drivers may take different kinds under the same name.
-    pub(super) fn note(&self, path: &str, key: &str, kind: &dyn Fn() -> Kind) {
+    pub(super) fn note(&self, path: &str, key: &str, kind: Kind) {
         let mut tables = self.tables.borrow_mut();
         let known = tables.get(path).and_then(|keys| keys.get(key));
-        let kind = kind();
         if known.is_some_and(|known| known.iter().any(|known| known.covers(&kind))) {
             return;
         }
@@ -127,7 +126,7 @@ impl Shape {
         for (path, keys) in other.tables.into_inner() {
             for (key, kinds) in keys {
                 for kind in kinds {
-                    self.note(&path, &key, &|| kind.clone());
+                    self.note(&path, &key, kind);
                 }
             }
         }

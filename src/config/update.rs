@@ -29,7 +29,7 @@ pub(super) struct Update {
 
 /// The keys of a driver.
 enum Keys {
-    Process { start: Vec<String> },
+    Process { start: Vec<String>, env: Environment },
     Command(Box<Commands>),
 }
 
@@ -48,7 +48,7 @@ impl Update {
     pub(super) fn settings(self, service: &str, dir: PathBuf) -> Option<fleet::Settings> {
         let (service, timeout, stop_timeout) = (service.to_owned(), self.timeout.value, self.stop_timeout.value);
         Some(match self.keys? {
-            Keys::Process { start } => fleet::Settings::Process(ProcessSettings { service, start, stop_timeout, dir }),
+            Keys::Process { start, env } => fleet::Settings::Process(ProcessSettings { service, start, env, stop_timeout, dir }),
             Keys::Command(commands) => {
                 let Commands { observe, version, not_running, steps, env, observe_timeout, idempotent } = *commands;
                 let driver = CommandSettings {
@@ -71,7 +71,7 @@ impl Update {
 }
 
 /// What only the command driver has.
-const OF_COMMAND: [&str; 6] = ["command", "observe", "stop", "env", "observe_timeout", "idempotent"];
+const OF_COMMAND: [&str; 5] = ["command", "observe", "stop", "observe_timeout", "idempotent"];
 
 /// Reads `[update]`. Without a driver nothing can be said of the keys.
 pub(super) fn read(root: &mut Section<'_>, driver: Option<Driver>) -> Update {
@@ -85,7 +85,7 @@ pub(super) fn read(root: &mut Section<'_>, driver: Option<Driver>) -> Update {
         Some(Driver::Process) => Some(process(&mut section)),
         Some(Driver::Command) => commands(&mut section).map(|commands| Keys::Command(Box::new(commands))),
         None => {
-            for key in OF_COMMAND.iter().chain(&["start"]) {
+            for key in OF_COMMAND.iter().chain(&["start", "env"]) {
                 section.take(key);
             }
             None
@@ -102,10 +102,10 @@ fn process(section: &mut Section<'_>) -> Keys {
         "is missing; add the command that runs an instance: start = [\"/opt/shop/bin/shop\", \"--port={{ instance.port }}\"]",
     );
     for key in OF_COMMAND {
-        let remedy = "is for fleet.driver = \"command\"; the process driver starts and stops by itself: write only start";
+        let remedy = "is for fleet.driver = \"command\"; the process driver starts and stops by itself: write only start and env";
         section.misplaced(key, remedy);
     }
-    Keys::Process { start: start.unwrap_or_default() }
+    Keys::Process { start: start.unwrap_or_default(), env: argv::env(section) }
 }
 
 fn commands(section: &mut Section<'_>) -> Option<Commands> {

@@ -22,8 +22,8 @@ pub(super) fn is_out(state: &State, observed: &Observed, id: &InstanceId, instan
         return true;
     }
     match instance.phase {
-        Phase::Failed => instance.down || !instance.serving,
-        Phase::Pending | Phase::Skipped | Phase::Healthy | Phase::RolledBack | Phase::Settling { .. } => {
+        // A failed one that could not be taken out may have recovered: what is seen of it counts.
+        Phase::Pending | Phase::Skipped | Phase::Healthy | Phase::RolledBack | Phase::Settling { .. } | Phase::Failed => {
             !instance.serving || is_failing(state, observed, id, instance)
         }
         Phase::Checking
@@ -132,15 +132,21 @@ pub(super) fn may_go_on(state: &State, observed: &Observed, (id, serves): (&Inst
 }
 
 /// As `may_take`, in a rollback: only instances on their way hold its budget, for the others cannot be repaired by waiting.
+/// One in rotation counts as serving unless it is seen to fail: after a crash the journal's word on it may be old.
 pub(super) fn may_restore(state: &State, observed: &Observed, id: &InstanceId) -> Result<(), Denied> {
+    let retries = state.plan.policy.health.retries;
+    let in_rotation = state.instance(id).is_none_or(|i| i.serving);
+    let seen_failing = observed.is_down_at_balancer(id) || observed.of(id).is_some_and(|seen| seen.is_failing(retries));
+    if !in_rotation || seen_failing {
+        return Ok(());
+    }
     let max = limit(state.plan.policy.rollback.max_unavailable, state.total());
-    let dead = not_serving(state, observed);
+    let mut dead = not_serving(state, observed);
+    dead.retain(|other| *other != id);
     let on_their_way: Vec<&InstanceId> =
         dead.iter().copied().filter(|id| state.instance(id).is_some_and(Instance::is_active)).collect();
-    if !on_their_way.contains(&id) {
-        room(&on_their_way, max)?;
-    }
-    if dead.contains(&id) { Ok(()) } else { floor(state, &dead) }
+    room(&on_their_way, max)?;
+    floor(state, &dead)
 }
 
 fn room(out: &[&InstanceId], max: u32) -> Result<(), Denied> {

@@ -84,7 +84,7 @@ fn mismatch(state: &State, id: &InstanceId, survey: &Result<Survey, String>) -> 
     let (member, instance) = (state.member(id)?, state.instance(id)?);
     let (version, rotation) = expected(member, instance)?;
     let (found, serving, reason) = match survey {
-        // What cannot be read is where it was last seen.
+        // Whoever cannot be read may be where it was last.
         Err(why) => (instance.version.clone(), instance.serving, format!("could not be read at the end: {why}")),
         Ok(survey) => {
             let wrong_version = match (&survey.version, version) {

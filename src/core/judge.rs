@@ -15,6 +15,17 @@ pub(super) fn crosses(failed: u32, finished: u32, threshold_percent: u8, max_fai
     failed > max_failures || u64::from(failed) * 100 > u64::from(threshold_percent) * u64::from(finished)
 }
 
+/// There are failures that something must be done about.
+fn is_too_much(state: &State) -> bool {
+    let (failed, policy) = (state.failures(), &state.plan.policy.rollback);
+    failed > state.judged && crosses(failed, state.finished(), policy.threshold_percent, policy.max_failures)
+}
+
+/// It is being looked into whose doing they are. Not any more once others have finished and they are few among them.
+pub(super) fn is_open(state: &State) -> bool {
+    state.is_looking() && is_too_much(state)
+}
+
 /// What the failures so far lead to.
 pub(super) fn judge(state: &State, observed: &Observed, now: Timestamp) -> Option<Vec<EventKind>> {
     if state.rollback.is_some() || state.cancel.is_some() || state.started_at.is_none() {
@@ -22,15 +33,14 @@ pub(super) fn judge(state: &State, observed: &Observed, now: Timestamp) -> Optio
     }
     let (failed, finished) = (state.failures(), state.finished());
     let policy = &state.plan.policy.rollback;
-    let news = failed > state.judged.max(state.crossed);
-    if news && crosses(failed, finished, policy.threshold_percent, policy.max_failures) {
+    let too_many = is_too_much(state);
+    if too_many && failed > state.crossed {
         return Some(vec![crossed(state, now, (failed, finished))]);
     }
     if state.pause.is_some() {
         return None;
     }
-    // It crossed at a verdict: those that pass meanwhile do not undo that.
-    if state.crossed > state.judged && policy.on_failure != OnFailure::Continue {
+    if too_many && policy.on_failure != OnFailure::Continue {
         let began = deciding(state).map_or(now, |(_, f)| f.evidence.first_miss_at.unwrap_or(f.at));
         return match common_cause::after_crossing(state, observed, now, began) {
             Verdict::Unsure => None,

@@ -154,7 +154,11 @@ impl Observed {
             Input::Sessions { instance, sessions } => self.entry(instance).sessions = Some(*sessions),
             Input::Trouble { instance: Some(instance), trouble } => self.entry(instance).trouble = Some(trouble.clone()),
             Input::Trouble { instance: None, trouble } => self.trouble = Some(trouble.clone()),
-            Input::Outcome { outcome: Outcome::FleetSurveyed { vip, lb, .. }, .. } => (self.vip, self.lb) = (*vip, *lb),
+            Input::Outcome { outcome: Outcome::FleetSurveyed { surveys, vip, lb }, .. } => {
+                (self.vip, self.lb) = (*vip, *lb);
+                let read = surveys.iter().filter_map(|(id, survey)| Some((id.clone(), survey.as_ref().ok()?.rotation)));
+                self.rotations.extend(read);
+            }
             Input::Outcome { effect, outcome: Outcome::Surveyed { survey } } => {
                 // Newer than what was seen before: the budget must not count by one and the last look by the other.
                 let wanted = |index: &&usize| wanted::wanted_for(state, **index).iter().any(|w| w.id == *effect);

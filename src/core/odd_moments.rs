@@ -239,6 +239,7 @@ fn a_held_rollback_can_be_ended_where_it_is() {
     run.bring_to_healthy(1);
     run.bring_to_gate(2);
     run.misses(2, 3);
+    run.taken_out(2);
     run.outcome(2, Outcome::UpdateFailed { reason: "disk full".to_owned() });
     assert_eq!(run.state.status(), Status::Paused, "web-01 alone serves: min_serving holds it");
     run.command(Command::Resume);
@@ -275,6 +276,7 @@ fn a_rollback_that_restored_nothing_has_failed() {
     }
     run.misses(1, 3);
     for n in [1, 2] {
+        run.taken_out(n);
         run.outcome(n, Outcome::UpdateFailed { reason: "disk full".to_owned() });
     }
     run.end_check(|_| "v1");

@@ -59,9 +59,9 @@ fn needed(id: &InstanceId) -> String {
 pub(super) fn retry(state: &State, now: Timestamp, id: &InstanceId, by: Actor) -> Vec<EventKind> {
     let Some(instance) = state.instance(id) else { return Vec::new() };
     let again = EventKind::InstanceRetried { instance: id.clone(), by };
-    // Still in rotation with what failed: it is taken out first.
-    let serves_it = instance.phase == Phase::Failed && instance.goal == Goal::Forward && instance.serving && instance.exposed;
-    let drain = serves_it.then(|| EventKind::DrainStarted {
+    // It may be in rotation with what failed, or was put back meanwhile: it is taken out before anything else.
+    let drained = instance.phase == Phase::Failed && instance.goal == Goal::Forward && (instance.exposed || instance.ours);
+    let drain = drained.then(|| EventKind::DrainStarted {
         instance: id.clone(),
         attempt: instance.attempt + 1,
         until: now + ORDER_TIMEOUT,

@@ -8,7 +8,7 @@ use crate::model::{Before, EffectId, Evidence, InstanceId, Member, OnDrainTimeou
 use crate::state::{Goal, Instance, Phase, State};
 
 use super::observed::is_in_rotation;
-use super::{Observed, budget, pause, rollback, wanted};
+use super::{Observed, budget, judge, pause, rollback, wanted};
 
 /// How long a balancer may take to confirm an order before the engine stops and says so.
 pub(super) const ORDER_TIMEOUT: Span = Span::from_secs(10);
@@ -162,18 +162,13 @@ impl Scene<'_> {
         self.return_to_rotation(reason, then)
     }
 
-    /// On a cancel or a rollback an instance that is not updated yet goes straight back in. One that was tried again, on
-    /// the new version, goes back to its earlier one as any other.
+    /// On a cancel or a rollback an instance that is not updated yet goes straight back in. One that was to be tried again
+    /// has failed: it is not put back unproven.
     fn turned_back(&self) -> Decision {
-        if !self.halted() {
-            return None;
-        }
-        if rollback::can_go_back(self.state, self.id, self.instance) && self.state.stopped.is_none() {
-            let version = rollback::previous(self.state, self.id).filter(|_| self.instance.phase != Phase::Draining)?;
-            return Some(vec![EventKind::RestoreStarted { instance: self.id.clone(), version }]);
-        }
-        let reason = if self.state.rollback.is_some() { "rollback before its update" } else { "cancelled before its update" };
-        Some(vec![self.put_back(reason, AfterReturn::Untouched)])
+        self.halted().then(|| {
+            let reason = if self.state.rollback.is_some() { "rollback before its update" } else { "cancelled before its update" };
+            vec![self.put_back(reason, AfterReturn::Untouched)]
+        })
     }
 
     fn checking(&self) -> Decision {
@@ -188,7 +183,7 @@ impl Scene<'_> {
 
     fn surveyed(&self, survey: &Survey) -> Vec<EventKind> {
         let instance = self.id.clone();
-        if self.halted() || self.state.pause.is_some() || self.state.is_looking() {
+        if self.halted() || self.state.pause.is_some() || judge::is_open(self.state) {
             return vec![EventKind::InstanceCheckDropped { instance }];
         }
         let Some(member) = self.state.member(self.id) else { return Vec::new() };
@@ -280,7 +275,7 @@ impl Scene<'_> {
             OnDrainTimeout::Extend if falling && self.instance.extensions < MAX_EXTENSIONS => {
                 vec![EventKind::DrainExtended { instance, sessions: left, until: self.now + drain.timeout }]
             }
-            OnDrainTimeout::Fail if !self.back() => {
+            OnDrainTimeout::Fail if !self.back() && !self.instance.exposed => {
                 let reason = format!("{left} connections did not end within {}", drain.timeout);
                 vec![self.put_back(&reason, AfterReturn::Failed)]
             }
@@ -377,8 +372,9 @@ impl Scene<'_> {
         })
     }
 
-    /// Back to its own version: one that may be in rotation is drained first.
+    /// Back to its own version. The drain is ordered even where it was: whoever put it back meanwhile is met before the
+    /// update, not in it.
     fn restore(&self) -> Vec<EventKind> {
-        if self.instance.serving { self.take_out() } else { self.order_update() }
+        self.take_out()
     }
 }

@@ -62,6 +62,7 @@ fn a_rollback_acts_on_machines_and_a_failed_restore_stays_failed() {
     run.bring_to_gate(3);
     run.misses(3, 3);
     assert_eq!(run.state.status(), Status::RollingBack);
+    run.taken_out(3);
     assert!(updates(&run).contains(&("web-03".to_owned(), "v1".to_owned())), "the failed one is updated back at once");
     run.outcome(3, Outcome::UpdateFailed { reason: "exit code 1".to_owned() });
     assert_eq!(run.word(3), "failed");
@@ -70,7 +71,6 @@ fn a_rollback_acts_on_machines_and_a_failed_restore_stays_failed() {
         run.check(4);
     }
     for n in [2, 1] {
-        run.outcome(n, Outcome::TakenOut { sessions: Some(0) });
         run.restore(n);
     }
     run.end_check(|_| "v1");
@@ -512,6 +512,27 @@ fn nothing_begins_while_it_is_looked_into_whose_doing_a_failure_is() {
         run.wait(longest);
         assert!(run.state.rollback.is_some());
     }
+}
+
+/// A mate that finished during the look made the failure one of few: there was nothing to act on any more, nor to wait for.
+#[test]
+fn a_look_that_lost_its_reason_holds_nothing_up() {
+    let mut run = Fixture::new(6)
+        .with(|p| {
+            p.rollback.threshold_percent = 50;
+            p.strategy.max_unavailable = Count::Absolute(3);
+        })
+        .started();
+    run.peers_are_well = false;
+    run.bring_to_gate(1);
+    run.bring_to_gate(2);
+    run.misses(1, 3);
+    assert!(run.state.is_looking());
+    run.passes(2, 2);
+    run.outcome(2, Outcome::Admitted);
+    run.passes(2, 1);
+    run.wait(Span::from_secs(10));
+    assert_eq!((run.state.batches, run.state.rollback.is_some()), (2, false), "one of two is not more than half");
 }
 
 /// The last look said that it serves, an older reading that it does not: the look was dropped by the one and begun again by

@@ -21,18 +21,29 @@ pub(super) fn next(state: &State, observed: &Observed, _now: crate::model::Times
     if state.rollback.is_none() {
         // Under a cancel, one that failed goes back alone; without one, or once commands are stopped, it stays out and listed.
         state.cancel.as_ref().filter(|_| state.stopped.is_none())?;
-        return start(state, first(state, |i| i.phase == Phase::Failed)?);
+        let failed = first(state, |i| i.phase == Phase::Failed && serves_nothing(i));
+        // One that could not be taken out may serve again by now: it goes back only if that costs no promise.
+        let in_rotation = || {
+            let able = |id: &InstanceId| budget::may_restore(state, observed, id).is_ok();
+            state
+                .instances
+                .iter()
+                .find(|(id, i)| i.phase == Phase::Failed && can_go_back(state, id, i) && able(id))
+                .map(|(id, _)| id)
+        };
+        return start(state, failed.or_else(in_rotation)?);
     }
     // A rollback that an operator ends where it is takes no more.
     if state.cancel.is_some() {
         return None;
     }
-    let at_once = || state.instances.iter().filter(|(id, i)| serves_nothing(i) && can_go_back(state, id, i));
-    let free = at_once().find(|(id, i)| !is_needed(state, id, i));
-    if let Some((id, _)) = free.or_else(|| at_once().find(|(id, _)| !others_are_on_their_way(state, id))) {
+    if let Some(id) = first(state, serves_nothing) {
         return start(state, id);
     }
     let id = newest_serving(state)?;
+    if waits_for_others(state, id) {
+        return None;
+    }
     match budget::may_restore(state, observed, id) {
         Ok(()) => start(state, id),
         Err(_) if !state.active.is_empty() => None,
@@ -69,7 +80,9 @@ fn first(state: &State, which: impl Fn(&Instance) -> bool) -> Option<&InstanceId
 /// Out of rotation, or not known to be in it: going back costs no capacity. An update in hand is awaited instead.
 fn serves_nothing(instance: &Instance) -> bool {
     match instance.phase {
-        Phase::Verifying { .. } | Phase::Admitting | Phase::Failed => true,
+        Phase::Verifying { .. } | Phase::Admitting => true,
+        // It could not be taken out.
+        Phase::Failed => !instance.serving,
         Phase::Pending
         | Phase::Checking
         | Phase::TakingOut
@@ -86,19 +99,19 @@ fn serves_nothing(instance: &Instance) -> bool {
 }
 
 /// It failed, but is in rotation because too few others serve: those on their way back come first.
-fn is_needed(state: &State, id: &InstanceId, instance: &Instance) -> bool {
-    instance.phase == Phase::Failed && instance.serving && !budget::may_evict(state, id)
-}
-
-fn others_are_on_their_way(state: &State, id: &InstanceId) -> bool {
+fn waits_for_others(state: &State, id: &InstanceId) -> bool {
     let own = state.instances.get_index_of(id);
-    state.active.iter().any(|&index| Some(index) != own)
+    let on_their_way = state.active.iter().any(|&index| Some(index) != own);
+    let failed = state.instance(id).is_some_and(|i| i.phase == Phase::Failed && i.serving);
+    failed && on_their_way && !budget::may_evict(state, id)
 }
 
 fn newest_serving(state: &State) -> Option<&InstanceId> {
     let serving = state.instances.iter().filter(|(id, i)| can_go_back(state, id, i));
     // One that was to be tried again is at rest, or left alone, on the new version.
-    let at_rest = |i: &Instance| matches!(i.phase, Phase::Healthy | Phase::Settling { .. } | Phase::Pending | Phase::Skipped);
+    let at_rest = |i: &Instance| {
+        matches!(i.phase, Phase::Healthy | Phase::Settling { .. } | Phase::Pending | Phase::Skipped | Phase::Failed)
+    };
     let serving = serving.filter(|(_, i)| at_rest(i));
     serving.max_by_key(|(_, i)| i.order).map(|(id, _)| id)
 }

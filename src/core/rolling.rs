@@ -9,7 +9,7 @@ use crate::model::{Before, InstanceId, Member, Pacing, Plan, Policy, Timestamp, 
 use crate::state::{Batch, Instance, Phase, State};
 
 use super::observed::is_in_rotation;
-use super::{Observed, approval, budget, pause, pipeline};
+use super::{Observed, approval, budget, judge, pause, pipeline};
 
 /// A batch as planned.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -85,7 +85,7 @@ fn is_window(plan: &Plan, number: u32) -> bool {
 /// What the strategy does next. While it is looked into whose doing failures are, that is nothing: neither another
 /// instance nor a pause, which would put off what the failures lead to.
 pub(super) fn next(state: &State, observed: &Observed, now: Timestamp) -> Option<Vec<EventKind>> {
-    if state.started_at.is_none() || state.rollback.is_some() || state.cancel.is_some() || state.is_looking() {
+    if state.started_at.is_none() || state.rollback.is_some() || state.cancel.is_some() || judge::is_open(state) {
         return None;
     }
     match &state.batch {

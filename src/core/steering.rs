@@ -130,13 +130,15 @@ fn a_failed_instance_is_tried_again_and_its_failure_is_forgotten_until_it_fails_
     fail(&mut run, 1);
     assert_eq!(run.state.pause.as_ref().unwrap().cause, Cause::Failures);
     run.command(retry(1));
-    assert_eq!((run.word(1), run.state.failures()), ("updating", 0), "it is out already: its update is next");
+    run.taken_out(1);
+    assert_eq!((run.word(1), run.state.failures()), ("updating", 0), "it is out: its update is next");
     run.outcome(1, Outcome::Updated);
     run.misses(1, 3);
     assert_eq!(run.state.failures(), 1);
     run.command(Command::Resume);
     assert_eq!(run.state.status(), Status::Paused, "it failed again: that is news");
     run.command(retry(1));
+    run.taken_out(1);
     run.outcome(1, Outcome::Updated);
     run.passes(1, 2);
     run.outcome(1, Outcome::Admitted);
@@ -171,6 +173,23 @@ fn a_failed_instance_still_in_rotation_is_drained_before_it_is_tried_again() {
     assert!(matches!(events.as_slice(), [EventKind::InstanceRetried { .. }, EventKind::DrainStarted { .. }]), "{events:?}");
 }
 
+/// Found by a simulated world: a retry whose drain was not confirmed put the failed instance back in rotation.
+#[test]
+fn one_that_was_to_be_tried_again_is_never_put_back_unproven() {
+    for command in [None, Some(cancel()), Some(rollback())] {
+        let mut run = tolerant(4);
+        fail(&mut run, 1);
+        run.command(retry(1));
+        match command {
+            Some(command) => drop(run.command(command)),
+            None => drop(run.wait(Span::from_secs(10))),
+        }
+        let returning = |phase: &Phase| matches!(phase, Phase::Returning { .. });
+        assert!(!returning(&run.state.instance(&id(1)).unwrap().phase), "{}", run.word(1));
+        assert!(!run.events.iter().any(|e| matches!(e.kind, EventKind::ReturnStarted { .. })));
+    }
+}
+
 #[test]
 fn a_failed_instance_goes_back_alone() {
     let mut run = tolerant(3);
@@ -194,6 +213,7 @@ fn a_failure_that_an_operator_has_seen_to_is_not_acted_on_at_resume() {
         let mut run = Fixture::new(6).with(|p| p.rollback.on_failure = OnFailure::Pause).started();
         fail(&mut run, 1);
         run.command(retry(1));
+        run.taken_out(1);
         run.outcome(1, Outcome::Updated);
         run.misses(1, 3);
         run.command(answer);
@@ -299,11 +319,12 @@ fn ask_pauses_and_rolls_back_if_nobody_answers() {
 fn one_that_could_not_go_back_is_tried_again() {
     let mut run = Fixture::new(3).started();
     fail(&mut run, 1);
+    run.taken_out(1);
     run.outcome(1, Outcome::UpdateFailed { reason: "exit code 1".to_owned() });
     assert_eq!(run.word(1), "failed");
     // The second is on its way; the failed one goes back once more meanwhile.
     run.command(retry(1));
-    assert_eq!(run.state.instance(&id(1)).unwrap().phase, Phase::Updating);
+    assert_eq!(run.state.instance(&id(1)).unwrap().phase, Phase::TakingOut);
     run.restore(1);
     assert_eq!(run.word(1), "rolled_back");
 }

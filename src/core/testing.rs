@@ -204,8 +204,14 @@ impl Fixture {
         self.outcome(number, Outcome::Admitted);
     }
 
+    /// Every balancer confirms that it is out, and nothing is left to end.
+    pub(super) fn taken_out(&mut self, number: u32) {
+        self.outcome(number, Outcome::TakenOut { sessions: Some(0) });
+    }
+
     /// From `Restoring` back to serving.
     pub(super) fn restore(&mut self, number: u32) {
+        self.taken_out(number);
         self.outcome(number, Outcome::Updated);
         self.passes(number, 2);
         self.outcome(number, Outcome::Admitted);

@@ -4,6 +4,7 @@
 
 use std::fmt;
 
+use super::judge;
 use crate::event::Actor;
 use crate::model::{InstanceId, InstanceState, Timestamp};
 use crate::state::{Awaits, Goal, Instance, Phase, State};
@@ -49,7 +50,7 @@ pub fn waiting(state: &State) -> Option<Waiting> {
         return simple("waiting for someone to start it; nothing is touched yet".to_owned(), state.approval_until);
     }
     let in_flight = in_flight(state);
-    if let Some(look) = state.look.as_ref().filter(|_| state.is_looking()) {
+    if let Some(look) = state.look.as_ref().filter(|_| judge::is_open(state)) {
         let what = "failures crossed the threshold; looking whether untouched instances fail as well".to_owned();
         return simple(what, Some(look.until));
     }

@@ -56,9 +56,10 @@ pub fn wanted_for_fleet(state: &State) -> Vec<Effect> {
     let health = &state.plan.policy.health;
     let kind = match (state.end_check_until, state.end_checked) {
         (Some(_), None) => EffectKind::SurveyFleet,
-        (Some(_), Some(_)) => return Vec::new(),
         // While something is out, a balancer that forgets it does harm.
-        (None, _) => EffectKind::WatchRotation { every: if state.out > 0 { health.interval } else { health.watch_interval } },
+        (Some(_), Some(_)) | (None, _) => {
+            EffectKind::WatchRotation { every: if state.out > 0 { health.interval } else { health.watch_interval } }
+        }
     };
     vec![Effect { id: EffectId::new(&state.plan.deployment, None, kind.word(), 1), instance: None, kind }]
 }

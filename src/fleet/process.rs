@@ -4,22 +4,24 @@
 //!
 //! The command must stay in the foreground: the instance is the process that we start, and it has ended when that has.
 //! It gets no stdin, writes to `DIR/INSTANCE.log`, and inherits the engine's environment and working directory, plus
-//! two marks by which it is found again if the engine dies between starting it and writing down its pid.
+//! what `[update] env` gives and two marks by which it is found again if the engine dies between starting it and writing down its pid.
 
 mod record;
 mod stop;
 
 use std::collections::HashMap;
 use std::io;
-use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::os::unix::process::ExitStatusExt;
+use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::future::BoxFuture;
+use tokio::process::{Child, Command};
 
 use self::record::{Found, Place, Record};
 use super::{ProcessSettings, blocking};
 use crate::model::{InstanceId, Observation, Target, Version};
+use crate::os::program::Environment;
 use crate::os::template::{self, Context};
 use crate::os::{file, process};
 use crate::ports::{FleetDriver, FleetError, UpdateOrder};
@@ -34,8 +36,9 @@ pub(super) struct Processes {
 /// Shared with the blocking tasks, which run to their end even when nobody waits for them any more.
 struct Inner {
     settings: ProcessSettings,
-    /// The last process of each instance that we started ourselves; only a parent learns how a process ended.
-    children: Mutex<HashMap<InstanceId, Child>>,
+    /// The last process of each instance that we started ourselves, with its pid; only a parent learns how a process
+    /// ended. One that is dropped goes on, and tokio waits for its end, so that it does not stay a zombie.
+    children: Mutex<HashMap<InstanceId, (i32, Child)>>,
     /// One update at a time on an instance.
     turns: Mutex<HashMap<InstanceId, Arc<tokio::sync::Mutex<()>>>>,
 }
@@ -131,15 +134,16 @@ impl Inner {
     fn start(&self, order: &UpdateOrder, argv: &[String], place: &Place) -> Result<(), FleetError> {
         let record = Record { version: order.version.clone(), effect: order.effect.clone(), process: None };
         place.write(&record).map_err(|e| unwritten(place, &e))?;
-        let child = spawn(&record, argv, place).map_err(|e| {
+        let child = spawn(&record, argv, (place, &self.settings.env)).map_err(|e| {
             let program = argv.first().map_or("", String::as_str);
             let remedy = "[update] start must begin with a program that this user can execute";
             FleetError::Failed(format!("{}: cannot start {program:?}: {e}; {remedy}", order.target.id))
         })?;
-        let pid = i32::try_from(child.id()).map_err(|e| FleetError::Unknown(format!("pid {}: {e}", child.id())))?;
+        let pid = child.id().and_then(|pid| i32::try_from(pid).ok());
+        let pid = pid.ok_or_else(|| FleetError::Unknown("the process was started, but has no pid".to_owned()))?;
         // Ours and not waited for yet: it is there, if only as a zombie, and its pid is its own.
         let process = process::identify(pid);
-        lock(&self.children).insert(order.target.id.clone(), child);
+        lock(&self.children).insert(order.target.id.clone(), (pid, child));
         let process =
             process.ok_or_else(|| FleetError::Unknown(format!("process {pid} was started, but /proc does not show it")))?;
         // The intent stays behind; by it the process is found again.
@@ -150,7 +154,7 @@ impl Inner {
 
     /// Waits, without blocking, for the child that ended: a zombie would count as there.
     fn reap(&self, instance: &InstanceId) {
-        if let Some(Err(e)) = lock(&self.children).get_mut(instance).map(Child::try_wait) {
+        if let Some(Err(e)) = lock(&self.children).get_mut(instance).map(|(_, child)| child.try_wait()) {
             tracing::debug!(%instance, "cannot wait for the child: {e}");
         }
     }
@@ -158,7 +162,7 @@ impl Inner {
     /// How the process ended, if it was our child.
     fn ended(&self, instance: &InstanceId, pid: i32) -> Option<String> {
         let mut children = lock(&self.children);
-        let child = children.get_mut(instance).filter(|child| i32::try_from(child.id()) == Ok(pid))?;
+        let (_, child) = children.get_mut(instance).filter(|(of, _)| *of == pid)?;
         Some(words(child.try_wait().ok()??))
     }
 
@@ -168,12 +172,13 @@ impl Inner {
 }
 
 /// In a group of its own, so that it is stopped with all that it starts, and so that no signal meant for us reaches it.
-fn spawn(record: &Record, argv: &[String], place: &Place) -> io::Result<Child> {
+fn spawn(record: &Record, argv: &[String], (place, env): (&Place, &Environment)) -> io::Result<Child> {
     let (program, arguments) =
         argv.split_first().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the command is empty"))?;
     let log = file::open_append(&place.log)?;
     Command::new(program)
         .args(arguments)
+        .envs(env.0.iter().map(|(name, value)| (name, value)))
         .env(record::EFFECT_VARIABLE, record.effect.as_str())
         .env(record::RECORD_VARIABLE, &place.record)
         .stdin(Stdio::null())

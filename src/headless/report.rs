@@ -1,12 +1,13 @@
 //! A deployment as text: the summary, `status` and `show`.
 //!
-//! Imports: core, state, event, model, ports' values. May not: print.
+//! Imports: core, state, event, model, ports' values, os' text. May not: print.
 
 use jiff::tz::TimeZone;
 
 use crate::core;
 use crate::event::{Ending, clean, thousands};
 use crate::model::{Span, Timestamp, Version};
+use crate::os::text::counted;
 use crate::ports::Snapshot;
 use crate::state::{Phase, State, Status, Summary};
 
@@ -74,8 +75,8 @@ pub fn summary_text(state: &State, summary: &Summary) -> String {
     if let Some(drain) = summary.drain.filter(|drain| drain.forced > 0) {
         let text = format!(
             "{} ran out of time and cut {}",
-            counted(drain.forced.into(), "drain"),
-            counted(drain.connections_cut.into(), "connection")
+            counted(drain.forced, "drain"),
+            counted(drain.connections_cut, "connection")
         );
         lines.push(named("drains", &text));
     }
@@ -91,7 +92,7 @@ pub fn summary_text(state: &State, summary: &Summary) -> String {
             summary.total, summary.updated, summary.failed, summary.rolled_back, summary.skipped, summary.untouched
         ),
     ));
-    let exposed = format!("{} ever ran {}", counted(summary.exposed.into(), "instance"), summary.version);
+    let exposed = format!("{} ever ran {}", counted(summary.exposed, "instance"), summary.version);
     lines.push(named("batches", &format!("{}, at most {} out at once; {exposed}", summary.batches, summary.max_out)));
     let previous: Vec<String> = summary.previous.iter().map(|(version, n)| format!("{version} on {n}")).collect();
     lines.push(named("before", &previous.join(", ")));
@@ -108,11 +109,6 @@ fn named(name: &str, text: &str) -> String {
     format!("  {name:11} {text}")
 }
 
-/// `1 drain`, `2 drains`.
-fn counted(n: u64, what: &str) -> String {
-    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
-}
-
 /// What the probe through the balancer says about downtime.
 fn downtime(summary: &Summary) -> String {
     let Some(vip) = summary.vip else {
@@ -122,13 +118,13 @@ fn downtime(summary: &Summary) -> String {
         return "not measured: no requests through the balancer were counted".to_owned();
     };
     let verdict = if vip.failed == 0 { "none" } else { "NOT ZERO" };
-    format!(
-        "{verdict}: {} of {} requests failed through the balancer, p50 {}, p99 {}",
-        thousands(vip.failed),
-        thousands(vip.requests),
-        Span::from_millis(vip.p50_ms),
-        Span::from_millis(vip.p99_ms)
-    )
+    let counts =
+        format!("{verdict}: {} of {} requests failed through the balancer", thousands(vip.failed), thousands(vip.requests));
+    if vip.failed == vip.requests {
+        // Only answers have a latency.
+        return counts;
+    }
+    format!("{counts}, p50 {}, p99 {}", Span::from_millis(vip.p50_ms), Span::from_millis(vip.p99_ms))
 }
 
 /// What needs a person, a line each.

@@ -6,6 +6,7 @@
 //! is read to its end, kept up to a cap, and never waited for once the program itself has ended: a grandchild that holds
 //! the pipe open costs a fifth of a second. Dropping the future kills the group at once.
 
+use std::fmt;
 use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitStatus, Stdio};
@@ -16,6 +17,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, ChildStderr, ChildStdout};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
+use super::process::ProcessId;
 use super::{process, text};
 
 /// As much of an output as is kept from its beginning.
@@ -32,7 +34,7 @@ const KILL_TIMEOUT: Duration = Duration::from_secs(5);
 const POLL: Duration = Duration::from_millis(10);
 
 /// What to run, and its limits.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Run<'a> {
     /// Program and arguments.
     pub argv: &'a [String],
@@ -44,6 +46,14 @@ pub struct Run<'a> {
     pub grace: Duration,
     /// A success may leave processes running in its group, as one does that starts a service.
     pub may_leave: bool,
+    /// Is told which process it is, as soon as it runs.
+    pub started: Option<&'a (dyn Fn(ProcessId) + Send + Sync)>,
+}
+
+impl fmt::Debug for Run<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Run").field("argv", &self.argv).field("deadline", &self.deadline).finish_non_exhaustive()
+    }
 }
 
 /// How a program ended.
@@ -90,6 +100,9 @@ impl Finished {
 /// Fails with a sentence if it could not be started: nothing has happened then.
 pub async fn run(run: Run<'_>) -> Result<Finished, String> {
     let mut running = Running::start(run)?;
+    if let (Some(started), Some(process)) = (run.started, process::identify(running.group.id)) {
+        started(process);
+    }
     let status = running.ended_by(run.deadline).await;
     if status.is_none() {
         running.group.signal(Signal::TERM);
@@ -175,6 +188,18 @@ impl Running {
     }
 }
 
+/// Ends a program that another engine left running, with its group.
+pub async fn end(process: &ProcessId, grace: Duration) {
+    let group = Group { id: process.pid, ours: false };
+    if process::alive(process) {
+        group.sweep(grace).await;
+        let deadline = Instant::now() + KILL_TIMEOUT;
+        while process::group_lives(group.id) && Instant::now() < deadline {
+            sleep(POLL).await;
+        }
+    }
+}
+
 /// A process group, killed when this is dropped before it was released.
 struct Group {
     id: i32,
@@ -252,7 +277,8 @@ impl<R: AsyncRead + Unpin> Capture<R> {
 
 /// The last lines that say something, harmless and short.
 fn last_lines<R>(capture: &Capture<R>) -> String {
-    let tail = String::from_utf8_lossy(&capture.tail);
+    let cut = if capture.total > capture.tail.len() { "…" } else { "" };
+    let tail = format!("{cut}{}", String::from_utf8_lossy(&capture.tail));
     let lines: Vec<&str> = tail.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let last = lines.iter().skip(lines.len().saturating_sub(LINES_SHOWN));
     last.map(|line| text::sanitise(line)).collect::<Vec<_>>().join(" | ")

@@ -11,6 +11,7 @@ use rustix::fs::Access;
 use tokio::time::Instant;
 
 use super::child::{self, End, Finished};
+use super::process::ProcessId;
 use super::template::{self, Context};
 use crate::model::{InstanceId, Target, Version};
 
@@ -69,7 +70,7 @@ pub struct Program {
 }
 
 /// What a run is about.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Subject<'a> {
     /// The instance.
     pub target: &'a Target,
@@ -79,12 +80,20 @@ pub struct Subject<'a> {
     pub previous: Option<&'a Version>,
     /// The order's id, for `ROLLOUT_EFFECT`.
     pub effect: Option<&'a str>,
+    /// Is told which process the program is, as soon as it runs.
+    pub started: Option<&'a (dyn Fn(ProcessId) + Send + Sync)>,
+}
+
+impl fmt::Debug for Subject<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subject").field("target", &self.target.id).field("version", &self.version).finish_non_exhaustive()
+    }
 }
 
 impl<'a> Subject<'a> {
     /// An instance, and no version.
     pub fn instance(target: &'a Target) -> Self {
-        Self { target, version: None, previous: None, effect: None }
+        Self { target, version: None, previous: None, effect: None, started: None }
     }
 }
 
@@ -134,7 +143,7 @@ impl Program {
         let id = InstanceId::new("instance").map_err(|e| e.to_string())?;
         let (host, zone) = ("localhost".to_owned(), Some("zone".to_owned()));
         let target = Target { id, host, port: 1, zone, labels: BTreeMap::default() };
-        let subject = Subject { target: &target, version: Some(&version), previous: Some(&version), effect: None };
+        let subject = Subject { version: Some(&version), previous: Some(&version), ..Subject::instance(&target) };
         self.render(subject)?;
         match self.argv.first() {
             // Where it depends on the instance, it is only known then.
@@ -159,7 +168,8 @@ impl Program {
         marks.extend(subject.effect.map(|effect| ("ROLLOUT_EFFECT", effect)));
         let env = self.env.whole(&marks);
         let Limits { deadline, grace, may_leave } = limits;
-        let finished = child::run(child::Run { argv: &argv, env: &env, deadline, grace, may_leave }).await?;
+        let finished =
+            child::run(child::Run { argv: &argv, env: &env, deadline, grace, may_leave, started: subject.started }).await?;
         if let Some(left) = finished.left {
             let program = argv.first().map_or("", String::as_str);
             tracing::warn!(target: "effect", "{}: {program} left {left} behind", subject.target.id);

@@ -31,6 +31,12 @@ pub fn sanitise_within(text: &str, max: usize) -> String {
     out
 }
 
+/// `1 instance`, `20 instances`: a number with its noun, whose plural ends in s.
+pub fn counted(number: impl TryInto<u64>, noun: &str) -> String {
+    let number = number.try_into().unwrap_or(u64::MAX);
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}
+
 /// True for what a terminal obeys, reorders by, or does not show: C0, DEL, C1, bidirectional controls, zero-width
 /// characters, line and paragraph separators, tags.
 fn hidden(c: char) -> bool {

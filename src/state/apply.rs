@@ -363,7 +363,9 @@ fn may_follow(instance: &Instance, kind: &EventKind) -> bool {
             !instance.serving && matches!(phase, P::Draining | P::Drained | P::Updating | P::Verifying { .. } | P::Failed)
         }
         // One that is tried again may still be in rotation on the new version.
-        EventKind::DrainStarted { .. } => matches!(phase, P::Checking | P::Restoring) || *phase == P::Pending && instance.exposed,
+        EventKind::DrainStarted { .. } => {
+            matches!(phase, P::Checking | P::Restoring) || *phase == P::Pending && (instance.exposed || instance.ours)
+        }
         EventKind::InstanceTakenOut { .. } => match phase {
             P::TakingOut | P::Failed => true,
             P::Updating | P::Verifying { .. } => instance.slipped,

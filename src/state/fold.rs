@@ -62,16 +62,14 @@ impl Instance {
         self.enter(Phase::Skipped, at, None);
     }
 
-    /// Where it begins again: at its update if it is out, at its return if it was going back, else like any other.
+    /// Where it begins again: at its return if it was going back, else like any other.
     fn retry(&mut self, at: Timestamp) {
         (self.discounted, self.skipped) = (false, None);
-        let phase = match (&self.phase, self.goal) {
-            (Phase::Failed, Goal::Back) => Phase::Restoring,
-            (Phase::Failed, Goal::Forward) if !self.serving => Phase::Drained,
-            _ => {
-                self.batch = None;
-                Phase::Pending
-            }
+        let phase = if (&self.phase, self.goal) == (&Phase::Failed, Goal::Back) {
+            Phase::Restoring
+        } else {
+            self.batch = None;
+            Phase::Pending
         };
         if self.goal == Goal::Forward {
             self.verdict = None;
@@ -146,7 +144,9 @@ pub(super) fn fold_instance(instance: &mut Instance, kind: &EventKind, at: Times
             if instance.goal == Goal::Forward {
                 instance.taken_at = Some(at);
             }
-            (instance.ours, instance.foreign) = (true, false);
+            instance.ours = true;
+            // One that was touched goes on without being put back in; the others were just seen in rotation.
+            instance.foreign &= instance.exposed;
             (instance.slipped, instance.slips) = (false, 0);
             instance.attempt = *attempt;
             instance.extensions = 0;

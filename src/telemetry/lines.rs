@@ -20,16 +20,25 @@ use crate::os::logring::LogRing;
 /// Tells the wall time.
 type Now = Box<dyn Fn() -> Timestamp + Send + Sync>;
 
+/// Takes out of a message what nobody may see.
+type Clean = Box<dyn Fn(&str) -> String + Send + Sync>;
+
 /// The layer that writes them.
 pub(super) struct Lines {
     now: Now,
+    clean: Clean,
     ring: LogRing,
     file: Option<Mutex<LogFile>>,
 }
 
 impl Lines {
     pub(super) fn new(now: Now, ring: LogRing, file: Option<LogFile>) -> Self {
-        Self { now, ring, file: file.map(Mutex::new) }
+        Self { now, clean: Box::new(str::to_owned), ring, file: file.map(Mutex::new) }
+    }
+
+    /// With messages that go through `clean` first.
+    pub(super) fn cleaned_by(self, clean: Clean) -> Self {
+        Self { clean, ..self }
     }
 }
 
@@ -100,7 +109,7 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
         let mut fields = Fields::default();
         event.record(&mut fields);
         text.push_str(&fields.0);
-        let line = self.ring.push((self.now)(), level_word(*metadata.level()), metadata.target(), &text);
+        let line = self.ring.push((self.now)(), level_word(*metadata.level()), metadata.target(), &(self.clean)(&text));
         if let Some(file) = &self.file {
             let level = line.level.to_uppercase();
             let text = format!("{} {level:>5} {}: {}", line.at, line.target, line.message);

@@ -108,6 +108,11 @@ fn the_store_is_looked_at() {
     assert_eq!(fleet.run(&["deploy", "v2", "--yes", "--detach"]).code, Some(0));
     let held = fleet.run(&["check"]);
     assert!(held.out.contains("demo-1 to v2 is under way"), "{}", held.out);
+    let engine = rustix::process::Pid::from_raw(fleet.engine_pid().unwrap()).unwrap();
+    rustix::process::kill_process(engine, rustix::process::Signal::KILL).unwrap();
+    fleet.wait("the engine is gone", || fleet.engine_pid().is_none().then_some(()));
+    let dead = fleet.run(&["check"]);
+    assert!(dead.code == Some(4) && dead.out.contains("rollout recover"), "{}", dead.out);
 }
 
 /// The engine raises its limit of open files by itself, and says so where it cannot.

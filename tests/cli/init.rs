@@ -1,9 +1,11 @@
 //! `init`: from real HAProxy configurations to a file that `check` finds nothing missing in.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use portable_pty::{CommandBuilder, PtySize, native_pty_system};
 use rollout::config;
 use rollout::demo::world::Lb;
 
@@ -74,6 +76,27 @@ fn configurations_as_they_are_met_become_files() {
         );
     }
     assert!(!dir.path().join("rollout.toml").exists());
+}
+
+/// At a terminal questions are asked, and a wrong answer is asked again.
+#[test]
+fn questions_at_a_terminal_become_a_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let size = PtySize { rows: 24, cols: 80, ..PtySize::default() };
+    let pty = native_pty_system().openpty(size).unwrap();
+    let mut command = CommandBuilder::new(rollout());
+    command.args(["init", "--service", "shop"]);
+    command.cwd(dir.path());
+    let mut child = pty.slave.spawn_command(command).unwrap();
+    drop(pty.slave);
+    pty.master.take_writer().unwrap().write_all(b"\nswarm\nprocess\nweb-[1:3]\n127.0.0.1\n\n/up\n\n\n").unwrap();
+    let mut said = String::new();
+    // A terminal whose program has ended is an error to read from.
+    pty.master.try_clone_reader().unwrap().read_to_string(&mut said).ok();
+    assert!(child.wait().unwrap().success(), "{said}");
+    assert!(said.contains("write process or command") && said.contains("rollout.toml is written"), "{said}");
+    let config = read(&fs::read_to_string(dir.path().join("rollout.toml")).unwrap());
+    assert_eq!((config.targets.len(), config.targets[2].port), (3, 8003));
 }
 
 #[test]

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use tokio::time::Instant;
 
 /// The longest that a test waits for anything; only a failing test ever waits that long.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 /// Between two looks at a condition.
 const POLL: Duration = Duration::from_millis(5);
 
@@ -47,10 +47,15 @@ fn found(name: &str, source: &str) -> Option<PathBuf> {
     let found = dirs.map(|dir| dir.join(name)).find(|path| path.is_file());
     if found.is_none() {
         let missing = format!("{name} ({source})");
-        assert!(env::var_os("ROLLOUT_REQUIRE_SERVERS").is_none_or(|v| v != "1"), "required, but not installed: {missing}");
+        assert!(!servers_are_required(), "required, but not installed: {missing}");
         println!("skipped: {missing}");
     }
     found
+}
+
+/// Whether a test fails that cannot have its server, instead of being skipped.
+pub(crate) fn servers_are_required() -> bool {
+    env::var_os("ROLLOUT_REQUIRE_SERVERS").is_some_and(|value| value == "1")
 }
 
 /// A port of the loopback interface that nobody uses now. For servers that cannot take port 0 themselves.

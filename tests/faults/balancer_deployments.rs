@@ -82,7 +82,7 @@ async fn f05_an_instance_in_somebody_elses_maintenance_is_waited_for_and_not_rea
     assert_eq!((ended.status(), ended.exceptions()), ("completed", vec![]));
 }
 
-/// F5: "web-02: in maintenance at the balancer, not by this deployment; out of rotation, …": skipped, listed, left alone.
+/// F5: "web-02: in maintenance at the balancer, not by this deployment": skipped, listed, left alone.
 #[tokio::test]
 async fn f05_an_instance_that_somebody_else_took_out_meanwhile_is_skipped_and_listed() {
     let Some(world) = World::new().await else { return };

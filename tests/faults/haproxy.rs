@@ -15,18 +15,17 @@ use rollout::ports::{TrafficDriver, TrafficError};
 use rollout::traffic::{self, HaproxySettings, Settings};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use crate::common::{free_port, server, temp_dir, wait_for};
+use crate::common::{server, temp_dir, wait_for};
 
 /// Two instances and one HAProxy in master-worker mode before them, checking them every 50 ms.
 pub(crate) struct World {
     haproxy: Child,
     binary: PathBuf,
-    pub(crate) tcp_port: u16,
     /// Of web-01 and web-02.
     pub(crate) ports: [u16; 2],
     pub(crate) dir: TempDir,
@@ -54,10 +53,9 @@ impl World {
             let told = Told { name, healthy: Arc::clone(healthy), release: Arc::clone(&release) };
             *port = instance(told, &mut servers).await;
         }
-        let tcp_port = free_port();
-        std::fs::write(dir.path().join("haproxy.cfg"), configuration(dir.path(), tcp_port, ports)).expect("a file");
+        std::fs::write(dir.path().join("haproxy.cfg"), configuration(dir.path(), ports)).expect("a file");
         let haproxy = start(&binary, dir.path(), &[]);
-        let world = Self { haproxy, binary, tcp_port, ports, dir, healthy, release, _servers: servers };
+        let world = Self { haproxy, binary, ports, dir, healthy, release, _servers: servers };
         world.wait_until("web-01", Rotation::Serving).await;
         world.wait_until("web-02", Rotation::Serving).await;
         Some(world)
@@ -65,6 +63,26 @@ impl World {
 
     pub(crate) fn socket(&self, name: &str) -> String {
         format!("unix:{}", self.dir.path().join(name).display())
+    }
+
+    /// The runtime API on a port, which is forwarded to the socket: HAProxy could not choose a free one by itself.
+    pub(crate) async fn over_tcp(&self, tasks: &mut JoinSet<()>) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("its address").to_string();
+        let socket = self.dir.path().join("admin");
+        tasks.spawn(async move {
+            let mut served = JoinSet::new();
+            while let Ok((mut client, _)) = listener.accept().await {
+                let socket = socket.clone();
+                served.spawn(async move {
+                    if let Ok(mut real) = UnixStream::connect(socket).await {
+                        // How a conversation ends is for the driver to find out.
+                        tokio::io::copy_bidirectional(&mut client, &mut real).await.ok();
+                    }
+                });
+            }
+        });
+        address
     }
 
     pub(crate) fn driver(&self) -> Arc<dyn TrafficDriver> {
@@ -215,11 +233,11 @@ async fn serve(told: Arc<Told>, mut stream: TcpStream) {
     }
 }
 
-fn configuration(dir: &Path, tcp_port: u16, [first, second]: [u16; 2]) -> String {
+fn configuration(dir: &Path, [first, second]: [u16; 2]) -> String {
     let dir = dir.display();
     format!(
         "global\n  stats socket {dir}/admin level admin\n  stats socket {dir}/operator level operator\n  \
-         stats socket {dir}/user level user\n  stats socket ipv4@127.0.0.1:{tcp_port} level admin\n\
+         stats socket {dir}/user level user\n\
          defaults\n  mode http\n  timeout connect 1s\n  timeout client 30s\n  timeout server 30s\n  timeout tunnel 30s\n  timeout check 5s\n  retries 0\n\
          listen shop\n  bind unix@{dir}/front\n  option httpchk GET /health\n  \
          default-server inter 50ms rise 1 fall 1 check\n  \
@@ -278,9 +296,13 @@ pub(crate) fn impostor(
     servers.spawn(async move {
         let mut kept = Vec::new();
         while let Ok((mut stream, _)) = listener.accept().await {
-            let mut line = [0_u8; 200];
-            let read = stream.read(&mut line).await.unwrap_or(0);
-            match answer(&String::from_utf8_lossy(line.get(..read).unwrap_or_default())) {
+            let mut line = String::new();
+            BufReader::new(&mut stream).read_line(&mut line).await.ok();
+            if !line.ends_with('\n') {
+                // Who asked gave it up.
+                continue;
+            }
+            match answer(&line) {
                 Some(reply) => drop(stream.write_all(&reply).await),
                 None => kept.push(stream),
             }

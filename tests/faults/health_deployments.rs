@@ -198,6 +198,8 @@ async fn e13_instances_that_all_fail_at_once_pause_the_deployment() {
         sites.all(Health::Well);
         hosts.gate.add_permits(10);
         engine.word("web-01", "healthy").await;
+        // What still looks ill when it goes on pauses it again.
+        engine.until("all are well", |now| now.progress.readings.values().all(|r| r.passes > 1).then_some(())).await;
         engine.send(Command::Resume).await;
         let ended = engine.end().await;
         assert_eq!((ended.status(), ended.exceptions()), ("completed", vec![]), "{health:?}");

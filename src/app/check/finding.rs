@@ -51,6 +51,12 @@ impl Finding {
         Self::new(Level::Missing, kind, [subject, message, remedy])
     }
 
+    /// It is so because a deployment is at work on it.
+    pub(super) fn softened(self, deployment: &str) -> Self {
+        let remedy = format!("{deployment} is at work on it");
+        if self.level == Level::Ok { self } else { Self { level: Level::Doubt, remedy, ..self } }
+    }
+
     /// For people.
     pub(super) fn text(&self) -> String {
         let mark = match self.level {

@@ -7,25 +7,25 @@ use rustix::fs::Access;
 
 use super::finding::Finding;
 use crate::app::past::rows;
-use crate::app::verbs::running;
 use crate::app::{Place, lease_path};
 use crate::config::Config;
-use crate::ports::Session as _;
+use crate::os::text::counted;
+use crate::state::State;
 
 const KIND: &str = "store";
 
 /// Looks at the store of the service without making anything in it.
-pub(super) async fn look(config: &Config, place: &Place) -> Vec<Finding> {
+pub(super) fn look(config: &Config, place: &Place, runs: Option<&State>) -> Vec<Finding> {
     let mut findings = vec![directory(&place.dir())];
     if let Err(failure) = place.socket() {
         findings.push(Finding::missing(KIND, "control socket", &failure.message, ""));
     }
     match rows(config) {
         Ok(rows) if rows.is_empty() => findings.push(Finding::ok(KIND, "journal", "empty; the first deployment makes it")),
-        Ok(rows) => findings.push(Finding::ok(KIND, "journal", &format!("{} deployments can be read", rows.len()))),
+        Ok(rows) => findings.push(Finding::ok(KIND, "journal", &format!("{} can be read", counted(rows.len(), "deployment")))),
         Err(failure) => findings.push(Finding::missing(KIND, "journal", &failure.message, "")),
     }
-    findings.push(lock(config, place).await);
+    findings.push(lock(config, place, runs));
     findings
 }
 
@@ -51,13 +51,8 @@ fn directory(dir: &Path) -> Finding {
 }
 
 /// Who holds the lock of the service, if somebody does.
-async fn lock(config: &Config, place: &Place) -> Finding {
-    let runs = match running(place).await {
-        Ok(Some(client)) => client.snapshot().await.ok(),
-        Ok(None) | Err(_) => None,
-    };
-    if let Some(snapshot) = runs {
-        let plan = &snapshot.state.plan;
+fn lock(config: &Config, place: &Place, runs: Option<&State>) -> Finding {
+    if let Some(State { plan, .. }) = runs {
         let message = format!("held: {} to {} is under way, by {}", plan.deployment, plan.version, plan.started_by);
         return Finding::doubt(KIND, "lock", &message, "wait for its end, or watch it with: rollout attach");
     }

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::finding::{Finding, Level};
 use crate::config::Config;
 use crate::model::{InstanceId, Observation, Rotation, Sample, SampleResult, Target, Version};
+use crate::os::text::counted;
 use crate::ports::FleetError;
 use crate::runner::Parts;
 
@@ -27,7 +28,9 @@ pub(super) async fn balancers(parts: &Parts, targets: &[Target]) -> Vec<Finding>
     let (complaints, read) = futures::join!(parts.traffic.check(targets), parts.traffic.read(targets));
     let mut findings: Vec<Finding> = complaints.iter().map(|complaint| Finding::missing(KIND, "all", complaint, "")).collect();
     match read {
-        Err(error) if complaints.is_empty() => findings.push(Finding::missing(KIND, "all", &error.to_string(), "")),
+        Err(error) if complaints.is_empty() => {
+            findings.push(Finding::missing(KIND, "all", &error.to_string(), "correct [traffic], or start what answers there"));
+        }
         Err(_) => {}
         Ok(read) => findings.extend(rotations(&read, targets, &complaints)),
     }
@@ -140,7 +143,7 @@ pub(super) async fn vip(parts: &Parts, config: &Config) -> Vec<Finding> {
     urls.dedup();
     let subject = urls.join(" ");
     if failures.is_empty() && stats.requests >= wanted && stats.failed == 0 {
-        return vec![Finding::ok(KIND, &subject, &format!("{} requests answered", stats.requests))];
+        return vec![Finding::ok(KIND, &subject, &format!("{} answered", counted(stats.requests, "request")))];
     }
     failures.truncate(urls.len().max(2));
     let message = if failures.is_empty() { "no answer".to_owned() } else { failures.join("; ") };

@@ -6,6 +6,7 @@ use super::Outlook;
 use crate::core::PlannedBatch;
 use crate::event::clean;
 use crate::model::{Confirm, InstanceId, Member, Pacing};
+use crate::os::text::counted;
 
 /// The narrowest terminal that anybody works in.
 const COLUMNS: usize = 80;
@@ -19,7 +20,8 @@ const ROOM: usize = 38;
 pub(super) fn text(outlook: &Outlook) -> String {
     let plan = &outlook.plan;
     let total = plan.members.len();
-    let head = format!("{} ({}): {} → {}, {total} instances", plan.service, plan.env, listed(&outlook.previous()), plan.version);
+    let count = counted(total, "instance");
+    let head = format!("{} ({}): {} → {}, {count}", plan.service, plan.env, listed(&outlook.previous()), plan.version);
     let mut lines = vec![head];
     if outlook.batches.is_empty() {
         lines.push(format!("nothing to do: all {total} instances run {} and serve", plan.version));
@@ -114,7 +116,7 @@ fn left_alone(outlook: &Outlook) -> Vec<String> {
     match there.as_slice() {
         [] => {}
         few if few.len() <= NAMES => lines.push(format!("  already   at {}: {}", outlook.plan.version, few.join(" "))),
-        many => lines.push(format!("  already   at {}: {} instances", outlook.plan.version, many.len())),
+        many => lines.push(format!("  already   at {}: {}", outlook.plan.version, counted(many.len(), "instance"))),
     }
     lines
 }
