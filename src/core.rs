@@ -7,9 +7,13 @@
 
 mod approval;
 mod budget;
+#[cfg(test)]
+mod collisions;
 mod common_cause;
 mod consequence;
 mod ending;
+#[cfg(test)]
+mod every_command;
 mod forecast;
 mod judge;
 mod observed;
@@ -105,7 +109,7 @@ pub fn step(state: &State, observed: &Observed, now: Timestamp, input: &Input) -
     let direct = match input {
         Input::Command(request) => operate::operate(state, observed, now, request),
         Input::Outcome { effect, outcome } => pipeline::outcome(state, observed, now, (effect, outcome)),
-        Input::Rotations { at, rotations } => rotation::noticed(state, now, *at, rotations),
+        Input::Rotations { at, rotations } => rotation::noticed((state, observed), now, *at, rotations),
         Input::Recovered => vec![EventKind::EngineRecovered],
         Input::Sample { instance, .. } => pipeline::advance_by_id(state, observed, now, instance).unwrap_or_default(),
         Input::Tick | Input::Sessions { .. } | Input::Trouble { .. } => Vec::new(),
@@ -156,6 +160,10 @@ pub fn turn(state: &mut State, observed: &mut Observed, now: Timestamp, input: &
             state.apply(&event)?;
             observed.apply(&event);
             events.push(event);
+        }
+        // Nothing is decided on what nobody has seen yet, before a person can choose.
+        if matches!(next, Input::Recovered) {
+            return Ok(events);
         }
         next = &Input::Tick;
     }

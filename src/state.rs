@@ -357,12 +357,14 @@ impl State {
 
     /// Untouched instances that served to begin with, by index: what happens to them is not the deployment's doing.
     pub fn untouched(&self) -> Vec<usize> {
-        let untouched = |(index, instance): (usize, &Instance)| {
-            let serves = self.plan.members.get(index).is_some_and(Member::serves);
-            let left_alone = matches!(instance.phase, Phase::Pending | Phase::Skipped);
-            (serves && left_alone && !instance.exposed && !instance.ours).then_some(index)
-        };
-        self.instances.values().enumerate().filter_map(untouched).collect()
+        (0..self.instances.len()).filter(|&index| self.is_untouched(index)).collect()
+    }
+
+    /// Whether the instance at `index` is one of those.
+    pub fn is_untouched(&self, index: usize) -> bool {
+        let serves = self.plan.members.get(index).is_some_and(Member::serves);
+        let left_alone = |i: &Instance| matches!(i.phase, Phase::Pending | Phase::Skipped) && !i.exposed && !i.ours;
+        serves && self.instances.get_index(index).is_some_and(|(_, i)| left_alone(i))
     }
 
     /// Those of `untouched` that are looked at when failures crossed the threshold: at most thirty, from everywhere.

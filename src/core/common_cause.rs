@@ -2,7 +2,7 @@
 //!
 //! Imports: state, model, core's `Observed`. May not: look at what the deployment has touched.
 
-use crate::model::{InstanceId, Sample, SampleResult, Timestamp};
+use crate::model::{InstanceId, Sample, SampleResult, Span, Timestamp};
 use crate::state::State;
 
 use super::Observed;
@@ -23,11 +23,23 @@ fn quorum(peers: usize) -> usize {
     peers.div_ceil(10).max(2)
 }
 
-/// The look that is taken when failures crossed the threshold: only probes that began since then count, for instances at
-/// rest are probed seldom.
-pub(super) fn after_crossing(state: &State, observed: &Observed, now: Timestamp) -> Verdict {
+/// Failures so far apart did not begin together.
+fn together(state: &State) -> Span {
+    let health = &state.plan.policy.health;
+    health.interval.times(u64::from(health.retries)).max(health.watch_interval)
+}
+
+/// The look that is taken when failures crossed the threshold, the last of which `began` then: only probes since the look
+/// began count, for instances at rest are probed seldom.
+pub(super) fn after_crossing(state: &State, observed: &Observed, now: Timestamp, began: Timestamp) -> Verdict {
     let Some(look) = &state.look else { return Verdict::Well };
-    let peers = &look.peers;
+    // One that fails since long before says nothing about now.
+    let together = together(state);
+    let long_dead = |index: &usize| {
+        let seen = state.instances.get_index(*index).and_then(|(id, _)| observed.of(id));
+        seen.and_then(|s| s.first_miss_at).is_some_and(|since| since + together < began)
+    };
+    let peers: Vec<usize> = look.peers.iter().copied().filter(|index| !long_dead(index)).collect();
     let fresh = peers.iter().filter_map(|&index| {
         let (id, _) = state.instances.get_index(index)?;
         observed.of(id)?.last.as_ref().filter(|sample| sample.at >= look.from).map(|sample| (id, sample))
@@ -50,24 +62,24 @@ pub(super) fn after_crossing(state: &State, observed: &Observed, now: Timestamp)
 
 /// Untouched instances that have failed for good, together, without any verdict of this deployment.
 pub(super) fn on_its_own(state: &State, observed: &Observed) -> Option<String> {
-    let health = &state.plan.policy.health;
-    if observed.missing().len() < 2 {
+    let retries = state.plan.policy.health.retries;
+    let together = together(state);
+    // Whom an operator, or the plan, left alone for good stops nobody.
+    let counts = |index: &usize| state.instances.get_index(*index).is_some_and(|(_, i)| !i.discounted);
+    let failing = observed.missing().iter().filter_map(|id| {
+        let seen = observed.of(id).filter(|seen| seen.is_failing(retries))?;
+        let index = state.instances.get_index_of(id).filter(|index| state.is_untouched(*index) && counts(index))?;
+        Some((index, id, seen.first_miss_at?, seen.last.as_ref()?))
+    });
+    let mut failing: Vec<(usize, &InstanceId, Timestamp, &Sample)> = failing.collect();
+    let latest = failing.iter().map(|(_, _, since, _)| *since).max()?;
+    failing.retain(|(_, _, since, _)| *since + together >= latest);
+    if failing.len() < quorum(0) {
         return None;
     }
-    let together = health.interval.times(u64::from(health.retries)).max(health.watch_interval);
-    let untouched = state.untouched();
-    let failing: Vec<(&InstanceId, Timestamp, String)> = untouched
-        .iter()
-        .filter_map(|&index| state.instances.get_index(index))
-        .filter_map(|(id, _)| {
-            let seen = observed.of(id).filter(|seen| seen.is_failing(health.retries))?;
-            Some((id, seen.first_miss_at?, seen.last.as_ref().map(Sample::words)?))
-        })
-        .collect();
-    let latest = failing.iter().map(|(_, since, _)| *since).max()?;
-    let at_once: Vec<_> = failing.iter().filter(|(_, since, _)| *since + together >= latest).collect();
-    let (id, _, last) = at_once.first().filter(|_| at_once.len() >= quorum(untouched.len()))?;
-    Some(format!("{} of {} untouched instances fail together ({id}: {last})", at_once.len(), untouched.len()))
+    let untouched = state.untouched().iter().filter(|index| counts(index)).count();
+    let (_, id, _, last) = failing.iter().min_by_key(|(index, ..)| *index).filter(|_| failing.len() >= quorum(untouched))?;
+    Some(format!("{} of {untouched} untouched instances fail together ({id}: {})", failing.len(), last.words()))
 }
 
 fn words(result: &SampleResult) -> String {
@@ -87,8 +99,6 @@ mod tests {
     use crate::core::wanted_for;
     use crate::effect::EffectKind;
     use crate::event::{Cause, EventKind};
-    use crate::model::Span;
-
     fn first_fails(run: &mut Fixture) -> Vec<EventKind> {
         run.peers_are_well = false;
         run.bring_to_gate(1);

@@ -37,6 +37,8 @@ pub fn consequence(state: &State, command: &Command, _now: Timestamp) -> Result<
     operate::check(state, command)?;
     Ok(match command {
         Command::Start | Command::Resume | Command::Promote { .. } => forward(state),
+        // It joins what goes on already.
+        Command::Rollback { .. } if operate::is_rollback(state) => forward(state),
         Command::Pause { .. } => pause(state),
         Command::Cancel { .. } if state.cancel.is_some() => stop(state),
         Command::Cancel { .. } => cancel(state),

@@ -2,7 +2,7 @@
 //!
 //! Imports: state, model, core's rolling and budget. May not: act.
 
-use crate::model::{Plan, Span, Timestamp};
+use crate::model::{Plan, Span, Timestamp, Zones};
 use crate::state::{Phase, State};
 
 use super::{budget, rolling};
@@ -71,13 +71,20 @@ fn current(state: &State, now: Timestamp, each: Span) -> Span {
 
 /// The batches that have not begun.
 fn to_come(state: &State, each: Span) -> Span {
-    let unassigned = state.instances.values().filter(|i| i.phase == Phase::Pending && i.batch.is_none()).count();
-    let (mut left, mut number, mut time) = (unassigned, state.batches, Span::ZERO);
-    while left > 0 {
-        number += 1;
-        let size = left.min(usize::try_from(rolling::size_of(&state.plan, number)).unwrap_or(usize::MAX));
-        time = time + batch_time(&state.plan, number, size, each);
-        left -= size;
+    let apart = state.plan.policy.strategy.zones == Zones::OneByOne;
+    let members = state.plan.members.iter().zip(state.instances.values());
+    let unassigned = members.filter(|(_, i)| i.phase == Phase::Pending && i.batch.is_none() && i.held.is_none());
+    let (mut number, mut time) = (state.batches, Span::ZERO);
+    // Zones lie side by side in the plan where they go one by one, but for what is repaired first.
+    let unassigned: Vec<Option<&String>> = unassigned.map(|(m, _)| m.target.zone.as_ref().filter(|_| apart)).collect();
+    for zone in unassigned.chunk_by(|one, other| one == other) {
+        let mut left = zone.len();
+        while left > 0 {
+            number += 1;
+            let size = left.min(usize::try_from(rolling::size_of(&state.plan, number)).unwrap_or(usize::MAX));
+            time = time + batch_time(&state.plan, number, size, each);
+            left -= size;
+        }
     }
     time
 }
@@ -108,6 +115,24 @@ mod tests {
         let forecast = forecast(&run.state, run.now).unwrap();
         assert_eq!(forecast.low, pause + (took[0] + pause).times(2), "this bake, and two batches");
         assert!(forecast.low <= forecast.likely && forecast.likely <= forecast.high);
+    }
+
+    #[test]
+    fn zones_one_by_one_take_as_long_as_their_batches() {
+        let mut run = Fixture::new(6).with(|p| {
+            (p.strategy.zones, p.strategy.batch_pause) = (Zones::OneByOne, Span::from_secs(1));
+        });
+        for (n, zone) in (1..).zip(["a", "a", "a", "b", "b", "b"]) {
+            run = run.with_member(n, |m| m.target.zone = Some(zone.to_owned()));
+        }
+        let mut run = run.started();
+        run.bring_to_healthy(1);
+        let took = run.state.instances[0].took.unwrap();
+        run.bring_to_healthy(2);
+        let each = run.state.instances[1].took.unwrap().max(took);
+        let pause = Span::from_secs(1);
+        let left = forecast(&run.state, run.now).unwrap().high;
+        assert_eq!(left, pause + (each + pause).times(3), "one of zone a, two and one of zone b");
     }
 
     #[test]

@@ -41,7 +41,8 @@ pub(super) fn judge(state: &State, observed: &Observed, now: Timestamp) -> Optio
         return None;
     }
     if too_many && policy.on_failure != OnFailure::Continue {
-        return match common_cause::after_crossing(state, observed, now) {
+        let began = deciding(state).map_or(now, |(_, f)| f.evidence.first_miss_at.unwrap_or(f.at));
+        return match common_cause::after_crossing(state, observed, now, began) {
             Verdict::Unsure => None,
             Verdict::Failing(what) => Some(vec![not_ours(&what)]),
             Verdict::Well => {

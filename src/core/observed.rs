@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use crate::effect::Outcome;
 use crate::event::{Event, EventKind};
 use crate::model::{Evidence, InstanceId, LbStats, Rotation, Sample, SampleResult, Timestamp, VipStats};
-use crate::state::{Phase, State};
+use crate::state::{Instance, Phase, State};
 
 use super::{Input, wanted};
 
@@ -35,6 +35,8 @@ pub struct Seen {
     pub trouble: Option<String>,
     /// Probes that began earlier do not count.
     since: Timestamp,
+    /// When it was last confirmed out: readings of the balancers that began earlier do not count.
+    out_since: Option<Timestamp>,
     latencies: VecDeque<Option<u64>>,
 }
 
@@ -118,6 +120,11 @@ impl Observed {
         &self.missing
     }
 
+    /// A reading of the balancers that began at `at` is newer than what is known of the instance.
+    pub(super) fn is_news(&self, id: &InstanceId, instance: &Instance, at: Timestamp) -> bool {
+        at >= instance.since && self.of(id).and_then(|s| s.out_since).is_none_or(|out| at >= out)
+    }
+
     /// In rotation by order, but not serving, says the balancer.
     pub(super) fn is_down_at_balancer(&self, id: &InstanceId) -> bool {
         self.rotations.get(id) == Some(&Rotation::Down)
@@ -161,7 +168,11 @@ impl Observed {
                 }
             }
             // A reading may be of one instance alone.
-            Input::Rotations { rotations, .. } => self.rotations.extend(rotations.clone()),
+            Input::Rotations { at, rotations } => {
+                let news = |(id, _): &(&InstanceId, &Rotation)| state.instance(id).is_some_and(|i| self.is_news(id, i, *at));
+                let news: Vec<_> = rotations.iter().filter(news).map(|(id, rotation)| (id.clone(), *rotation)).collect();
+                self.rotations.extend(news);
+            }
             Input::Tick | Input::Recovered | Input::Command(_) | Input::Outcome { .. } => {}
         }
     }
@@ -178,7 +189,7 @@ impl Observed {
             }
             EventKind::InstanceTakenOut { instance, sessions, .. } => {
                 let seen = self.entry(instance);
-                (seen.trouble, seen.sessions) = (None, *sessions);
+                (seen.trouble, seen.sessions, seen.out_since) = (None, *sessions, Some(event.at));
             }
             EventKind::InstanceAdmitted { instance, .. } | EventKind::InstanceReturned { instance } => {
                 self.rotations.remove(instance);

@@ -4,7 +4,7 @@
 
 use crate::command::{Command, Receipt, Refusal, Request};
 use crate::event::{Actor, Cause, EventKind, Step};
-use crate::model::{Evidence, Timestamp};
+use crate::model::{DeploymentKind, Evidence, InstanceId, Timestamp};
 use crate::state::{Awaits, Phase, State};
 
 use super::{Observed, operate_instance};
@@ -61,6 +61,7 @@ fn answer(state: &State, command: &Command) -> Result<String, String> {
         Command::Promote { full: false } => "the next batch begins".to_owned(),
         Command::Promote { full: true } => "the next batch begins, and no further one waits for approval".to_owned(),
         Command::Cancel { .. } => return cancel(state),
+        Command::Rollback { only, .. } if is_rollback(state) => return join(state, only.as_ref()),
         Command::Rollback { only: Some(instance), .. } if state.rollback.is_none() => {
             return operate_instance::check_rollback(state, instance);
         }
@@ -74,6 +75,22 @@ fn answer(state: &State, command: &Command) -> Result<String, String> {
         Command::Hold { instance, .. } => return operate_instance::check_hold(state, instance),
         Command::Release { instance } => return operate_instance::check_release(state, instance),
     })
+}
+
+/// The deployment itself undoes another: there is never a rollback of a rollback.
+pub(super) fn is_rollback(state: &State) -> bool {
+    matches!(state.plan.kind, DeploymentKind::Rollback { .. })
+}
+
+fn join(state: &State, only: Option<&InstanceId>) -> Result<String, String> {
+    let id = &state.plan.deployment;
+    match only {
+        Some(instance) => {
+            Err(format!("{id} is a rollback itself: what failed in it is tried again with: rollout retry {instance}"))
+        }
+        None if state.cancel.is_some() => Err(format!("{id}, a rollback itself, is being ended where it is")),
+        None => Ok(format!("joined: {id} is a rollback itself")),
+    }
 }
 
 fn cancel(state: &State) -> Result<String, String> {
@@ -98,7 +115,7 @@ fn cancel(state: &State) -> Result<String, String> {
 }
 
 /// Instances on which a driver is at work.
-fn running(state: &State) -> impl Iterator<Item = &crate::model::InstanceId> {
+fn running(state: &State) -> impl Iterator<Item = &InstanceId> {
     let active = state.active.iter().filter_map(|&index| state.instances.get_index(index));
     active.filter(|(_, i)| i.phase == Phase::Updating).map(|(id, _)| id)
 }
@@ -128,6 +145,7 @@ pub(super) fn operate(state: &State, observed: &Observed, now: Timestamp, reques
             Vec::new()
         }
         Command::Cancel { reason } if state.stopped.is_none() => stop(state, by, reason),
+        Command::Rollback { .. } if is_rollback(state) => Vec::new(),
         Command::Rollback { only: Some(instance), .. } if state.rollback.is_none() => {
             operate_instance::roll_back(state, instance)
         }

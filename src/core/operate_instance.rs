@@ -38,12 +38,22 @@ pub(super) fn check_retry(state: &State, id: &InstanceId) -> Answer {
             Err(format!("everything goes back to its earlier version, and {id} has none to go back to"))
         }
         (Phase::Failed, _) if instance.is_evicting() => Err(under_way(id, instance)),
+        (Phase::Failed, _) if is_needed(state, id, instance) => Err(needed(id)),
         (Phase::Failed, Goal::Back) => Ok(format!("{id} goes back once more")),
         (Phase::Failed, Goal::Forward) => Ok(format!("{id} is tried again")),
         (Phase::Skipped, _) => Ok(format!("{id} is looked at again when its turn comes")),
         (Phase::Pending | Phase::Healthy | Phase::RolledBack, _) => Err(format!("{id} has not failed")),
         _ => Err(under_way(id, instance)),
     }
+}
+
+/// It is in rotation, failed, because too few others serve: taking it out would break the floor.
+fn is_needed(state: &State, id: &InstanceId, instance: &Instance) -> bool {
+    instance.serving && instance.exposed && !budget::may_evict(state, id)
+}
+
+fn needed(id: &InstanceId) -> String {
+    format!("{id} cannot be taken out of rotation: too few others serve; repair or roll back others first")
 }
 
 pub(super) fn retry(state: &State, now: Timestamp, id: &InstanceId, by: Actor) -> Vec<EventKind> {
@@ -62,13 +72,21 @@ pub(super) fn retry(state: &State, now: Timestamp, id: &InstanceId, by: Actor) -
 pub(super) fn check_skip(state: &State, id: &InstanceId) -> Answer {
     let instance = find(state, id)?;
     match instance.phase {
-        Phase::Skipped | Phase::Failed if instance.discounted => Ok(format!("{id} is skipped already")),
-        Phase::Skipped if !instance.down => Ok(format!("{id} is skipped already")),
+        _ if instance.discounted => Ok(format!("{id} is skipped already")),
         Phase::Failed if instance.is_evicting() => Err(under_way(id, instance)),
-        Phase::Skipped | Phase::Failed => Ok(format!("{id} stays as it is and holds the budget no longer")),
+        _ if may_hold_budget(instance) => Ok(format!("{id} stays as it is and holds the budget no longer")),
         Phase::Pending | Phase::Checking => Ok(format!("{id} is left alone")),
         Phase::Healthy | Phase::RolledBack => Err(format!("{id} is finished: there is nothing to skip")),
         _ => Err(under_way(id, instance)),
+    }
+}
+
+/// At rest, and out as far as anybody knows, or not proven by a gate that would tell of its failure.
+fn may_hold_budget(instance: &Instance) -> bool {
+    match instance.phase {
+        Phase::Skipped | Phase::Failed | Phase::RolledBack => true,
+        Phase::Healthy => !instance.serving,
+        _ => false,
     }
 }
 
@@ -85,7 +103,6 @@ pub(super) fn skip(state: &State, observed: &Observed, id: &InstanceId, (by, rea
             let reason = format!("skipped by {}{said_why}{why}", by.name());
             vec![EventKind::InstanceSkipped { instance: id.clone(), reason, found }, discounted]
         }
-        Phase::Skipped if !instance.down => Vec::new(),
         _ => vec![discounted],
     }
 }
@@ -115,7 +132,7 @@ pub(super) fn check_release(state: &State, id: &InstanceId) -> Answer {
 }
 
 pub(super) fn release(state: &State, id: &InstanceId, by: Actor) -> Vec<EventKind> {
-    let held = state.instance(id).is_some_and(|i| i.held.is_some());
+    let held = state.instance(id).is_some_and(|i| i.held.is_some() && i.phase == Phase::Pending);
     held.then(|| EventKind::InstanceReleased { instance: id.clone(), by }).into_iter().collect()
 }
 
@@ -126,6 +143,7 @@ pub(super) fn check_rollback(state: &State, id: &InstanceId) -> Answer {
         return Err(format!("{id} is {}: only a failed instance goes back alone", instance.shown().word().replace('_', " ")));
     }
     match rollback::previous(state, id) {
+        _ if is_needed(state, id, instance) => Err(needed(id)),
         _ if instance.goal == Goal::Back => Err(format!("{id} could not go back; retry it")),
         Some(version) if rollback::can_go_back(state, id, instance) => Ok(format!("{id} goes back to {version}")),
         _ => Err(format!("{id} was not updated, or nobody knows its earlier version: there is nothing to go back to")),

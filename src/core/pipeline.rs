@@ -4,7 +4,7 @@
 
 use crate::effect::Outcome;
 use crate::event::{AfterReturn, Cause, EventKind, Found, Step};
-use crate::model::{Before, EffectId, Evidence, InstanceId, OnDrainTimeout, Rotation, Span, Survey, Timestamp};
+use crate::model::{Before, EffectId, Evidence, InstanceId, Member, OnDrainTimeout, Rotation, Span, Survey, Timestamp};
 use crate::state::{Goal, Instance, Phase, State};
 
 use super::observed::is_in_rotation;
@@ -12,6 +12,8 @@ use super::{Observed, budget, judge, pause, rollback, wanted};
 
 /// How long a balancer may take to confirm an order before the engine stops and says so.
 pub(super) const ORDER_TIMEOUT: Span = Span::from_secs(10);
+/// How often a drain that somebody undid is ordered again, before the engine stops and says so.
+const MAX_SLIPS: u32 = 5;
 /// How often a falling drain may be given its time again.
 const MAX_EXTENSIONS: u32 = 10;
 
@@ -149,15 +151,23 @@ impl Scene<'_> {
         }
     }
 
+    /// Straight back in rotation, if that is where it came from and it was not touched before: what is known to be broken
+    /// stays out, failed.
+    fn put_back(&self, reason: &str, then: AfterReturn) -> EventKind {
+        let repaired = self.state.member(self.id).is_some_and(Member::is_left_out);
+        if self.instance.exposed || repaired {
+            let (instance, reason) = (self.id.clone(), reason.to_owned());
+            return EventKind::InstanceFailed { instance, step: Step::Drain, reason, evidence: Evidence::default() };
+        }
+        self.return_to_rotation(reason, then)
+    }
+
     /// On a cancel or a rollback an instance that is not updated yet goes straight back in. One that was to be tried again
     /// has failed: it is not put back unproven.
     fn turned_back(&self) -> Decision {
         self.halted().then(|| {
-            if self.instance.exposed {
-                return self.failed(Step::Update, "ended before it was tried again".to_owned());
-            }
             let reason = if self.state.rollback.is_some() { "rollback before its update" } else { "cancelled before its update" };
-            vec![self.return_to_rotation(reason, AfterReturn::Untouched)]
+            vec![self.put_back(reason, AfterReturn::Untouched)]
         })
     }
 
@@ -199,10 +209,14 @@ impl Scene<'_> {
         }
         // Others may have died during the look.
         let serves = survey.rotation == Rotation::Serving && survey.health.passed();
-        match budget::may_go_on(self.state, self.observed, (self.id, serves)) {
-            Ok(()) => self.take_out(),
-            Err(_) => vec![EventKind::InstanceCheckDropped { instance }],
+        if budget::may_go_on(self.state, self.observed, (self.id, serves)).is_ok() {
+            return self.take_out();
         }
+        let dropped = EventKind::InstanceCheckDropped { instance: instance.clone() };
+        // It counts as out no longer: by that it was taken outside the budget.
+        let back = serves && !self.instance.serving;
+        let back = back.then_some(EventKind::RotationChanged { instance, rotation: survey.rotation });
+        [dropped].into_iter().chain(back).collect()
     }
 
     fn take_out(&self) -> Vec<EventKind> {
@@ -217,15 +231,18 @@ impl Scene<'_> {
         if let Some(events) = self.turned_back() {
             return Some(events);
         }
-        if !self.expired() {
+        let reason = if self.instance.slips > MAX_SLIPS {
+            format!("its drain was undone {} times by somebody else", self.instance.slips)
+        } else if self.expired() {
+            format!("its drain was not confirmed within {ORDER_TIMEOUT}{}", self.observed.because(self.id))
+        } else {
             return None;
-        }
-        let reason = format!("its drain was not confirmed within {ORDER_TIMEOUT}{}", self.observed.because(self.id));
-        if self.back() || self.instance.exposed {
+        };
+        if self.back() {
             return Some(self.failed(Step::Drain, reason));
         }
         // Without a confirmed drain nothing may be updated: stop here, put it back, and let a person look.
-        let back_in = self.return_to_rotation(&reason, AfterReturn::Untouched);
+        let back_in = self.put_back(&reason, AfterReturn::Untouched);
         let pause = self.state.pause.is_none().then(|| pause(Cause::Traffic, format!("{}: {reason}", self.id)));
         Some([back_in].into_iter().chain(pause).collect())
     }
@@ -260,7 +277,7 @@ impl Scene<'_> {
             }
             OnDrainTimeout::Fail if !self.back() && !self.instance.exposed => {
                 let reason = format!("{left} connections did not end within {}", drain.timeout);
-                vec![self.return_to_rotation(&reason, AfterReturn::Failed)]
+                vec![self.put_back(&reason, AfterReturn::Failed)]
             }
             OnDrainTimeout::Force | OnDrainTimeout::Extend | OnDrainTimeout::Fail => {
                 vec![EventKind::DrainFinished { instance, cut: left, forced: true }]
@@ -292,6 +309,10 @@ impl Scene<'_> {
         if let Some(seen) = seen {
             if seen.misses >= health.retries.max(1) {
                 return Some(self.failed(Step::Health, format!("{} failed checks in a row{last}", seen.misses)));
+            }
+            if seen.passes >= health.rise.max(1) && self.instance.foreign {
+                let reason = "it passes its checks, but somebody else took it out of rotation: it is not put back";
+                return Some(self.failed(Step::Admit, reason.to_owned()));
             }
             if seen.passes >= health.rise.max(1) {
                 return Some(vec![EventKind::HealthPassed { instance: self.id.clone(), evidence: seen.evidence() }]);

@@ -41,6 +41,9 @@ pub(super) fn next(state: &State, observed: &Observed, _now: crate::model::Times
         return start(state, id);
     }
     let id = newest_serving(state)?;
+    if waits_for_others(state, id) {
+        return None;
+    }
     match budget::may_restore(state, observed, id) {
         Ok(()) => start(state, id),
         Err(_) if !state.active.is_empty() => None,
@@ -95,8 +98,20 @@ fn serves_nothing(instance: &Instance) -> bool {
     }
 }
 
+/// It failed, but is in rotation because too few others serve: those on their way back come first.
+fn waits_for_others(state: &State, id: &InstanceId) -> bool {
+    let own = state.instances.get_index_of(id);
+    let on_their_way = state.active.iter().any(|&index| Some(index) != own);
+    let failed = state.instance(id).is_some_and(|i| i.phase == Phase::Failed && i.serving);
+    failed && on_their_way && !budget::may_evict(state, id)
+}
+
 fn newest_serving(state: &State) -> Option<&InstanceId> {
     let serving = state.instances.iter().filter(|(id, i)| can_go_back(state, id, i));
-    let serving = serving.filter(|(_, i)| matches!(i.phase, Phase::Healthy | Phase::Settling { .. } | Phase::Failed));
+    // One that was to be tried again is at rest, or left alone, on the new version.
+    let at_rest = |i: &Instance| {
+        matches!(i.phase, Phase::Healthy | Phase::Settling { .. } | Phase::Pending | Phase::Skipped | Phase::Failed)
+    };
+    let serving = serving.filter(|(_, i)| at_rest(i));
     serving.max_by_key(|(_, i)| i.order).map(|(id, _)| id)
 }

@@ -5,7 +5,7 @@
 use serde::Serialize;
 
 use crate::event::{Cause, EventKind, Found};
-use crate::model::{Before, InstanceId, Member, Pacing, Plan, Policy, Rotation, Timestamp, Zones};
+use crate::model::{Before, InstanceId, Member, Pacing, Plan, Policy, Timestamp, Zones};
 use crate::state::{Batch, Instance, Phase, State};
 
 use super::observed::is_in_rotation;
@@ -45,8 +45,7 @@ pub fn batches(plan: &Plan) -> Vec<PlannedBatch> {
 
 /// Taken although it does not serve, before all others and outside the budget: that can only make it better.
 pub(super) fn is_repaired(policy: &Policy, member: &Member) -> bool {
-    let ours = member.left_out && member.rotation == Rotation::Draining;
-    !member.serves() && (ours || policy.health.before == Before::First && is_in_rotation(member.rotation))
+    !member.serves() && (member.is_left_out() || policy.health.before == Before::First && is_in_rotation(member.rotation))
 }
 
 /// Who of `pending`, in their order, goes into batch `number`: none of another zone, where zones go one by one.

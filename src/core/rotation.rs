@@ -8,26 +8,29 @@ use crate::event::EventKind;
 use crate::model::{InstanceId, Rotation, Timestamp};
 use crate::state::{Instance, Phase, State};
 
+use super::Observed;
 use super::observed::is_in_rotation;
 use super::pipeline::ORDER_TIMEOUT;
 
 /// What a reading of the balancers, begun at `at`, leads to.
 pub(super) fn noticed(
-    state: &State,
+    (state, observed): (&State, &Observed),
     now: Timestamp,
     at: Timestamp,
     rotations: &BTreeMap<InstanceId, Rotation>,
 ) -> Vec<EventKind> {
     let known = rotations.iter().filter_map(|(id, rotation)| Some((id, state.instance(id)?, *rotation)));
     // A reading that began before the last fact about an instance may be older than that.
-    let fresh = known.filter(|(_, instance, _)| at >= instance.since);
+    let fresh = known.filter(|(id, instance, _)| observed.is_news(id, instance, at));
     fresh.filter_map(|(id, instance, rotation)| of_one(id, instance, rotation, now)).collect()
 }
 
 fn of_one(id: &InstanceId, instance: &Instance, rotation: Rotation, now: Timestamp) -> Option<EventKind> {
     let lost =
         || EventKind::DrainLost { instance: id.clone(), rotation, attempt: instance.attempt + 1, until: now + ORDER_TIMEOUT };
+    let back = || EventKind::RotationChanged { instance: id.clone(), rotation };
     match instance.phase {
+        _ if instance.is_late_return() && instance.ours => (rotation == Rotation::Serving).then(back),
         Phase::Draining | Phase::Drained | Phase::Updating | Phase::Verifying { .. } | Phase::Failed if instance.ours => {
             (is_in_rotation(rotation) && !instance.serving).then(lost)
         }

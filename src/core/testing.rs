@@ -61,6 +61,7 @@ pub(super) fn pause() -> Command {
 }
 
 /// A deployment from `v1` to `v2` and its past.
+#[derive(Clone)]
 pub(super) struct Fixture {
     pub(super) plan: Plan,
     pub(super) state: State,

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::{DeploymentId, InstanceId, Rotation, Version};
+use crate::model::{DeploymentId, InstanceId, Version};
 use crate::state::{Phase, State};
 
 /// A deployment of kind `rollback`, before it is planned.
@@ -44,8 +44,8 @@ pub fn undo(state: &State) -> Option<Undo> {
 pub fn left_out(state: &State) -> BTreeSet<InstanceId> {
     let members = state.plan.members.iter().zip(state.instances.iter());
     let left = members.filter(|(member, (_, i))| {
-        let inherited = member.left_out && member.rotation == Rotation::Draining && i.attempt == 0;
-        !i.serving && (i.ours || inherited)
+        let inherited = member.is_left_out() && i.attempt == 0;
+        !i.serving && !i.foreign && (i.ours || inherited)
     });
     left.map(|(_, (id, _))| id.clone()).collect()
 }
@@ -55,7 +55,7 @@ mod tests {
     use super::*;
     use crate::core::testing::{Fixture, id, policy};
     use crate::core::{PlanRequest, Planned, Selection, batches, plan};
-    use crate::model::{Before, Count, DeploymentKind, OnFailure, Plan, SampleResult, Span, Survey};
+    use crate::model::{Before, Count, DeploymentKind, OnFailure, Plan, Rotation, SampleResult, Span, Survey};
 
     /// Two on v2, one failed and left out, one on v1.
     fn mixed() -> Fixture {

@@ -82,6 +82,11 @@ impl Member {
         self.healthy && self.rotation == Rotation::Serving
     }
 
+    /// Out of rotation by an earlier deployment, as it was looked at.
+    pub fn is_left_out(&self) -> bool {
+        self.left_out && self.rotation == Rotation::Draining
+    }
+
     /// Why it does not serve, in words.
     pub fn trouble(&self) -> String {
         if self.healthy { self.rotation.words().to_owned() } else { self.health.clone() }

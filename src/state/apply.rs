@@ -60,7 +60,8 @@ impl State {
             EventKind::DeploymentResumed { .. } => self.resume(at),
             EventKind::CancelRequested { by, reason } => {
                 self.cancel = Some(halt((by, reason), Cause::Asked, event));
-                (self.pause, self.look) = (None, None);
+                self.end_pause(at);
+                self.look = None;
                 self.answered();
                 self.progress_until = None;
             }
@@ -78,8 +79,7 @@ impl State {
                 self.batch = None;
                 self.answered();
                 self.progress_until = None;
-                self.end_check_until = None;
-                self.end_checked = None;
+                self.read_again_at_the_end();
             }
             EventKind::ApprovalAwaited { until, .. } => self.await_person(Awaits::Approval, *until),
             EventKind::BatchApproved { full, .. } => {
@@ -99,6 +99,7 @@ impl State {
             }
             EventKind::EndCheckStarted { until } => {
                 self.end_check_until = Some(*until);
+                self.answered();
                 self.progress_until = None;
             }
             EventKind::EndCheckFinished { mismatches } => self.end_checked = Some(*mismatches),
@@ -170,6 +171,11 @@ impl State {
         self.look = needed.then(|| Look { from: at, until, peers: self.peers() });
     }
 
+    /// What is still to change is not what a check at the end has read.
+    fn read_again_at_the_end(&mut self) {
+        (self.end_check_until, self.end_checked) = (None, None);
+    }
+
     fn go_on(&mut self, at: Timestamp) {
         self.answered();
         self.arm_progress(at);
@@ -210,13 +216,17 @@ impl State {
     }
 
     /// The time of a pause does not count.
-    fn resume(&mut self, at: Timestamp) {
+    fn end_pause(&mut self, at: Timestamp) {
         if let Some(pause) = self.pause.take() {
             let lasted = at.since(pause.at);
             self.end_check_until = self.end_check_until.map(|until| until + lasted);
             self.approval_until = self.approval_until.map(|until| until + lasted);
-            self.look_anew(at);
         }
+    }
+
+    fn resume(&mut self, at: Timestamp) {
+        self.end_pause(at);
+        self.look_anew(at);
         match self.awaits {
             Some(Awaits::Approval | Awaits::Release) => {}
             Some(Awaits::Start | Awaits::Answer) | None => self.go_on(at),
@@ -275,18 +285,28 @@ impl State {
             return Err(format!("{id} is {:?}", instance.phase));
         }
         fold_instance(instance, &event.kind, at, &Context { wanted: wanted.as_ref(), deadline, updates, seq: event.seq });
-        let (ours, active) = (instance.ours, instance.is_active());
-        let failures = self.failures();
+        let (ours, active, failed) = (instance.ours, instance.is_active(), instance.verdict == Some(false));
         match &event.kind {
             EventKind::InstanceHeld { instance, .. } | EventKind::InstanceReleased { instance, .. } => self.regroup(instance, at),
             // What failed and is tried again has not failed: if it does so again, that is news.
             EventKind::InstanceRetried { instance, .. } => {
+                let failures = self.failures();
                 (self.crossed, self.judged) = (self.crossed.min(failures), self.judged.min(failures));
                 self.regroup(instance, at);
+                self.read_again_at_the_end();
+                // Somebody is there: time to see what comes of it.
+                if self.awaits == Some(Awaits::Answer) {
+                    self.approval_until = Some(at + self.plan.policy.strategy.approval_timeout);
+                }
             }
-            // Somebody has seen to this failure: that is the answer to it.
-            EventKind::InstanceDiscounted { .. } => self.judged = self.judged.max(self.crossed),
-            EventKind::RestoreStarted { .. } if self.rollback.is_none() => self.judged = self.judged.max(self.crossed),
+            // Somebody has seen to this failure: that is the answer to it, and to no other.
+            EventKind::InstanceDiscounted { .. } if failed => self.judged = self.crossed.min(self.judged + 1),
+            EventKind::RestoreStarted { .. } if self.rollback.is_none() => {
+                if failed {
+                    self.judged = self.crossed.min(self.judged + 1);
+                }
+                self.read_again_at_the_end();
+            }
             EventKind::UpdateStarted { .. } => self.updates = updates,
             EventKind::DrainFinished { cut, forced, .. } => {
                 self.drains_forced += u32::from(*forced);
@@ -333,9 +353,11 @@ fn may_follow(instance: &Instance, kind: &EventKind) -> bool {
         }
         EventKind::InstanceCheckDropped { .. } => matches!(phase, P::Checking),
         EventKind::InstanceSkipped { .. } => matches!(phase, P::Pending | P::Checking),
-        EventKind::InstanceRetried { .. } | EventKind::InstanceDiscounted { .. } => matches!(phase, P::Failed | P::Skipped),
+        EventKind::InstanceRetried { .. } => matches!(phase, P::Failed | P::Skipped),
+        EventKind::InstanceDiscounted { .. } => matches!(phase, P::Failed | P::Skipped | P::Healthy | P::RolledBack),
         EventKind::RotationChanged { .. } => {
-            !instance.ours && matches!(phase, P::Pending | P::Healthy | P::Failed | P::Skipped | P::RolledBack)
+            let at_rest = matches!(phase, P::Pending | P::Healthy | P::Failed | P::Skipped | P::RolledBack);
+            at_rest && (!instance.ours || instance.is_late_return())
         }
         EventKind::DrainLost { .. } => {
             !instance.serving && matches!(phase, P::Draining | P::Drained | P::Updating | P::Verifying { .. } | P::Failed)
@@ -362,9 +384,9 @@ fn may_follow(instance: &Instance, kind: &EventKind) -> bool {
         },
         EventKind::ReturnStarted { .. } => matches!(phase, P::TakingOut | P::Draining | P::Drained | P::Checking),
         EventKind::InstanceReturned { .. } => matches!(phase, P::Returning { .. }),
+        // One that is tried again was touched before, whatever it is at.
         EventKind::RestoreStarted { .. } => {
-            instance.is_touched()
-                && matches!(phase, P::Verifying { .. } | P::Admitting | P::Settling { .. } | P::Healthy | P::Failed)
+            instance.is_touched() && !matches!(phase, P::Updating | P::Restoring | P::Returning { .. } | P::RolledBack)
         }
         EventKind::InstanceRestored { .. } => matches!(phase, P::Settling { .. }) && instance.goal == Goal::Back,
         EventKind::EndCheckMismatch { .. } => matches!(phase, P::Pending | P::Healthy | P::Skipped | P::RolledBack),

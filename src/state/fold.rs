@@ -35,7 +35,7 @@ impl Instance {
         // One that was not updated is not taken out because it could not be put back.
         let returning = matches!(self.phase, Phase::Returning { .. });
         let evict = self.serving && !returning || self.phase == Phase::Admitting;
-        self.serving = evict;
+        (self.serving, self.slipped) = (evict, false);
         self.enter(Phase::Failed, at, evict.then(|| at + EVICTION));
     }
 
@@ -82,6 +82,7 @@ impl Instance {
         self.serving = true;
         match self.phase {
             Phase::Draining | Phase::Drained => {
+                self.slips += 1;
                 self.attempt = attempt;
                 self.enter(Phase::TakingOut, at, Some(until));
             }
@@ -115,8 +116,7 @@ impl Instance {
     }
 
     fn back_in_service(&mut self) {
-        self.serving = true;
-        self.ours = false;
+        (self.serving, self.ours, self.foreign) = (true, false, false);
     }
 }
 
@@ -134,13 +134,20 @@ pub(super) fn fold_instance(instance: &mut Instance, kind: &EventKind, at: Times
         EventKind::InstanceReleased { .. } => instance.held = None,
         EventKind::InstanceRetried { .. } => instance.retry(at),
         EventKind::InstanceDiscounted { .. } => instance.discounted = true,
-        EventKind::RotationChanged { rotation, .. } => instance.serving = *rotation == Rotation::Serving,
+        EventKind::RotationChanged { rotation, .. } => {
+            instance.serving = *rotation == Rotation::Serving;
+            instance.foreign = !instance.serving;
+            instance.ours &= !instance.serving;
+        }
         EventKind::DrainLost { attempt, until, .. } => instance.lose_drain(*attempt, at, *until),
         EventKind::DrainStarted { attempt, until, .. } => {
             if instance.goal == Goal::Forward {
                 instance.taken_at = Some(at);
             }
             instance.ours = true;
+            // One that was touched goes on without being put back in; the others were just seen in rotation.
+            instance.foreign &= instance.exposed;
+            (instance.slipped, instance.slips) = (false, 0);
             instance.attempt = *attempt;
             instance.extensions = 0;
             instance.enter(Phase::TakingOut, at, Some(*until));
@@ -214,7 +221,7 @@ pub(super) fn fold_instance(instance: &mut Instance, kind: &EventKind, at: Times
         EventKind::EndCheckMismatch { version, serving, reason, .. } => {
             instance.fail(Step::EndCheck, reason, at, &Evidence::default());
             instance.version.clone_from(version);
-            instance.serving = *serving;
+            (instance.serving, instance.foreign) = (*serving, !*serving && !instance.ours);
             instance.enter(Phase::Failed, at, serving.then(|| at + EVICTION));
         }
         _ => {}

@@ -131,9 +131,12 @@ pub struct Instance {
     /// In rotation against our order, and being taken out again while its work goes on.
     #[serde(default)]
     pub slipped: bool,
-    /// How often that happened.
+    /// How often that happened, or its drain was undone, since its drain was ordered.
     #[serde(default)]
     pub slips: u32,
+    /// Out of rotation by somebody else's order: it is not put back.
+    #[serde(default)]
+    pub foreign: bool,
     /// When its drain was last ordered on the way forward.
     #[serde(default)]
     pub taken_at: Option<Timestamp>,
@@ -170,6 +173,7 @@ impl Instance {
             discounted: member.excluded.is_some(),
             slipped: false,
             slips: 0,
+            foreign: false,
             taken_at: None,
             took: None,
         }
@@ -222,6 +226,12 @@ impl Instance {
     /// It failed while in rotation and is to be taken out.
     pub fn is_evicting(&self) -> bool {
         self.phase == Phase::Failed && self.serving && self.down && self.until.is_some()
+    }
+
+    /// It could not be put back in rotation without an update in time: if it comes back later, that is where it belongs.
+    pub fn is_late_return(&self) -> bool {
+        let admit = self.failure.as_ref().is_some_and(|f| f.step == Step::Admit);
+        self.phase == Phase::Failed && !self.exposed && !self.serving && admit
     }
 
     /// Its update was ordered and it has not gone back since: a rollback concerns it.

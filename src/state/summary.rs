@@ -138,13 +138,12 @@ impl State {
         if let Some(rollback) = &self.rollback {
             let touched = count(self.instances.values().filter(|i| i.exposed));
             let restored = tally.of(InstanceState::RolledBack);
-            return match &self.end {
-                Some(end) => {
-                    let took = end.at.since(rollback.since);
-                    format!("rolled back: {restored}/{touched} restored, {failed} failed, done in {took}")
-                }
-                None => format!("rolling back: {restored}/{touched} restored, {failed} failed"),
-            };
+            let counts = format!("{restored}/{touched} restored, {failed} failed");
+            if let Some(end) = &self.end {
+                return format!("rolled back: {counts}, done in {}", end.at.since(rollback.since));
+            }
+            let paused = self.pause.as_ref().map(|p| format!(", paused ({})", p.by.name())).unwrap_or_default();
+            return format!("rolling back: {counts}{paused}");
         }
         let batch = self.batches;
         let tail = match (&self.end, &self.pause, self.started_at) {

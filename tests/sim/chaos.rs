@@ -70,6 +70,12 @@ impl Chaos {
         self.draw(("reload", now.as_millis()), 150) == 0
     }
 
+    /// Whom somebody else takes out, or puts back, at this moment, if anybody.
+    pub(crate) fn stranger(&self, now: Timestamp, fleet: usize) -> Option<usize> {
+        let somebody = self.draw(("somebody", now.as_millis()), 200) == 0;
+        somebody.then(|| usize::try_from(self.draw(("whom", now.as_millis()), fleet as u64)).unwrap())
+    }
+
     /// A command on an instance of the fleet; it may be refused.
     fn on_one(&self, drawn: u64, ids: &[InstanceId]) -> Command {
         let instance = ids[usize::try_from(self.draw(("one", drawn), ids.len() as u64)).unwrap()].clone();
@@ -152,7 +158,13 @@ fn scenario(seed: u64) -> (Plan, Script, Chaos) {
         }
         member.target.id = InstanceId::new(&format!("web-{n}")).unwrap();
         member.target.zone = Some(["a", "b"][usize::try_from(n % 2).unwrap()].to_owned());
+        match chaos.draw(("found", n), 40) {
+            0 => (member.left_out, member.rotation, member.healthy) = (true, Rotation::Draining, false),
+            1 => (member.at_version, member.previous) = (true, Some(member.wanted.clone())),
+            _ => {}
+        }
         if total > 3 && chaos.draw(("excluded", n), 15) == 0 {
+            member.at_version = false;
             member.excluded = Some("excluded by ana".to_owned());
         }
         member
@@ -205,6 +217,9 @@ fn assert_honest(world: &World, state: &State, seed: u64) {
         // Of one that did not serve to begin with, and was never reached, nothing is said.
         let left_alone = machine.updates.is_empty() && !state.member(id).unwrap().healthy;
         let excluded = state.instance(id).unwrap().excluded;
+        assert!(!(machine.foreign && machine.rotation == Rotation::Serving), "seed {seed}: {id} was put back against an order");
+        // Taken out by somebody else after the last reading: the journal says it, too late for the list.
+        let excluded = excluded || state.instance(id).unwrap().foreign;
         if excluded || listed.contains(id) || left_alone && end.ending != Ending::Completed {
             continue;
         }

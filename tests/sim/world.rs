@@ -6,7 +6,7 @@ use rollout::command::{Command, Request};
 use rollout::core::{Input, Observed, next_deadline, turn, wanted};
 use rollout::effect::{Effect, EffectKind, Outcome};
 use rollout::event::{Actor, Event, EventKind, FORMAT};
-use rollout::model::{EffectId, InstanceId, Plan, Rotation, Sample, SampleResult, Seq, Span, Survey, Timestamp, Version};
+use rollout::model::{EffectId, InstanceId, Member, Plan, Rotation, Sample, SampleResult, Seq, Span, Survey, Timestamp, Version};
 use rollout::state::State;
 
 use crate::chaos::{Chaos, Fault};
@@ -20,6 +20,8 @@ pub(crate) struct Machine {
     pub(crate) updates: Vec<EffectId>,
     /// A reload put it in rotation behind the controller's back.
     pub(crate) slipped: bool,
+    /// Somebody else took it out, and has not put it back.
+    pub(crate) foreign: bool,
 }
 
 /// When the controller dies.
@@ -52,15 +54,15 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new(plan: &Plan, script: Script) -> Self {
         let now = Timestamp::from_millis(1_000_000);
-        let machine = |version: &Version| Machine {
-            version: version.clone(),
-            rotation: Rotation::Serving,
+        let unknown = Version::new("v0").unwrap();
+        let machine = |member: &Member| Machine {
+            version: member.previous.as_ref().unwrap_or(&unknown).clone(),
+            rotation: member.rotation,
             updates: Vec::new(),
             slipped: false,
+            foreign: false,
         };
-        let unknown = Version::new("v0").unwrap();
-        let machines =
-            plan.members.iter().map(|m| (m.target.id.clone(), machine(m.previous.as_ref().unwrap_or(&unknown)))).collect();
+        let machines = plan.members.iter().map(|m| (m.target.id.clone(), machine(m))).collect();
         let kind = EventKind::DeploymentPlanned { format: FORMAT, plan: Box::new(plan.clone()) };
         let journal = vec![Event { seq: Seq(1), at: now, deployment: plan.deployment.clone(), kind }];
         Self {
@@ -202,10 +204,18 @@ impl World {
                 if self.chaos.as_ref().is_some_and(|chaos| chaos.reloads(self.now)) {
                     self.reload();
                 }
+                if let Some(whom) = self.chaos.as_ref().and_then(|chaos| chaos.stranger(self.now, self.machines.len())) {
+                    self.stranger(whom);
+                }
                 let rotations = self.machines.iter().map(|(id, machine)| (id.clone(), machine.rotation)).collect();
                 Input::Rotations { at: self.now, rotations }
             }
             (EffectKind::Survey, Some(id)) => outcome(Outcome::Surveyed { survey: self.survey(&id) }),
+            // A balancer's driver does not touch what is in maintenance.
+            (EffectKind::TakeOut | EffectKind::Admit, Some(id)) if self.machines[&id].foreign => {
+                self.in_flight.push((self.now + Span::from_millis(500), effect.clone()));
+                Input::Trouble { instance: Some(id), trouble: "in maintenance, which we did not order".to_owned() }
+            }
             (EffectKind::TakeOut, Some(id)) => {
                 let machine = self.machine(&id);
                 (machine.rotation, machine.slipped) = (Rotation::Draining, false);
@@ -250,6 +260,14 @@ impl World {
         for machine in self.machines.values_mut().filter(|m| m.rotation == Rotation::Draining) {
             (machine.rotation, machine.slipped) = (Rotation::Serving, true);
         }
+    }
+
+    /// Somebody puts an instance in maintenance, or ends that.
+    fn stranger(&mut self, whom: usize) {
+        let machine = self.machines.values_mut().nth(whom).unwrap();
+        machine.foreign = !machine.foreign;
+        machine.rotation = if machine.foreign { Rotation::Maintenance } else { Rotation::Serving };
+        machine.slipped = !machine.foreign;
     }
 
     fn machine(&mut self, id: &InstanceId) -> &mut Machine {
