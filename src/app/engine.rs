@@ -87,6 +87,12 @@ async fn boot(common: &Common, args: &EngineArgs) -> Done {
     let place = Place::of(&config);
     let journal = parts::journal(&place.base, &place.service, &place.env)?;
     let _lease = Lease::take(&place.dir())?;
+    let interrupted = journal.list().map_err(Failure::refused)?.into_iter().next().filter(|row| row.ended_at.is_none());
+    if let Some(row) = &interrupted
+        && let Some(last) = journal.read(&row.id).map_err(Failure::refused)?.last()
+    {
+        parts::begin_after(last.at);
+    }
     let (log, redactor) = (crate::journal::log_path(&place.base, &place.service, &place.env), config.redactor.clone());
     let logs = telemetry::init_engine(&log, parts::now, move |text| redactor.redact(text)).map_err(Failure::refused)?;
     files::raise(config.targets.len());
@@ -97,7 +103,6 @@ async fn boot(common: &Common, args: &EngineArgs) -> Done {
     let parts = parts::parts(&config, journal.clone())?;
     // Before anything is journalled: a deployment must not be left planned because nobody could reach its engine.
     place.socket()?;
-    let interrupted = journal.list().map_err(Failure::refused)?.into_iter().next().filter(|row| row.ended_at.is_none());
     let handle = if let Some(id) = &args.recover {
         let id = recoverable(id, interrupted.as_ref())?;
         runner::continued(parts, &id, logs).map_err(Failure::refused)?

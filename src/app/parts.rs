@@ -1,7 +1,7 @@
 //! From the configuration to the engine's parts.
 
 use std::path::Path;
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use super::Failure;
 use super::redact::Redacted;
@@ -11,7 +11,15 @@ use crate::model::Timestamp;
 use crate::ports::{Clock, Journal, VipProber};
 use crate::runner::Parts;
 
-static CLOCK: LazyLock<SystemClock> = LazyLock::new(SystemClock::new);
+/// What is journalled already lies in the past, whatever the machine's clock says: set before the clock is first read.
+static FLOOR: OnceLock<Timestamp> = OnceLock::new();
+static CLOCK: LazyLock<SystemClock> = LazyLock::new(|| SystemClock::not_before(FLOOR.get().copied().unwrap_or_default()));
+
+/// The program's clock begins no earlier than `floor`. Of no effect once the clock was read.
+pub(super) fn begin_after(floor: Timestamp) {
+    // Set once, by the one engine of this process.
+    FLOOR.set(floor).ok();
+}
 
 /// The time.
 pub(super) fn now() -> Timestamp {

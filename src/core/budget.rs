@@ -38,13 +38,13 @@ pub(super) fn is_out(state: &State, observed: &Observed, id: &InstanceId, instan
     }
 }
 
-/// By what was seen of it, else by what the journal knows.
+/// By what was seen of it, else by what the journal knows: only a pass speaks against that.
 fn is_failing(state: &State, observed: &Observed, id: &InstanceId, instance: &Instance) -> bool {
     if observed.is_down_at_balancer(id) {
         return true;
     }
     let seen = observed.of(id).filter(|s| s.last.is_some());
-    seen.map_or(instance.down, |s| s.is_failing(state.plan.policy.health.retries))
+    seen.map_or(instance.down, |s| s.is_failing(state.plan.policy.health.retries) || instance.down && s.misses > 0)
 }
 
 /// All that do not serve, by id, in plan order.

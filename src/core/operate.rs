@@ -144,7 +144,7 @@ pub(super) fn operate(state: &State, observed: &Observed, now: Timestamp, reques
         Command::Cancel { .. } if state.cancel.as_ref().is_some_and(|c| request.revision.is_some_and(|seen| seen < c.seq)) => {
             Vec::new()
         }
-        Command::Cancel { reason } if state.stopped.is_none() => stop(state, by, reason),
+        Command::Cancel { reason } if state.stopped.is_none() && running(state).next().is_some() => stop(state, by, reason),
         Command::Rollback { .. } if is_rollback(state) => Vec::new(),
         Command::Rollback { only: Some(instance), .. } if state.rollback.is_none() => {
             operate_instance::roll_back(state, instance)

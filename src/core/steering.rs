@@ -242,6 +242,17 @@ fn a_second_cancel_stops_the_commands_and_lists_what_they_leave() {
     assert_eq!(run.state.exceptions().len(), 2);
 }
 
+/// Where nothing runs, a second cancel has nothing to stop, and what failed still goes back.
+#[test]
+fn a_second_cancel_without_a_command_to_stop_is_the_first() {
+    let mut run = Fixture::new(4).started();
+    run.bring_to_gate(1);
+    run.command(cancel());
+    assert!(run.command(cancel()).is_empty());
+    run.misses(1, 3);
+    assert_eq!(run.word(1), "rolling_back");
+}
+
 /// Two operators cancel at the same time: that is one cancel, not the order to stop the commands.
 #[test]
 fn a_cancel_decided_before_the_first_was_seen_is_the_same_cancel() {

@@ -2,6 +2,7 @@
 //!
 //! Imports: event, state, command, ports, model. May not: wait for a reader.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::future::BoxFuture;
@@ -24,6 +25,15 @@ pub(super) const COMMANDS: usize = 64;
 /// A command and where its answer goes.
 pub(super) type Asked = (Request, oneshot::Sender<Result<Receipt, Refusal>>);
 
+/// What all of the engine depends on, the gravest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Trouble {
+    /// Nothing can be stored.
+    Journal,
+    /// The balancers cannot be read.
+    Balancers,
+}
+
 /// What readers share with the engine.
 #[derive(Clone)]
 pub struct Bus {
@@ -37,6 +47,7 @@ struct Shared {
     state: State,
     events: Vec<Event>,
     progress: Progress,
+    troubles: BTreeMap<Trouble, String>,
     /// What changed since the last progress went out.
     news: Option<Progress>,
     over: bool,
@@ -52,7 +63,7 @@ impl Bus {
     pub(super) fn new(state: State, events: Vec<Event>, logs: LogRing) -> (Self, mpsc::Receiver<Asked>) {
         let (updates, _) = broadcast::channel(BACKLOG);
         let (commands, asked) = mpsc::channel(COMMANDS);
-        let shared = Shared { state, events, progress: Progress::default(), news: None, over: false };
+        let shared = Shared { state, events, progress: Progress::default(), troubles: BTreeMap::new(), news: None, over: false };
         (Self { shared: Arc::new(Mutex::new(shared)), updates, commands, logs }, asked)
     }
 
@@ -83,15 +94,27 @@ impl Bus {
         shared.news.get_or_insert_default().readings.insert(id.clone(), reading);
     }
 
-    /// Changes what is not about one instance.
-    pub(super) fn general(&self, vip: Option<VipStats>, troubles: &[String]) {
+    /// Changes what the probe through the balancer counted.
+    pub(super) fn probed(&self, vip: Option<VipStats>) {
         let mut shared = self.lock();
-        if shared.progress.vip == vip && shared.progress.troubles == troubles {
-            return;
+        if shared.progress.vip != vip {
+            shared.progress.vip = vip;
+            shared.news.get_or_insert_default();
         }
-        shared.progress.vip = vip;
-        shared.progress.troubles = troubles.to_vec();
-        shared.news.get_or_insert_default();
+    }
+
+    /// Changes what is in trouble of the engine as a whole, or that it no longer is.
+    pub(super) fn trouble(&self, what: Trouble, why: Option<String>) {
+        let mut shared = self.lock();
+        match why {
+            Some(why) => shared.troubles.insert(what, why),
+            None => shared.troubles.remove(&what),
+        };
+        let troubles: Vec<String> = shared.troubles.values().cloned().collect();
+        if shared.progress.troubles != troubles {
+            shared.progress.troubles = troubles;
+            shared.news.get_or_insert_default();
+        }
     }
 
     /// Changes what the balancers counted.

@@ -17,6 +17,7 @@ use crate::model::{InstanceId, LbStats, Rotation, Sample, SampleResult, Span, Ta
 use crate::ports::{FleetError, TrafficError, UpdateOrder};
 use crate::state::State;
 
+use super::bus::Trouble;
 use super::meter::Meter;
 use super::survey::{patient, survey};
 use super::{Bus, Parts, targets};
@@ -210,11 +211,23 @@ impl Hands {
     /// will say so.
     async fn watch_rotation(&self, fleet: &[Target], every: Span) {
         let every = every.to_std().max(LOOK_MAX);
+        // A watch that was given up may have left the word of its trouble.
+        let mut lost = true;
         loop {
             let (at, began) = ((self.parts.clock)(), Instant::now());
             match self.parts.traffic.read(fleet).await {
-                Ok(rotations) => self.say(Input::Rotations { at, rotations }).await,
-                Err(error) => tracing::warn!(target: "effect", "the balancers cannot be read: {error}"),
+                Ok(rotations) => {
+                    if std::mem::take(&mut lost) {
+                        self.bus.trouble(Trouble::Balancers, None);
+                    }
+                    self.say(Input::Rotations { at, rotations }).await;
+                }
+                Err(error) => {
+                    if !std::mem::replace(&mut lost, true) {
+                        tracing::warn!(target: "effect", "the balancers cannot be read: {error}");
+                    }
+                    self.bus.trouble(Trouble::Balancers, Some(format!("the balancers cannot be read: {error}")));
+                }
             }
             if let Some(lb) = self.read_counters().await {
                 self.bus.counted(lb);

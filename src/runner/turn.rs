@@ -17,7 +17,7 @@ use crate::ports::{DeploymentRow, JournalError};
 use crate::state::{Illegal, State, Status};
 
 use super::Parts;
-use super::bus::{Asked, Bus, COMMANDS};
+use super::bus::{Asked, Bus, COMMANDS, Trouble};
 use super::perform::{INPUTS, Performer};
 
 /// How often the latest readings go out to readers.
@@ -208,7 +208,7 @@ impl Run {
                 Err(error) => error.to_string(),
             };
             tracing::error!(target: "journal", "{why}; nothing new begins until this is mended");
-            self.bus.general(self.vip(), &[format!("cannot journal, nothing new begins: {why}")]);
+            self.bus.trouble(Trouble::Journal, Some(format!("cannot journal, nothing new begins: {why}")));
             self.bus.flush((self.parts.clock)());
             tokio::select! {
                 () = tokio::time::sleep(APPEND_AGAIN) => {}
@@ -218,12 +218,8 @@ impl Run {
                 }
             }
         }
-        self.bus.general(self.vip(), &[]);
+        self.bus.trouble(Trouble::Journal, None);
         true
-    }
-
-    fn vip(&self) -> Option<crate::model::VipStats> {
-        self.parts.vip.as_ref().and_then(|vip| vip.stats())
     }
 
     fn follow(&mut self, events: Vec<Event>) {
@@ -260,7 +256,7 @@ impl Run {
             for failure in vip.failures() {
                 tracing::warn!(target: "vip", "request through the balancer failed: {failure}");
             }
-            self.bus.general(vip.stats(), &[]);
+            self.bus.probed(vip.stats());
         }
         self.bus.flush((self.parts.clock)());
     }

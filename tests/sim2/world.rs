@@ -359,8 +359,11 @@ impl World {
     fn boot(&mut self, jump: i64) {
         let events: Vec<Event> = self.journal.iter().map(|line| decode(line).expect("what is stored reads back")).collect();
         let state = State::replay(&events).expect("what is stored can be folded");
+        // As the program's own clock: it begins no earlier than what is journalled, and never goes back.
+        let wall = (BEGIN + self.now).saturating_add_signed(jump).max(state.at.as_millis());
+        let skew = i64::try_from(wall).expect("a time") - i64::try_from(BEGIN + self.now).expect("a time");
         self.controller =
-            Some(Controller { mirror: state.clone(), state, observed: Observed::default(), flights: Vec::new(), skew: jump });
+            Some(Controller { mirror: state.clone(), state, observed: Observed::default(), flights: Vec::new(), skew });
     }
 
     fn store(&mut self, events: &[Event]) {
