@@ -57,7 +57,7 @@ fn told(scenario: &Scenario, violation: &Violation) -> String {
     let again = catch_unwind(AssertUnwindSafe(|| world.run().err()));
     let facts: Vec<String> = world.facts.iter().rev().take(70).rev().cloned().collect();
     format!(
-        "{}: {}\nROLLOUT_SEED={} cargo test --test sim one_seed -- --ignored --nocapture\n{small}{}\n{again:?}",
+        "{}: {}\nROLLOUT_SEED={} cargo test --test simulator one_seed -- --ignored --nocapture\n{small}{}\n{again:?}",
         violation.id,
         violation.what,
         scenario.seed,

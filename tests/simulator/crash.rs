@@ -132,7 +132,7 @@ fn a_crash_of_each_kind_at_every_append_ends_in_the_same_world() {
 
 /// All pairs of crashes: for a longer run by hand.
 #[test]
-#[ignore = "minutes: cargo test --test sim pairs -- --ignored --nocapture"]
+#[ignore = "minutes: cargo test --test simulator pairs -- --ignored --nocapture"]
 fn pairs_of_crashes_end_in_the_same_world() {
     let mut runs = 0_u64;
     for canonical in twelve().into_iter().filter(|c| c.comparable) {
