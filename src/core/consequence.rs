@@ -80,7 +80,7 @@ fn forward(state: &State) -> Consequence {
         .members
         .iter()
         .zip(state.instances.values())
-        .filter(|(member, i)| i.phase == Phase::Pending && !member.at_version)
+        .filter(|(member, i)| i.phase == Phase::Pending && i.held.is_none() && !member.at_version)
         .map(|(member, _)| member.target.id.clone())
         .collect();
     let work = u32::try_from(pending.len()).unwrap_or(u32::MAX);
@@ -88,7 +88,7 @@ fn forward(state: &State) -> Consequence {
     let sizes: Vec<String> = strategy.batch_size.iter().map(ToString::to_string).collect();
     Consequence {
         will_change: format!("{work} pending, to {}", state.plan.version),
-        will_not: counts(state, &[InstanceState::Healthy, InstanceState::Skipped, InstanceState::Failed]),
+        will_not: counts(state, &[InstanceState::Held, InstanceState::Healthy, InstanceState::Skipped, InstanceState::Failed]),
         order: format!("in plan order, batches of {}, at most {max} out at once", sizes.join(", ")),
         serving: serving(state),
         lowest_serving: lowest(state, max, work),
