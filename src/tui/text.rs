@@ -257,7 +257,7 @@ mod tests {
         assert_eq!(brief(100), "unix:.../admin.sock: Connection refused (os error 111) (command `show stat`)");
         assert_eq!(brief(60), "unix:.../admin.sock: Connection refused (os error 111)");
         assert_eq!(brief(40), "unix:.../admin.sock: Connection refused");
-        assert_eq!(brief(30), "unix:.../admin.~nection refused");
+        assert_eq!(brief(30), "unix:.../admin.~ection refused");
         assert_eq!(trouble("http://10.0.0.1/a/b: 50/60 or /run/x.sock", 80), "http://10.0.0.1/a/b: 50/60 or /run/x.sock");
         for columns in 0..120 {
             assert!(trouble(text, columns).width() <= columns);

@@ -205,9 +205,11 @@ fn reason(canvas: &mut Canvas<'_, '_>, area: Rect) {
         let tail = brief.unwrap_or(tail);
         lines = wrap(&format!("{text}{tail}"), columns);
         if lines.len() > rows {
+            // A reason is kept to its end; how it ended has what counts at its beginning.
+            let cut = if canvas.app.state.end.is_some() { clip } else { trouble };
             let all = columns * rows.saturating_sub(1);
             let room = all + columns.saturating_sub(width(&tail) + rows);
-            lines = wrap(&format!("{}{tail}", trouble(&text, room)), columns);
+            lines = wrap(&format!("{}{tail}", cut(&text, room)), columns);
         }
     }
     let style = canvas.ui(part);
