@@ -12,7 +12,7 @@ use fixture::World;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use rollout::command::{Command, Receipt, Refusal};
-use rollout::event::EventKind;
+use rollout::event::{Ending, EventKind};
 use rollout::headless::{self, Format, show_text, status_line};
 use rollout::model::{InstanceState, Seq};
 use rollout::ports::{Progress, Reading, Session, SessionError, Snapshot, Update};

@@ -211,3 +211,19 @@ fn counts(state: &State, states: &[InstanceState]) -> String {
         states.iter().filter(|s| tally.of(**s) > 0).map(|s| format!("{} {}", tally.of(*s), s.word().replace('_', " "))).collect();
     if some.is_empty() { "none".to_owned() } else { some.join(", ") }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::testing::{Fixture, id};
+
+    #[test]
+    fn a_held_instance_is_not_among_those_that_will_be_taken() {
+        let mut run = Fixture::new(4);
+        run.command(Command::Hold { instance: id(3), reason: String::new() });
+        let start = consequence(&run.state, &Command::Start, run.now).unwrap();
+        assert_eq!(start.changes, [id(1), id(2), id(4)]);
+        assert!(start.will_change.starts_with("3 pending"), "{}", start.will_change);
+        assert_eq!(start.will_not, "1 held");
+    }
+}

@@ -71,6 +71,9 @@ pub(super) fn middle(text: &str, columns: usize) -> String {
 /// reason is at the end.
 pub(super) fn trouble(text: &str, columns: usize) -> String {
     let clean = clean(text);
+    if clean.width() <= columns {
+        return clean.into_owned();
+    }
     let words: Vec<String> = clean.split(' ').map(short_path).collect();
     let mut text = words.join(" ");
     for detail in [" (command `", " (os error "] {
@@ -259,6 +262,7 @@ mod tests {
         assert_eq!(brief(40), "unix:.../admin.sock: Connection refused");
         assert_eq!(brief(30), "unix:.../admin.~ection refused");
         assert_eq!(trouble("http://10.0.0.1/a/b: 50/60 or /run/x.sock", 80), "http://10.0.0.1/a/b: 50/60 or /run/x.sock");
+        assert_eq!(trouble("http://10.0.0.1/a/b: 50/60 or /run/x.sock", 40), "http://10.0.0.1/a/b: 50/60 or .../x.sock");
         for columns in 0..120 {
             assert!(trouble(text, columns).width() <= columns);
         }

@@ -8,7 +8,7 @@ use crate::state::{Goal, Instance, Phase};
 use crate::tui::app::App;
 use crate::tui::chart::{Chart, Mark};
 use crate::tui::list::version_of;
-use crate::tui::text::{milliseconds, trouble};
+use crate::tui::text::milliseconds;
 
 /// The last latency, `miss` for none where there should be one.
 pub(super) fn latency(chart: Option<&Chart>, instance: &Instance) -> String {
@@ -68,7 +68,7 @@ pub(super) fn version(app: &App, index: usize, instance: &Instance) -> String {
 
 /// What is wrong with it, or why it is left alone.
 pub(super) fn note(app: &App, id: &InstanceId, instance: &Instance) -> String {
-    let troubled = app.reading(id).and_then(|r| r.trouble.as_deref()).map(|t| format!("trouble: {}", trouble(t, usize::MAX)));
+    let trouble = app.reading(id).and_then(|r| r.trouble.as_deref()).map(|t| format!("trouble: {t}"));
     let failure = instance.failure.as_ref().filter(|_| instance.phase == Phase::Failed).map(|f| f.reason.clone());
     let skipped = instance.skipped.clone().filter(|_| instance.phase == Phase::Skipped);
     let missing = (instance.shown() == InstanceState::Pending && instance.down).then(|| "not serving".to_owned());
@@ -76,5 +76,5 @@ pub(super) fn note(app: &App, id: &InstanceId, instance: &Instance) -> String {
         let why = if halt.reason.starts_with("asked for by ") { String::new() } else { format!(": {}", halt.reason) };
         format!("held by {}{why}", halt.by.name())
     });
-    troubled.or(failure).or(skipped).or(held).or(missing).unwrap_or_default()
+    trouble.or(failure).or(skipped).or(held).or(missing).unwrap_or_default()
 }
