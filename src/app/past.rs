@@ -61,13 +61,12 @@ pub(super) fn last_line(row: &DeploymentRow) -> String {
     }
 }
 
-/// As `last_line`, and what came of one that has ended.
+/// As `last_line`, with what came of one that has ended.
 pub(super) fn ended_line(config: &Config, row: &DeploymentRow) -> Result<String, Failure> {
-    let line = last_line(row);
-    if row.ended_at.is_none() {
-        return Ok(line);
-    }
-    Ok(format!("{line}: {}", clean(&replayed(config, &row.id)?.headline())))
+    let Some(at) = row.ended_at else { return Ok(last_line(row)) };
+    let (at, headline) = (headless::local_time(at), replayed(config, &row.id)?.headline());
+    let line = format!("{} to {}: {}, {headline}; {at}, by {}", row.id, row.version, row.status, row.started_by);
+    Ok(clean(&line).into_owned())
 }
 
 pub(super) fn replayed(config: &Config, id: &DeploymentId) -> Result<State, Failure> {

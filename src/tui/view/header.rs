@@ -270,7 +270,7 @@ fn ended(app: &App) -> (String, String, Ui) {
     }
     let (next, part) = match &app.fixed.next {
         Some(next) => (format!(". {next}, q leaves"), Ui::Message),
-        None if app.fixed.demo => (". q leaves and removes the demo with its history".to_owned(), Ui::Sentence),
+        None if app.fixed.demo => (". q ends and removes the demo".to_owned(), Ui::Sentence),
         None => (format!(". q leaves; rollout show {}", state.plan.deployment), Ui::Sentence),
     };
     (text, next, if exceptions > 0 { Ui::Error } else { part })

@@ -135,12 +135,12 @@ fn selected(canvas: &mut Canvas<'_, '_>, places: &Places) {
     canvas.rule(places.selected, title);
     let mut lines = detail(app);
     let wrong = note(app, id, instance);
-    if places.selected.height == 0 {
-        lines = vec![format!("{id} {shown}: {}", if wrong.is_empty() { lines.join("  ") } else { wrong.clone() })];
-    }
-    let columns = usize::from(places.detail.width).saturating_sub(1);
     // What is wrong is kept to its end.
     let cut = if wrong.is_empty() { clip } else { trouble };
+    if places.selected.height == 0 {
+        lines = vec![format!("{id} {shown}: {}", if wrong.is_empty() { lines.join("  ") } else { wrong })];
+    }
+    let columns = usize::from(places.detail.width).saturating_sub(1);
     let lines = lines.into_iter().map(|line| Line::raw(format!(" {}", cut(&line, columns)))).collect();
     canvas.lines(places.detail, lines);
 }
