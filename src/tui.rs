@@ -58,6 +58,8 @@ pub struct Settings {
     pub stripe: Option<String>,
     /// `[env.NAME] protected`: a rollback takes the service's name.
     pub protected: bool,
+    /// Fleet and history go with the console: there is nothing to look at later.
+    pub demo: bool,
     /// What Enter does once the deployment has ended, as a sentence: `Enter deploys v3-bad next`.
     pub next: Option<String>,
     /// The zone of times on the screen.
@@ -82,6 +84,7 @@ impl Settings {
             read_only: false,
             stripe: None,
             protected: false,
+            demo: false,
             next: None,
             zone: TimeZone::system(),
             now,

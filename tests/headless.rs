@@ -12,7 +12,7 @@ use fixture::World;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use rollout::command::{Command, Receipt, Refusal};
-use rollout::event::EventKind;
+use rollout::event::{Ending, EventKind};
 use rollout::headless::{self, Format, show_text, status_line};
 use rollout::model::{InstanceState, Seq};
 use rollout::ports::{Progress, Reading, Session, SessionError, Snapshot, Update};
@@ -147,4 +147,27 @@ fn status_is_one_line_and_show_names_every_instance() {
     let back = World::new(4).bad().started().until(|s| s.end.is_some());
     let text = show_text(&back.state, &Summary::of(&back.state, (None, None)));
     assert!(text.contains("web-01  rolled_back") && !text.contains("unknown"), "{text}");
+}
+
+#[test]
+fn status_says_once_who_paused_and_what_is_wrong() {
+    let mut paused = World::new(4).started().until(|s| s.tally().of(InstanceState::Healthy) == 2 && s.active.is_empty());
+    paused.command(Command::Pause { reason: "lunch".to_owned() });
+    let mut snapshot = paused.snapshot();
+    snapshot.progress.troubles = vec!["balancer unreachable: refused".to_owned()];
+    let line = status_line(&snapshot);
+    let wanted = "paused at batch 1 (ana); lunch; resume, cancel or roll back; TROUBLE: balancer unreachable: refused";
+    assert!(line.ends_with(wanted), "{line}");
+    paused.state.pause.as_mut().unwrap().reason = "budget held by web-03; repair or skip, then resume".to_owned();
+    let line = status_line(&paused.snapshot());
+    assert!(line.ends_with("(ana); budget held by web-03; repair or skip, then resume; else cancel or roll back"), "{line}");
+}
+
+#[test]
+fn a_rollback_that_failed_says_so_first() {
+    let mut world = World::new(4).bad().started().until(|s| s.end.is_some());
+    assert!(world.state.headline().starts_with("rolled back: "), "{}", world.state.headline());
+    world.state.end.as_mut().unwrap().ending = Ending::Failed;
+    let text = show_text(&world.state, &Summary::of(&world.state, (None, None)));
+    assert!(text.contains("result      failed: ") && !text.contains("result      rolled back"), "{text}");
 }

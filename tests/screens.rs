@@ -383,7 +383,7 @@ fn a_link_that_is_not_fresh_is_said_and_nothing_is_sent() {
     let msg = later(&app, 3);
     update(&mut app, msg);
     let text = picture(&app);
-    assert!(text.contains("link down 3s") && text.contains("connection refused"), "{text}");
+    assert!(text.contains("link down 3s") && text.contains("(connection refused); if it died: `rollout recover`"), "{text}");
     assert!(press(&mut app, 'p').is_empty());
     let state = app.state.clone();
     let snapshot = rollout::ports::Snapshot { format: 1, seq: state.seq, state, progress: app.progress.clone() };
@@ -392,7 +392,7 @@ fn a_link_that_is_not_fresh_is_said_and_nothing_is_sent() {
     assert_eq!(press(&mut app, 'p').len(), 1);
     update(&mut app, Msg::Update(Update::Closed));
     let text = picture(&app);
-    assert!(text.contains("[ENGINE GONE]") && text.contains("`rollout recover` takes over, q leaves"), "{text}");
+    assert!(text.contains("[ENGINE GONE]") && text.contains("q, then `rollout recover` takes over"), "{text}");
     assert!(matches!(press(&mut app, 'q').as_slice(), [Cmd::Exit(Exit::Left)]));
 }
 
@@ -468,4 +468,81 @@ fn log_lines_go_to_the_log_pane() {
     assert!(picture(&small).contains("engine log"));
     update(&mut small, Msg::Key(Key::Tab));
     assert!(picture(&small).contains("events"));
+}
+
+#[test]
+fn what_is_wrong_with_the_world_is_an_alarm_whose_reason_is_kept() {
+    for size in [(60, 16), SMALL, (100, 30), LARGE] {
+        let world = running(20);
+        let mut app = console(&world, size, fixed(Depth::Rgb, true));
+        let mut progress = world.progress(0);
+        let socket = "/tmp/rollout-demo-1234/state/shop-default/haproxy/admin.sock";
+        progress.troubles = vec![
+            format!("balancer unreachable: unix:{socket}: Connection refused (os error 111) (command `show stat`)"),
+            "another".to_owned(),
+        ];
+        let reading = progress.readings.values_mut().next().unwrap();
+        reading.trouble = Some(format!("unix:{socket}: Connection refused (os error 111) (command `set server be/web-01`)"));
+        update(&mut app, Msg::Update(Update::Progress(progress)));
+        let text = picture(&app);
+        let lines: Vec<&str> = text.lines().take(5).collect();
+        let alarm = lines.iter().find(|line| line.contains("TROUBLE: balancer")).unwrap_or_else(|| panic!("{size:?}: {text}"));
+        assert!(alarm.contains("refused") && alarm.contains("(and 1 more)"), "{size:?}: {alarm}");
+        let of_one = text.lines().skip(5).any(|line| line.contains("trouble: unix:.../admin.sock: Connection refused"));
+        assert!(of_one || size.1 < 24, "{size:?}: {text}");
+    }
+}
+
+#[test]
+fn requests_that_failed_are_an_alarm_at_the_end() {
+    let mut world = done(20);
+    let end = world.state.end.as_mut().unwrap();
+    let mut vip = end.vip.unwrap();
+    (vip.requests, vip.failed) = (1691, 703);
+    end.vip = Some(vip);
+    for size in [(40, 10), SMALL, LARGE] {
+        let app = App::new(world.snapshot(), fixed(Depth::Rgb, false), world.now, size);
+        let flat = picture(&app).replace(['"', '\n'], " ").split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(flat.contains("done in 2m24s, 703 of 1,691 requests FAILED"), "{size:?}: {flat}");
+    }
+}
+
+#[test]
+fn the_footer_offers_what_does_something_now() {
+    let footer = |world: &World, selected: usize| {
+        let mut app = console(world, (160, 24), fixed(Depth::Rgb, true));
+        for _ in 0..selected {
+            update(&mut app, Msg::Key(Key::Down));
+        }
+        picture(&app).lines().last().unwrap().to_owned()
+    };
+    let offers = |line: &str, key: &str| line.split("  ").any(|part| part.trim_matches(['"', ' ']) == key);
+    let planned = footer(&World::new(20), 0);
+    assert!(offers(&planned, "s start") && offers(&planned, "C cancel"), "{planned}");
+    for off in ["s skip", "p pause", "r resume", "R rollback", "t retry", "U release", "n next failure"] {
+        assert!(!offers(&planned, off), "{off}: {planned}");
+    }
+    let untouched = footer(&running(20), 10);
+    assert!(["p pause", "C cancel", "s skip", "H hold"].iter().all(|key| offers(&untouched, key)), "{untouched}");
+    assert!(!offers(&untouched, "r resume") && !offers(&untouched, "s start"), "{untouched}");
+    let paused = footer(&paused(20), 0);
+    assert!(offers(&paused, "r resume") && !offers(&paused, "p pause"), "{paused}");
+    let done = footer(&done(20), 0);
+    for off in ["p pause", "r resume", "C cancel", "R rollback", "s skip", "H hold", "f follow"] {
+        assert!(!offers(&done, off), "{off}: {done}");
+    }
+    assert!(offers(&done, "q quit") && offers(&done, "/ filter"), "{done}");
+}
+
+#[test]
+fn after_the_end_rollback_says_how_it_is_undone_unless_the_fleet_goes_with_it() {
+    let mut app = console(&done(20), SMALL, fixed(Depth::Rgb, false));
+    press(&mut app, 'R');
+    assert!(picture(&app).contains("`rollout rollback` undoes it"), "{}", picture(&app));
+    let mut settings = fixed(Depth::Rgb, false);
+    settings.demo = true;
+    let mut app = console(&done(20), SMALL, settings);
+    assert!(!picture(&app).contains("rollout show"), "{}", picture(&app));
+    press(&mut app, 'R');
+    assert!(!picture(&app).contains("rollout rollback"), "{}", picture(&app));
 }

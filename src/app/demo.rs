@@ -10,7 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::args::{DemoArgs, DemoBalancer, Output};
 use super::deploy::{Boot, Starting, already_there, connect, is_interactive, not_read_only, start};
-use super::verbs::{Left, front_door};
+use super::verbs::{Left, Scene, front_door};
 use super::{Common, Done, Failure, Place, complain, load_file, parts, say};
 use crate::config::Config;
 use crate::demo::world::{Lb, Spec, World};
@@ -190,7 +190,7 @@ async fn deploy(
             engines.running = Some(started.child);
             let client = connect(&Place::of(config)).await?;
             let session: Box<dyn Session> = if is_interactive(common) { Box::new(client) } else { Box::new(Starting(client)) };
-            let left = front_door(common, config, session, next).await?;
+            let left = front_door(common, config, session, Scene { demo: true, next }).await?;
             if !left.running
                 && let Some(child) = &mut engines.running
             {

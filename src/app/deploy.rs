@@ -15,7 +15,7 @@ use super::args::{DeployArgs, Output, RollbackArgs};
 use super::engine::Report;
 use super::past::{find, last_row, rows};
 use super::request::to_engine;
-use super::verbs::{command, front_door, nothing_runs, running};
+use super::verbs::{Scene, command, front_door, nothing_runs, running};
 use super::{Common, Done, Failure, PERSON, Place, load, say};
 use crate::command::{Command, Receipt};
 use crate::config::Config;
@@ -84,7 +84,7 @@ pub(super) async fn deploy(common: &Common, args: &DeployArgs) -> Done {
 async fn watch(common: &Common, config: &Config, started: Started, begin: bool) -> Done {
     let client = connect(&Place::of(config)).await?;
     let session: Box<dyn Session> = if begin { Box::new(Starting(client)) } else { Box::new(client) };
-    let left = front_door(common, config, session, None).await?;
+    let left = front_door(common, config, session, Scene::default()).await?;
     if !left.running {
         leave(started.child).await;
     }

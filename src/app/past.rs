@@ -45,7 +45,7 @@ pub(super) fn last_status(common: &Common, config: &Config) -> Result<(), Failur
         return Ok(());
     };
     match common.output {
-        Output::Text => say(&last_line(&row)),
+        Output::Text => say(&ended_line(config, &row)?),
         Output::Json => json(&summary_of(config, &row.id, row.ended_at.is_none())?)?,
     }
     Ok(())
@@ -59,6 +59,14 @@ pub(super) fn last_line(row: &DeploymentRow) -> String {
         }
         None => format!("{} to {}: interrupted while {}; take it over with: rollout recover", row.id, row.version, row.status),
     }
+}
+
+/// As `last_line`, with what came of one that has ended.
+pub(super) fn ended_line(config: &Config, row: &DeploymentRow) -> Result<String, Failure> {
+    let Some(at) = row.ended_at else { return Ok(last_line(row)) };
+    let (at, headline) = (headless::local_time(at), replayed(config, &row.id)?.headline());
+    let line = format!("{} to {}: {}, {headline}; {at}, by {}", row.id, row.version, row.status, row.started_by);
+    Ok(clean(&line).into_owned())
 }
 
 pub(super) fn replayed(config: &Config, id: &DeploymentId) -> Result<State, Failure> {

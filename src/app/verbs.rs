@@ -6,7 +6,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::args::{Color, Output};
 use super::deploy::{is_interactive, not_read_only};
-use super::past::{find, json, last_line, last_row, last_status, rows};
+use super::past::{ended_line, find, json, last_line, last_row, last_status, rows};
 use super::{Common, Done, Failure, PERSON, Place, SIGNALLED, complain, load, say};
 use crate::command::Command;
 use crate::config::{ColorDepth, Config};
@@ -26,23 +26,40 @@ pub(super) struct Left {
     pub(super) running: bool,
 }
 
+/// What the console is part of.
+#[derive(Debug, Default)]
+pub(super) struct Scene {
+    /// Fleet and history go with it.
+    pub(super) demo: bool,
+    /// What Enter does at the end.
+    pub(super) next: Option<String>,
+}
+
 /// The console if a person sits there, else lines or JSON.
 pub(super) async fn front_door(
     common: &Common,
     config: &Config,
     session: Box<dyn Session>,
-    next: Option<String>,
+    scene: Scene,
 ) -> Result<Left, Failure> {
     if !is_interactive(common) {
         return headless(common, config, session).await;
     }
-    let settings = console_settings(common, config, next);
+    let settings = console_settings(common, config, scene);
     match tui::run(session, settings).await {
         Ok(tui::Exit::Left) => left(config).await,
-        Ok(tui::Exit::Ended { code }) => Ok(Left { code, next: false, running: false }),
-        Ok(tui::Exit::Next) => Ok(Left { code: 0, next: true, running: false }),
+        Ok(tui::Exit::Ended { code }) => result(config).map(|()| Left { code, next: false, running: false }),
+        Ok(tui::Exit::Next) => result(config).map(|()| Left { code: 0, next: true, running: false }),
         Err(error) => Err(Failure::person(error)),
     }
+}
+
+/// On the terminal that is given back stays how it ended.
+fn result(config: &Config) -> Result<(), Failure> {
+    if let Some(row) = last_row(config)? {
+        say(&ended_line(config, &row)?);
+    }
+    Ok(())
 }
 
 /// Left before the end: what becomes of the deployment, and how to come back to it.
@@ -55,7 +72,7 @@ async fn left(config: &Config) -> Result<Left, Failure> {
     let Some(snapshot) = snapshot else {
         return match last_row(config)? {
             Some(row) if row.ended_at.is_some() => {
-                say(&last_line(&row));
+                say(&ended_line(config, &row)?);
                 Ok(Left { code: 0, next: false, running: false })
             }
             Some(row) => Err(Failure::person(format!("the engine is gone; {}", last_line(&row)))),
@@ -73,7 +90,7 @@ async fn left(config: &Config) -> Result<Left, Failure> {
     Ok(Left { code: 0, next: false, running: true })
 }
 
-fn console_settings(common: &Common, config: &Config, next: Option<String>) -> tui::Settings {
+fn console_settings(common: &Common, config: &Config, scene: Scene) -> tui::Settings {
     let color = match (common.color, config.console.color) {
         (Some(Color::Mono), _) | (None, ColorDepth::Mono) => tui::ColorChoice::Mono,
         (Some(Color::C16), _) | (None, ColorDepth::Ansi16) => tui::ColorChoice::Ansi16,
@@ -88,7 +105,8 @@ fn console_settings(common: &Common, config: &Config, next: Option<String>) -> t
         read_only: common.read_only || config.console.read_only,
         protected: config.env().is_some_and(|env| env.protected),
         stripe: config.env().and_then(|env| env.stripe.clone()),
-        next,
+        demo: scene.demo,
+        next: scene.next,
         ..tui::Settings::new(super::clock())
     }
 }
@@ -175,7 +193,7 @@ pub(super) async fn console(common: &Common) -> Done {
         Err(failure) => return Err(failure),
     };
     if let Some(client) = running(&Place::of(&config)).await? {
-        return front_door(common, &config, Box::new(client), None).await.map(|left| left.code);
+        return front_door(common, &config, Box::new(client), Scene::default()).await.map(|left| left.code);
     }
     last_status(common, &config)?;
     say("to deploy: rollout deploy VERSION");
@@ -194,7 +212,7 @@ pub(super) async fn attach(common: &Common, id: Option<&str>) -> Done {
             return Err(Failure::refused(format!("{meant} is not under way; {runs} is")));
         }
     }
-    front_door(common, &config, Box::new(client), None).await.map(|left| left.code)
+    front_door(common, &config, Box::new(client), Scene::default()).await.map(|left| left.code)
 }
 
 /// `rollout status`.
@@ -207,9 +225,20 @@ pub(super) async fn status(common: &Common) -> Done {
     let snapshot = client.snapshot().await.map_err(Failure::person)?;
     match common.output {
         Output::Text => say(&headless::status_line(&snapshot)),
-        Output::Json => json(&Summary::of(&snapshot.state, (snapshot.progress.vip, snapshot.progress.lb)))?,
+        Output::Json => {
+            let summary = Summary::of(&snapshot.state, (snapshot.progress.vip, snapshot.progress.lb));
+            json(&Live { summary, troubles: &snapshot.progress.troubles })?;
+        }
     }
     Ok(0)
+}
+
+/// The summary so far, and what is wrong now.
+#[derive(serde::Serialize)]
+struct Live<'a> {
+    #[serde(flatten)]
+    summary: Summary,
+    troubles: &'a [String],
 }
 
 /// `rollout pause`, `resume`, `cancel`, `promote`, `retry`, `skip`, `hold`, `release`, and `rollback` of what runs.

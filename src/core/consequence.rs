@@ -82,7 +82,7 @@ fn forward(state: &State) -> Consequence {
         .members
         .iter()
         .zip(state.instances.values())
-        .filter(|(member, i)| i.phase == Phase::Pending && !member.at_version)
+        .filter(|(member, i)| i.phase == Phase::Pending && i.held.is_none() && !member.at_version)
         .map(|(member, _)| member.target.id.clone())
         .collect();
     let work = u32::try_from(pending.len()).unwrap_or(u32::MAX);
@@ -90,7 +90,7 @@ fn forward(state: &State) -> Consequence {
     let sizes: Vec<String> = strategy.batch_size.iter().map(ToString::to_string).collect();
     Consequence {
         will_change: format!("{work} pending, to {}", state.plan.version),
-        will_not: counts(state, &[InstanceState::Healthy, InstanceState::Skipped, InstanceState::Failed]),
+        will_not: counts(state, &[InstanceState::Held, InstanceState::Healthy, InstanceState::Skipped, InstanceState::Failed]),
         order: format!("in plan order, batches of {}, at most {max} out at once", sizes.join(", ")),
         serving: serving(state),
         lowest_serving: lowest(state, max, work),
@@ -212,4 +212,20 @@ fn counts(state: &State, states: &[InstanceState]) -> String {
     let some: Vec<String> =
         states.iter().filter(|s| tally.of(**s) > 0).map(|s| format!("{} {}", tally.of(*s), s.word().replace('_', " "))).collect();
     if some.is_empty() { "none".to_owned() } else { some.join(", ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::testing::{Fixture, id};
+
+    #[test]
+    fn a_held_instance_is_not_among_those_that_will_be_taken() {
+        let mut run = Fixture::new(4);
+        run.command(Command::Hold { instance: id(3), reason: String::new() });
+        let start = consequence(&run.state, &Command::Start, run.now).unwrap();
+        assert_eq!(start.changes, [id(1), id(2), id(4)]);
+        assert!(start.will_change.starts_with("3 pending"), "{}", start.will_change);
+        assert_eq!(start.will_not, "1 held");
+    }
 }

@@ -62,7 +62,12 @@ pub fn waiting(state: &State) -> Option<Waiting> {
             return Some(Waiting { what: format!("pausing {who}{why}; {}", waiting.what), ..waiting });
         }
         let until = state.approval_until.filter(|_| state.awaits == Some(Awaits::Answer));
-        let or = if until.is_some() { "unanswered, everything goes back" } else { "resume, cancel or roll back" };
+        let or = match until {
+            Some(_) => "unanswered, everything goes back",
+            // The reason says when to resume.
+            None if pause.reason.contains("resume") => "else cancel or roll back",
+            None => "resume, cancel or roll back",
+        };
         return simple(format!("paused {who}{why}; {or}"), until);
     }
     if in_flight.is_some() {

@@ -26,16 +26,24 @@ pub(super) fn local(at: Timestamp, zone: &TimeZone) -> String {
 pub fn status_line(snapshot: &Snapshot) -> String {
     let state = &snapshot.state;
     let plan = &state.plan;
-    let stands = format!("{} {} to {}: {}, {}", plan.deployment, plan.env, plan.version, state.status().word(), state.headline());
-    let mut parts = vec![stands];
+    let mut parts =
+        vec![format!("{} {} to {}: {}, {}", plan.deployment, plan.env, plan.version, state.status().word(), state.headline())];
     if let Some(waiting) = core::waiting(state) {
         let until = waiting.until.map_or_else(String::new, |until| format!(" (until {})", local(until, &TimeZone::system())));
-        parts.push(format!("{waiting}{until}"));
+        parts.push(format!("{}{until}", after_headline(state, &waiting.what)));
     }
+    parts.extend(snapshot.progress.troubles.iter().filter(|_| state.end.is_none()).map(|trouble| format!("TROUBLE: {trouble}")));
     if let Some(vip) = snapshot.progress.vip.filter(|_| state.end.is_none()) {
         parts.push(format!("{} of {} requests failed", thousands(vip.failed), thousands(vip.requests)));
     }
     clean(&parts.join("; ")).into_owned()
+}
+
+/// What is awaited, without who paused it: the headline has said so.
+fn after_headline<'a>(state: &State, waiting: &'a str) -> &'a str {
+    let Some(pause) = &state.pause else { return waiting };
+    let said = ["paused by ", "pausing by "].iter().find_map(|how| waiting.strip_prefix(how)?.strip_prefix(pause.by.name()));
+    said.map_or(waiting, |rest| rest.trim_start_matches([':', ';', ' ']))
 }
 
 /// What `show` prints: the summary and every instance.

@@ -5,10 +5,10 @@
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 
-use crate::event::{Actor, Ending, Exception};
+use crate::event::{Actor, Ending, Exception, thousands};
 use crate::model::{InstanceState, LbStats, Span, Timestamp, VipStats};
 
-use super::{Awaits, State, count};
+use super::{Awaits, End, State, count};
 
 /// Drains that were forced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -130,6 +130,16 @@ impl Summary {
     }
 }
 
+impl End {
+    /// `, 703 of 1,691 requests FAILED`, if any did.
+    fn lost_requests(&self) -> String {
+        match self.vip {
+            Some(vip) if vip.failed > 0 => format!(", {} of {} requests FAILED", thousands(vip.failed), thousands(vip.requests)),
+            Some(_) | None => String::new(),
+        }
+    }
+}
+
 impl State {
     /// The line that says how it stands; its form is fixed: `8/20 updated, 0 failed, batch 5 in progress`.
     pub fn headline(&self) -> String {
@@ -140,7 +150,13 @@ impl State {
             let restored = tally.of(InstanceState::RolledBack);
             let counts = format!("{restored}/{touched} restored, {failed} failed");
             if let Some(end) = &self.end {
-                return format!("rolled back: {counts}, done in {}", end.at.since(rollback.since));
+                let took = end.at.since(rollback.since);
+                let (how, done) = match end.ending {
+                    Ending::Completed | Ending::RolledBack => ("rolled back", "done in"),
+                    Ending::Failed => ("failed", "rollback ended after"),
+                    Ending::Cancelled => ("cancelled", "rollback ended after"),
+                };
+                return format!("{how}: {counts}, {done} {took}{}", end.lost_requests());
             }
             let paused = self.pause.as_ref().map(|p| format!(", paused ({})", p.by.name())).unwrap_or_default();
             return format!("rolling back: {counts}{paused}");
@@ -149,11 +165,12 @@ impl State {
         let tail = match (&self.end, &self.pause, self.started_at) {
             (Some(end), _, started) => {
                 let took = end.at.since(started.unwrap_or(self.planned_at));
-                match end.ending {
-                    Ending::Completed | Ending::RolledBack => format!("done in {took}"),
-                    Ending::Failed => format!("failed after {took}"),
-                    Ending::Cancelled => format!("cancelled after {took}"),
-                }
+                let how = match end.ending {
+                    Ending::Completed | Ending::RolledBack => "done in",
+                    Ending::Failed => "failed after",
+                    Ending::Cancelled => "cancelled after",
+                };
+                format!("{how} {took}{}", end.lost_requests())
             }
             (None, Some(pause), _) => {
                 let by = match &pause.by {

@@ -4,7 +4,7 @@
 //! Imports: tui::app, tui::keys, command, state. May not: change anything.
 
 use super::app::{App, Link};
-use super::keys::Action;
+use super::keys::{self, Action, Binding, Key};
 use crate::command::Command;
 use crate::state::{Awaits, Phase, Status};
 
@@ -43,7 +43,9 @@ impl App {
             return refuse("this is a read-only session");
         }
         if self.state.end.is_some() {
-            return refuse("the deployment has ended");
+            let undo = matches!(action, Action::Rollback | Action::BackAlone) && !self.fixed.demo;
+            let how = if undo { "; q, then `rollout rollback` undoes it as a deployment of its own" } else { "" };
+            return Err(format!("the deployment has ended{how}"));
         }
         match &self.link {
             Link::Up => {}
@@ -51,6 +53,20 @@ impl App {
             Link::Closed => return refuse("the engine is gone"),
         }
         if action.acts_on_one() { self.allowed_on_one(action) } else { self.allowed_on_all(action) }
+    }
+
+    /// True if the key does something now: with the deployment as it stands, and on the instance that is selected.
+    pub(super) fn offers(&self, binding: &Binding) -> bool {
+        // `s` is two acts, one of which it is now.
+        let planned = self.state.started_at.is_none();
+        let is_it = |key: &Key| keys::action(*key, planned) == Some(binding.action);
+        binding.keys.iter().any(is_it)
+            && match binding.action {
+                Action::NextFailure => self.grave().next().is_some(),
+                Action::Follow => self.state.end.is_none(),
+                Action::Pause if self.state.status() == Status::Paused => false,
+                action => self.allowed(action).is_ok(),
+            }
     }
 
     fn allowed_on_all(&self, action: Action) -> Result<(), String> {

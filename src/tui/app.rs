@@ -59,6 +59,8 @@ pub struct Fixed {
     pub protected: bool,
     /// Colour of the environment's stripe.
     pub stripe: Option<String>,
+    /// Fleet and history go with the console: there is nothing to look at later.
+    pub demo: bool,
     /// What Enter does once the deployment has ended, as a sentence.
     pub next: Option<String>,
     /// The zone of times on the screen.

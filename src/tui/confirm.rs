@@ -39,6 +39,11 @@ impl Ask {
         matches!(self.command, Command::Cancel { .. } | Command::Rollback { only: None, .. } | Command::Promote { full: true })
     }
 
+    /// It lets the deployment take instances.
+    pub fn is_forward(&self) -> bool {
+        matches!(self.command, Command::Start | Command::Resume | Command::Promote { .. })
+    }
+
     /// The heading.
     pub fn title(&self) -> String {
         match &self.command {

@@ -246,13 +246,17 @@ impl App {
         self.exceptions().filter(|(index, ..)| !self.list.shown.contains(index)).count()
     }
 
+    /// Those who need a person and those who brought a rollback about, by place in the plan.
+    pub(super) fn grave(&self) -> impl Iterator<Item = usize> {
+        let back = |i: &Instance| i.phase == Phase::RolledBack && i.failure.is_some();
+        let back = self.state.instances.values().enumerate().filter(move |(_, i)| back(i)).map(|(index, _)| index);
+        self.exceptions().map(|(index, ..)| index).chain(back)
+    }
+
     /// Selects the next one that needs a person; from the end it goes on at the beginning.
     pub(super) fn next_failure(&mut self, forward: bool) {
         let grave: Vec<usize> = {
-            let mut grave: std::collections::HashSet<usize> = self.exceptions().map(|(index, ..)| index).collect();
-            // What brought a rollback about is looked for as well.
-            let back = |i: &Instance| i.phase == Phase::RolledBack && i.failure.is_some();
-            grave.extend(self.state.instances.values().enumerate().filter(|(_, i)| back(i)).map(|(index, _)| index));
+            let grave: std::collections::HashSet<usize> = self.grave().collect();
             let places = self.list.shown.iter().enumerate().filter(|(_, index)| grave.contains(index));
             places.map(|(place, _)| place).collect()
         };

@@ -47,6 +47,7 @@ pub(super) async fn run(session: Box<dyn Session>, settings: Settings) -> Result
         read_only: settings.read_only,
         protected: settings.protected,
         stripe: settings.stripe,
+        demo: settings.demo,
         next: settings.next,
         zone: settings.zone,
         oracle: Oracle::default(),

@@ -67,6 +67,36 @@ pub(super) fn middle(text: &str, columns: usize) -> String {
     start
 }
 
+/// A trouble in at most `columns`: its paths give way first, then what is of no help at a glance, then its middle; the
+/// reason is at the end.
+pub(super) fn trouble(text: &str, columns: usize) -> String {
+    let clean = clean(text);
+    if clean.width() <= columns {
+        return clean.into_owned();
+    }
+    let words: Vec<String> = clean.split(' ').map(short_path).collect();
+    let mut text = words.join(" ");
+    for detail in [" (command `", " (os error "] {
+        if text.width() > columns
+            && let Some((before, rest)) = text.split_once(detail)
+            && let Some((_, after)) = rest.split_once(')')
+        {
+            text = format!("{before}{after}");
+        }
+    }
+    middle(&text, columns)
+}
+
+/// `unix:/run/haproxy/admin.sock:` as `unix:.../admin.sock:`; anything but a long absolute path stays.
+fn short_path(word: &str) -> String {
+    let Some((before, path)) = word.split_once('/').filter(|(_, path)| !path.starts_with('/')) else { return word.to_owned() };
+    let absolute = before.is_empty() || before.ends_with([':', '(', '"', '`', '=']);
+    match path.rsplit_once('/') {
+        Some((_, name)) if absolute && !name.is_empty() => format!("{before}.../{name}"),
+        _ => word.to_owned(),
+    }
+}
+
 /// The text in exactly `columns`, cut in its middle, filled on the right.
 pub(super) fn fit_middle(text: &str, columns: usize) -> String {
     fit(&middle(text, columns), columns)
@@ -220,6 +250,21 @@ mod tests {
         assert_eq!((middle("abcd", 2).as_str(), middle("abcd", 0).as_str()), ("a~", ""));
         for columns in 0..20 {
             assert!(middle("2026.11.20-4f2c1ab", columns).width() <= columns);
+        }
+    }
+
+    #[test]
+    fn of_a_trouble_the_reason_is_kept() {
+        let text = "unix:/tmp/rollout-demo-1/state/lb/admin.sock: Connection refused (os error 111) (command `show stat`)";
+        let brief = |columns| trouble(text, columns);
+        assert_eq!(brief(100), "unix:.../admin.sock: Connection refused (os error 111) (command `show stat`)");
+        assert_eq!(brief(60), "unix:.../admin.sock: Connection refused (os error 111)");
+        assert_eq!(brief(40), "unix:.../admin.sock: Connection refused");
+        assert_eq!(brief(30), "unix:.../admin.~ection refused");
+        assert_eq!(trouble("http://10.0.0.1/a/b: 50/60 or /run/x.sock", 80), "http://10.0.0.1/a/b: 50/60 or /run/x.sock");
+        assert_eq!(trouble("http://10.0.0.1/a/b: 50/60 or /run/x.sock", 40), "http://10.0.0.1/a/b: 50/60 or .../x.sock");
+        for columns in 0..120 {
+            assert!(trouble(text, columns).width() <= columns);
         }
     }
 

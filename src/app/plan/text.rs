@@ -124,10 +124,14 @@ fn left_alone(outlook: &Outlook) -> Vec<String> {
 fn time(outlook: &Outlook) -> String {
     let least = outlook.at_least();
     match outlook.eta {
-        Some(eta) => format!(
-            "  time      about {}, between {} and {}, by {} earlier updates",
-            eta.likely, eta.low, eta.high, outlook.measured
-        ),
+        Some(eta) => {
+            let spread = if eta.low.to_string() == eta.high.to_string() {
+                String::new()
+            } else {
+                format!(", between {} and {}", eta.low, eta.high)
+            };
+            format!("  time      about {}{spread}, by {}", eta.likely, counted(outlook.measured, "earlier update"))
+        }
         None => format!(
             "  time      at least {least}, plus drains (up to {} each), updates and starts",
             outlook.plan.policy.drain.timeout

@@ -10,7 +10,7 @@ use super::place::{LATENCY, Places};
 use super::{Canvas, words};
 use crate::model::InstanceState;
 use crate::state::Phase;
-use crate::tui::text::{clip, fit, fit_right, middle, spark, width};
+use crate::tui::text::{clip, fit, fit_right, middle, spark, trouble, width};
 use crate::tui::theme::Ui;
 
 pub(super) fn draw(canvas: &mut Canvas<'_, '_>, places: &Places) {
@@ -71,7 +71,7 @@ fn card(canvas: &mut Canvas<'_, '_>, place: Rect, index: usize) {
         Span::styled(fit(&bars, inner.saturating_sub(2)), theme.ui(Ui::Quiet))
     } else {
         let part = if instance.phase == Phase::Failed { Ui::Error } else { Ui::Warning };
-        Span::styled(fit(&note, inner.saturating_sub(2)), theme.ui(part))
+        Span::styled(fit(&trouble(&note, inner.saturating_sub(2)), inner.saturating_sub(2)), theme.ui(part))
     };
     let framed = |content: Vec<Span<'static>>| {
         let mut spans = vec![Span::styled(v, border), Span::raw(" ")];

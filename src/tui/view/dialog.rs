@@ -6,7 +6,7 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
 use super::Canvas;
-use crate::model::Version;
+use crate::model::{InstanceState, Version};
 use crate::tui::app::{App, Link};
 use crate::tui::confirm::Ask;
 use crate::tui::text::{clip, fit, seconds, width, wrap};
@@ -45,6 +45,9 @@ fn bar(canvas: &mut Canvas<'_, '_>, area: Rect, ask: &Ask) {
     let c = &ask.consequence;
     let serving = format!("serving {} of {} now, never below {}", c.serving, canvas.app.state.total(), c.lowest_serving);
     let mut parts = vec![format!("{}: {}", ask.yes(), c.will_change)];
+    // Who is left out although it may be thought of: the rest is on the screen.
+    let held = canvas.app.state.tally().of(InstanceState::Held);
+    parts.extend((held > 0 && ask.is_forward()).then(|| format!("will not: {}", c.will_not)));
     parts.extend(Some(c.order.clone()).filter(|order| !order.is_empty()));
     parts.push(serving);
     parts.extend(c.takes.map(|takes| format!("about {takes}")));

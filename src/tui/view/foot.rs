@@ -64,9 +64,9 @@ const FLEET: [Action; 13] = [
     Action::Resume,
     Action::Cancel,
     Action::Rollback,
+    Action::NextFailure,
     Action::Filter,
     Action::Enter,
-    Action::NextFailure,
     Action::Skip,
     Action::Hold,
     Action::Release,
@@ -90,22 +90,20 @@ const ONE: [Action; 11] = [
     Action::Filter,
 ];
 
-/// The keys that matter, always in the same place, dim when off; those that there is no room for are on the help page.
+/// The keys that do something now, always in the same order; the others, and those that there is no room for, are on the
+/// help page.
 fn keys(canvas: &mut Canvas<'_, '_>, area: Rect) {
     let app = canvas.app;
     let columns = usize::from(area.width);
     let wide = columns >= 78;
-    let part = |binding: &Binding, columns: usize| {
-        let off = app.allowed(binding.action).is_err();
+    let part = |binding: &Binding| {
         let key = binding.shown.split(' ').next().unwrap_or(binding.shown);
-        let (key_part, label_part) = if off { (Ui::KeyOff, Ui::KeyOff) } else { (Ui::Key, Ui::Sentence) };
-        let label = if wide { format!(" {:columns$}  ", binding.label) } else { " ".to_owned() };
-        [Span::styled(key.to_owned(), canvas.ui(key_part)), Span::styled(label, canvas.ui(label_part))]
+        let label = if wide { format!(" {}  ", binding.label) } else { " ".to_owned() };
+        [Span::styled(key.to_owned(), canvas.ui(Ui::Key)), Span::styled(label, canvas.ui(Ui::Sentence))]
     };
-    let of = |action: Action| KEYMAP.iter().find(|binding| binding.action == action);
+    let of = |action: Action| KEYMAP.iter().find(|binding| binding.action == action).filter(|binding| app.offers(binding));
     let columns_of = |spans: &[Span<'static>]| spans.iter().map(|s| width(&s.content)).sum::<usize>();
-    let right: Vec<Span<'static>> =
-        [Action::Help, Action::Quit].into_iter().filter_map(of).flat_map(|binding| part(binding, 0)).collect();
+    let right: Vec<Span<'static>> = [Action::Help, Action::Quit].into_iter().filter_map(of).flat_map(part).collect();
     let room = columns.saturating_sub(columns_of(&right));
     let mut spans = Vec::new();
     if app.inspecting {
@@ -114,11 +112,11 @@ fn keys(canvas: &mut Canvas<'_, '_>, area: Rect) {
             spans.extend([Span::styled(key, canvas.ui(Ui::Key)), Span::raw(label)]);
         }
     }
-    // What is next to be done has the first place, whichever it is; the others do not move with it.
-    spans.extend(of(next_act(app)).into_iter().flat_map(|binding| part(binding, "approve".len())));
+    // What is next to be done has the first place, whichever it is.
+    spans.extend(of(next_act(app)).into_iter().flat_map(part));
     let others: &[Action] = if app.inspecting { &ONE } else { &FLEET };
     for binding in others.iter().filter_map(|action| of(*action)) {
-        let next = part(binding, 0);
+        let next = part(binding);
         if columns_of(&spans) + columns_of(&next) > room {
             break;
         }

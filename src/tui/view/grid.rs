@@ -11,7 +11,7 @@ use super::{Canvas, card, zones};
 use crate::model::InstanceId;
 use crate::state::Instance;
 use crate::tui::app::App;
-use crate::tui::text::{fit, fit_middle, fit_right, spark, width};
+use crate::tui::text::{fit, fit_middle, fit_right, spark, trouble, width};
 use crate::tui::theme::Ui;
 
 pub(super) fn draw(canvas: &mut Canvas<'_, '_>, places: &Places) {
@@ -135,7 +135,7 @@ fn row_spans(
     }
     if widths.note > 0 {
         spans.push(Span::raw("  "));
-        spans.push(Span::styled(fit(&note(app, id, instance), widths.note), theme.ui(Ui::Quiet)));
+        spans.push(Span::styled(fit(&trouble(&note(app, id, instance), widths.note), widths.note), theme.ui(Ui::Quiet)));
     }
     spans.push(Span::raw(" "));
     spans

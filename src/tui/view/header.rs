@@ -11,7 +11,7 @@ use crate::event::{Actor, Ending};
 use crate::model::{InstanceState, Timestamp, Version};
 use crate::state::{Awaits, State, Status};
 use crate::tui::app::{App, Link};
-use crate::tui::text::{clip, clock, seconds, time_of_day, width, wrap};
+use crate::tui::text::{clip, clock, seconds, time_of_day, trouble, width, wrap};
 use crate::tui::theme::{Badge, Ui};
 
 pub(super) fn draw(canvas: &mut Canvas<'_, '_>, places: &Places) {
@@ -104,7 +104,7 @@ fn times(app: &App, spread: bool) -> String {
     }
     // Its room is kept, so that the badge does not move when it is known.
     let eta = match app.forecast {
-        Some((_, Some(left))) if spread && left.low != left.high => {
+        Some((_, Some(left))) if spread && clock(left.low) != clock(left.high) => {
             format!("~{} ({}-{})", clock(left.likely), clock(left.low), clock(left.high))
         }
         Some((_, Some(left))) => format!("~{}", clock(left.likely)),
@@ -129,7 +129,9 @@ fn headline(canvas: &mut Canvas<'_, '_>, area: Rect) {
     let app = canvas.app;
     let text = app.state.headline();
     let columns = usize::from(area.width);
-    let style = canvas.ui(Ui::Headline);
+    // Requests that failed are why the tool is there: they are not said by the way.
+    let failed = app.state.end.as_ref().and_then(|end| end.vip).is_some_and(|vip| vip.failed > 0);
+    let style = canvas.ui(if failed { Ui::Error } else { Ui::Headline });
     if area.height > 1 {
         let lines = wrap(&text, columns).into_iter().map(|line| Line::styled(line, style)).collect();
         canvas.lines(area, lines);
@@ -167,6 +169,30 @@ fn settled(state: &State) -> (usize, usize) {
 /// Why it waits and until when; after the end, how it ended. Its tail is kept whole; what is said before it is cut if it
 /// must be.
 fn sentence(canvas: &mut Canvas<'_, '_>, area: Rect) {
+    let alarm = alarm(canvas.app, usize::from(area.width));
+    let rest = if let Some(alarm) = alarm {
+        canvas.lines(area, vec![Line::styled(alarm, canvas.ui(Ui::Error))]);
+        Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area }
+    } else {
+        area
+    };
+    if !rest.is_empty() {
+        reason(canvas, rest);
+    }
+}
+
+/// What is wrong with the engine's world as a whole; it comes before why it waits.
+fn alarm(app: &App, columns: usize) -> Option<String> {
+    let first = app.progress.troubles.first().filter(|_| app.state.end.is_none() && app.link == Link::Up)?;
+    let more = match app.progress.troubles.len() {
+        1 => String::new(),
+        n => format!(" (and {} more)", n - 1),
+    };
+    let room = columns.saturating_sub(width(&more) + "TROUBLE: ".len());
+    Some(format!("TROUBLE: {}{more}", trouble(first, room)))
+}
+
+fn reason(canvas: &mut Canvas<'_, '_>, area: Rect) {
     let (columns, rows) = (usize::from(area.width), usize::from(area.height));
     let (text, tail, part) = said(canvas.app);
     let mut lines = wrap(&format!("{text}{tail}"), columns);
@@ -179,9 +205,11 @@ fn sentence(canvas: &mut Canvas<'_, '_>, area: Rect) {
         let tail = brief.unwrap_or(tail);
         lines = wrap(&format!("{text}{tail}"), columns);
         if lines.len() > rows {
+            // A reason is kept to its end; how it ended has what counts at its beginning.
+            let cut = if canvas.app.state.end.is_some() { clip } else { trouble };
             let all = columns * rows.saturating_sub(1);
             let room = all + columns.saturating_sub(width(&tail) + rows);
-            lines = wrap(&format!("{}{tail}", clip(&text, room)), columns);
+            lines = wrap(&format!("{}{tail}", cut(&text, room)), columns);
         }
     }
     let style = canvas.ui(part);
@@ -197,7 +225,7 @@ fn until_words(app: &App, until: Timestamp) -> String {
 }
 
 /// Where what to do begins while it is paused.
-const TO_DO: &str = "; resume, ";
+const TO_DO: [&str; 2] = ["; resume, ", "; else cancel "];
 
 /// What is said, the time or what to do next that must not be cut, and how grave it is.
 fn said(app: &App) -> (String, String, Ui) {
@@ -207,21 +235,19 @@ fn said(app: &App) -> (String, String, Ui) {
     }
     match &app.link {
         Link::Closed => {
-            let text = "engine gone; this is its last word".to_owned();
-            return (text, ". `rollout recover` takes over, q leaves".to_owned(), Ui::Error);
+            let text = "the engine is gone; this is its last word".to_owned();
+            return (text, ". q, then `rollout recover` takes over".to_owned(), Ui::Error);
         }
         Link::Down { reason, .. } => {
-            let text = format!("no link to the engine, trying again; this is its last word ({reason})");
-            return (text, String::new(), Ui::Error);
+            let text = format!("trying to reach the engine ({reason})");
+            return (text, "; if it died: `rollout recover`".to_owned(), Ui::Error);
         }
         Link::Up => {}
     }
-    if let Some(trouble) = app.progress.troubles.first() {
-        return (format!("trouble: {trouble}"), String::new(), Ui::Warning);
-    }
     let waiting = (app.fixed.oracle.waiting)(state);
-    if let Some((why, todo)) = waiting.as_ref().and_then(|w| w.what.split_once(TO_DO)) {
-        return (why.to_owned(), format!("{TO_DO}{todo}"), Ui::Sentence);
+    let what = waiting.as_ref().map_or("", |w| w.what.as_str());
+    if let Some((why, todo)) = TO_DO.iter().find_map(|to_do| what.rfind(to_do)).map(|at| what.split_at(at)) {
+        return (why.to_owned(), todo.to_owned(), Ui::Sentence);
     }
     let until = waiting.as_ref().and_then(|w| w.until).map(|until| until_words(app, until));
     (waiting.map(|w| w.to_string()).unwrap_or_default(), until.unwrap_or_default(), Ui::Sentence)
@@ -244,6 +270,7 @@ fn ended(app: &App) -> (String, String, Ui) {
     }
     let (next, part) = match &app.fixed.next {
         Some(next) => (format!(". {next}, q leaves"), Ui::Message),
+        None if app.fixed.demo => (". q ends and removes the demo".to_owned(), Ui::Sentence),
         None => (format!(". q leaves; rollout show {}", state.plan.deployment), Ui::Sentence),
     };
     (text, next, if exceptions > 0 { Ui::Error } else { part })

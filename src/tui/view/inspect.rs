@@ -17,7 +17,7 @@ use crate::tui::chart::{Chart, Mark};
 use crate::tui::history::{History, Stage};
 use crate::tui::list::version_of;
 use crate::tui::text::{
-    clip, clock, columns, connections, fit, fit_right, middle, milliseconds, seconds, spark, time_of_day, wrap, zone_name,
+    clock, columns, connections, fit, fit_right, middle, milliseconds, seconds, spark, time_of_day, trouble, wrap, zone_name,
 };
 use crate::tui::theme::Ui;
 
@@ -60,7 +60,8 @@ fn below(canvas: &mut Canvas<'_, '_>, area: Rect, (id, instance): (&InstanceId, 
     let mut lines = Vec::new();
     for (label, text, part) in rows {
         // What is wrong is read to its end, where there is room.
-        let parts = if label == "trouble" && area.height >= 14 { wrap_in(&text, columns, 2) } else { vec![clip(&text, columns)] };
+        let parts =
+            if label == "trouble" && area.height >= 14 { wrap_in(&text, columns, 2) } else { vec![trouble(&text, columns)] };
         for (i, text) in parts.into_iter().enumerate() {
             let label = Span::styled(format!(" {}", fit(if i == 0 { label } else { "" }, LABEL)), canvas.ui(Ui::Quiet));
             lines.push(Line::from(vec![label, Span::styled(text, canvas.ui(part))]));

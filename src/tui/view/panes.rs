@@ -16,7 +16,7 @@ use crate::event::thousands;
 use crate::model::{InstanceState, Rotation, SampleResult};
 use crate::state::Phase;
 use crate::tui::app::{App, Fact, Pane};
-use crate::tui::text::{clip, connections, milliseconds, seconds, time_of_day, width, wrap, zone_name};
+use crate::tui::text::{clip, connections, milliseconds, seconds, time_of_day, trouble, width, wrap, zone_name};
 use crate::tui::theme::Ui;
 
 pub(super) fn draw(canvas: &mut Canvas<'_, '_>, places: &Places) {
@@ -66,7 +66,7 @@ fn exceptions(canvas: &mut Canvas<'_, '_>, area: Rect) {
         let more = if hidden > 0 { format!("  and {hidden} more") } else { String::new() };
         let taken: usize = others.iter().map(|(name, ..)| width(name) + 2).sum();
         let room = usize::from(area.width).saturating_sub(2 + width(&name) + taken + width(&more));
-        let mut spans = vec![Span::raw(" "), Span::styled(name, style), Span::raw(clip(&why, room))];
+        let mut spans = vec![Span::raw(" "), Span::styled(name, style), Span::raw(trouble(&why, room))];
         for (name, _, style) in others {
             spans.extend([Span::raw("  "), Span::styled(name, style)]);
         }
@@ -76,7 +76,7 @@ fn exceptions(canvas: &mut Canvas<'_, '_>, area: Rect) {
         let shown = if all.len() > rows { rows - 1 } else { all.len() };
         for entry in all.iter().take(shown) {
             let (name, why, style) = described(entry);
-            let why = clip(&why, usize::from(area.width).saturating_sub(width(&name) + 2));
+            let why = trouble(&why, usize::from(area.width).saturating_sub(width(&name) + 2));
             lines.push(Line::from(vec![Span::raw(" "), Span::styled(name, style), Span::raw(why)]));
         }
         if all.len() > shown {
@@ -134,11 +134,14 @@ fn selected(canvas: &mut Canvas<'_, '_>, places: &Places) {
     let title = title(canvas);
     canvas.rule(places.selected, title);
     let mut lines = detail(app);
+    let wrong = note(app, id, instance);
+    // What is wrong is kept to its end.
+    let cut = if wrong.is_empty() { clip } else { trouble };
     if places.selected.height == 0 {
-        lines = vec![format!("{id} {shown}: {}", lines.join("  "))];
+        lines = vec![format!("{id} {shown}: {}", if wrong.is_empty() { lines.join("  ") } else { wrong })];
     }
     let columns = usize::from(places.detail.width).saturating_sub(1);
-    let lines = lines.into_iter().map(|line| Line::raw(format!(" {}", clip(&line, columns)))).collect();
+    let lines = lines.into_iter().map(|line| Line::raw(format!(" {}", cut(&line, columns)))).collect();
     canvas.lines(places.detail, lines);
 }
 
