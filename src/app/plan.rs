@@ -3,6 +3,7 @@
 mod doubts;
 mod text;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use indexmap::IndexMap;
@@ -11,9 +12,9 @@ use serde_json::json;
 
 use super::args::{Output, PlanArgs};
 use super::past::{self, rows, view};
-use super::request::{Asked, Goal, request};
+use super::request::{Asked, Goal, planned};
 use super::verbs::nothing_in_the_way;
-use super::{Common, Done, Failure, Place, load, parts, say};
+use super::{Common, Done, Failure, Place, load, parts, say, startable};
 use crate::config::Config;
 use crate::control::own_login;
 use crate::core::{Forecast, Planned, PlannedBatch, batches, estimate};
@@ -35,6 +36,8 @@ struct Outlook {
     measured: usize,
     /// The time to bring everything back.
     back: Option<Span>,
+    /// Instances whose version could not be started again.
+    lost: BTreeSet<InstanceId>,
     /// What is probably not meant, in sentences.
     doubts: Vec<String>,
 }
@@ -76,11 +79,16 @@ pub(super) async fn plan(common: &Common, args: &PlanArgs) -> Done {
         scope: &args.scope,
         goal: Goal::Version(args.version.clone()),
     };
-    let request = request(asked, &parts).await?;
-    let plan = match crate::core::plan(request).map_err(Failure::refused)? {
+    let plan = match planned(asked, &parts).await? {
         Planned::Plan(plan) | Planned::AlreadyThere(plan) => plan,
     };
-    let outlook = Outlook::of(*plan, &config, &earlier(&config, journal.as_ref())?);
+    let lost = startable::back(&parts, &plan).await;
+    let mut outlook = Outlook::of(*plan, &config, &earlier(&config, journal.as_ref())?);
+    let why: BTreeSet<String> = lost.values().cloned().collect();
+    if !why.is_empty() {
+        outlook.doubts.push(format!("the rollback is not ready: {}", startable::listed(why)));
+    }
+    outlook.lost = lost.into_keys().collect();
     match common.output {
         Output::Text => say(&text::text(&outlook)),
         Output::Json => past::json(&outlook.line())?,
@@ -105,7 +113,7 @@ impl Outlook {
         let batches = batches(&plan);
         let doubts = doubts::doubts(&plan, &batches, config);
         let (eta, back) = (estimate(&plan, took), going_back(&plan, took));
-        Self { batches, eta, measured: took.len(), back, doubts, plan }
+        Self { batches, eta, measured: took.len(), back, lost: BTreeSet::new(), doubts, plan }
     }
 
     /// Known to be left alone: neither in one of the batches, nor at the version already, nor excluded.
@@ -119,7 +127,7 @@ impl Outlook {
 
     /// Those that will be updated, by the version that they go back to.
     fn ways_back(&self) -> IndexMap<&str, u32> {
-        let touched = self.plan.members.iter().filter(|m| self.is_touched(&m.target.id));
+        let touched = self.plan.members.iter().filter(|m| self.is_touched(&m.target.id) && !self.lost.contains(&m.target.id));
         counted(touched.filter_map(|m| m.previous.as_ref()).map(Version::as_str))
     }
 
@@ -133,7 +141,7 @@ impl Outlook {
 
     /// Those that will be updated and cannot go back.
     fn no_way_back(&self) -> Vec<&str> {
-        self.ids(|m| m.previous.is_none() && self.is_touched(&m.target.id))
+        self.ids(|m| (m.previous.is_none() || self.lost.contains(&m.target.id)) && self.is_touched(&m.target.id))
     }
 
     fn previous(&self) -> IndexMap<&str, u32> {

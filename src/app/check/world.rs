@@ -73,25 +73,47 @@ pub(super) async fn instances(parts: &Parts, config: &Config) -> Vec<Finding> {
     const KIND: &str = "instance";
     let reads = futures::stream::iter(&config.targets).map(async |target| {
         let (observed, sample) = futures::join!(parts.fleet.observe(target), parts.prober.probe(target, None));
-        (target, observed, sample)
+        let owned = parts.fleet.owns(target).await;
+        let version = observed.as_ref().ok().and_then(|o| o.version.clone()).or_else(|| sample.version.clone());
+        let again = match &version {
+            Some(version) => parts.fleet.check(target, version).await,
+            None => Vec::new(),
+        };
+        (Seen { target, observed, sample, owned }, again)
     });
     let reads: Vec<_> = reads.buffered(AT_ONCE).collect().await;
     let mut versions: BTreeMap<String, usize> = BTreeMap::new();
     let (mut healthy, mut findings) = (0, Vec::new());
-    for (target, observed, sample) in &reads {
+    let mut lost: BTreeMap<String, &InstanceId> = BTreeMap::new();
+    for (seen, again) in &reads {
+        let Seen { target, observed, sample, .. } = seen;
         healthy += usize::from(sample.passed());
         let version = observed.as_ref().ok().and_then(|o| o.version.as_ref()).or(sample.version.as_ref());
         *versions.entry(version.map_or("unknown", Version::as_str).to_owned()).or_default() += 1;
-        findings.extend(instance(target, observed, sample));
+        findings.extend(instance(seen));
+        lost.extend(again.iter().map(|why| (why.clone(), &target.id)));
     }
+    findings.extend(lost.into_iter().map(|(why, id)| {
+        let message = format!("what it runs now could not be started again: {why}");
+        Finding::doubt(KIND, id.as_str(), &message, "without it no rollback to that version is possible")
+    }));
     let versions: Vec<String> = versions.iter().map(|(version, count)| format!("{version} on {count}")).collect();
     let message = format!("{healthy} of {} pass their check; {}", reads.len(), versions.join(", "));
     findings.insert(0, Finding::ok(KIND, "fleet", &message));
     shortened(findings)
 }
 
+/// An instance as driver and probe see it.
+struct Seen<'a> {
+    target: &'a Target,
+    observed: Result<Observation, FleetError>,
+    sample: Sample,
+    /// Whether the driver can stop what runs there.
+    owned: bool,
+}
+
 /// What is wrong with one.
-fn instance(target: &Target, observed: &Result<Observation, FleetError>, sample: &Sample) -> Option<Finding> {
+fn instance(Seen { target, observed, sample, owned }: &Seen<'_>) -> Option<Finding> {
     const KIND: &str = "instance";
     let id = target.id.as_str();
     let at = format!("{}:{}", target.host, target.port);
@@ -102,6 +124,10 @@ fn instance(target: &Target, observed: &Result<Observation, FleetError>, sample:
             SampleResult::Miss { .. } | SampleResult::Pass { .. } => "mend it, or correct [health] or its address in [fleet]",
         };
         return Some(Finding::missing(KIND, id, &format!("{at}: {}", sample.words()), remedy));
+    }
+    if !owned {
+        let remedy = "stop it, or drive it with driver = \"command\"";
+        return Some(Finding::missing(KIND, id, "runs, but rollout did not start it, so it cannot stop it", remedy));
     }
     match observed {
         Err(error) if sample.version.is_none() => Some(Finding::missing(
