@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::args::{Output, PlanArgs};
-use super::past::{self, rows, view};
+use super::past::{self, replayed, rows, view};
 use super::request::{Asked, Goal, planned};
 use super::verbs::nothing_in_the_way;
 use super::{Common, Done, Failure, Place, load, parts, say, startable};
@@ -21,7 +21,7 @@ use crate::core::{Forecast, Planned, PlannedBatch, batches, estimate};
 use crate::journal::{Memory, Sqlite};
 use crate::model::{Confirm, DeploymentId, InstanceId, Member, Pacing, Plan, Span, Version, Zones};
 use crate::ports::Journal;
-use crate::state::State;
+use crate::state::{State, Status};
 
 /// Earlier deployments that an estimate is made from.
 const EARLIER: usize = 5;
@@ -88,12 +88,24 @@ pub(super) async fn plan(common: &Common, args: &PlanArgs) -> Done {
     if !why.is_empty() {
         outlook.doubts.push(format!("the rollback is not ready: {}", startable::listed(why)));
     }
+    outlook.doubts.extend(rolled_back_before(&config, &args.version)?);
     outlook.lost = lost.into_keys().collect();
     match common.output {
         Output::Text => say(&text::text(&outlook)),
         Output::Json => past::json(&outlook.line())?,
     }
     Ok(0)
+}
+
+/// The version went wrong here the last time.
+fn rolled_back_before(config: &Config, version: &Version) -> Result<Option<String>, Failure> {
+    let rows = rows(config)?;
+    let last = rows.iter().find(|row| row.version == version.as_str() && row.ended_at.is_some());
+    let Some(row) = last.filter(|row| row.status == Status::RolledBack.word()) else { return Ok(None) };
+    // A record that cannot be read is a matter for `show`.
+    let reason = replayed(config, &row.id).ok().and_then(|state| state.rollback).map(|rollback| rollback.reason);
+    let reason = reason.filter(|reason| !reason.is_empty()).map_or_else(String::new, |reason| format!(" ({reason})"));
+    Ok(Some(format!("{version} was rolled back here as {}{reason}", row.id)))
 }
 
 /// How long instances took in the last deployments, from the order of the drain to the verdict.

@@ -55,7 +55,8 @@ pub(super) enum Verb {
         #[arg(long)]
         full: bool,
     },
-    /// Bring everything touched back to its own earlier version; after the end, as a deployment of its own
+    /// Bring everything touched back to its own earlier version, without batch pauses; after the end, as a deployment of its
+    /// own, which is shown and confirmed first at a terminal, and begins at once without one or with --yes
     Rollback(RollbackArgs),
     /// Try a failed or skipped instance again
     Retry {

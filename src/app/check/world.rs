@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::finding::{Finding, Level};
 use crate::config::Config;
-use crate::model::{InstanceId, Observation, Rotation, Sample, SampleResult, Target, Version};
+use crate::model::{DeploymentId, InstanceId, Observation, Rotation, Sample, SampleResult, Target, Version};
 use crate::os::text::counted;
 use crate::ports::FleetError;
 use crate::runner::Parts;
@@ -23,46 +23,64 @@ const VIP_LOOK: Duration = Duration::from_millis(20);
 const LISTED: usize = 20;
 
 /// What the balancers say of every instance.
-pub(super) async fn balancers(parts: &Parts, targets: &[Target]) -> Vec<Finding> {
+pub(super) async fn balancers(parts: &Parts, targets: &[Target], left: &BTreeMap<InstanceId, DeploymentId>) -> Vec<Finding> {
     const KIND: &str = "balancer";
     let (complaints, read) = futures::join!(parts.traffic.check(targets), parts.traffic.read(targets));
-    let mut findings: Vec<Finding> = complaints.iter().map(|complaint| Finding::missing(KIND, "all", complaint, "")).collect();
+    let mut findings: Vec<Finding> =
+        complaints.iter().map(|complaint| Finding::missing(KIND, "all", complaint, remedy_for(complaint))).collect();
     match read {
         Err(error) if complaints.is_empty() => {
             findings.push(Finding::missing(KIND, "all", &error.to_string(), "correct [traffic], or start what answers there"));
         }
         Err(_) => {}
-        Ok(read) => findings.extend(rotations(&read, targets, &complaints)),
+        Ok(read) => findings.extend(rotations(&read, targets, (&complaints, left))),
     }
     shortened(findings)
 }
 
+/// What to do about a complaint that does not say so itself.
+fn remedy_for(complaint: &str) -> &'static str {
+    if complaint.contains("cannot be reached") {
+        "start it, correct its address in [traffic], or give this user the right to connect"
+    } else {
+        "correct [traffic], or the balancer's own configuration"
+    }
+}
+
 /// How many serve, and who does not.
-fn rotations(read: &BTreeMap<InstanceId, Rotation>, targets: &[Target], complaints: &[String]) -> Vec<Finding> {
+fn rotations(
+    read: &BTreeMap<InstanceId, Rotation>,
+    targets: &[Target],
+    (complaints, left): (&[String], &BTreeMap<InstanceId, DeploymentId>),
+) -> Vec<Finding> {
     const KIND: &str = "balancer";
     let mut findings = Vec::new();
     let mut serving = 0;
     for target in targets {
         let rotation = read.get(&target.id).copied().unwrap_or(Rotation::Missing);
-        let remedy = match rotation {
-            Rotation::Serving => {
+        let mut message = format!("is {}", rotation.words());
+        let remedy = match (rotation, left.get(&target.id)) {
+            (Rotation::Serving, _) => {
                 serving += 1;
                 continue;
             }
-            Rotation::Missing => {
-                let message = format!("is {}", rotation.words());
+            (Rotation::Missing, _) => {
                 if !complaints.iter().any(|complaint| complaint.contains(target.id.as_str())) {
                     let remedy = "add it to the backend, or correct [traffic] or the fleet";
                     findings.push(Finding::missing(KIND, target.id.as_str(), &message, remedy));
                 }
                 continue;
             }
-            Rotation::Down => "mend the instance; a deployment counts it as out",
-            Rotation::Draining | Rotation::Maintenance => {
+            (Rotation::Down, _) => "mend the instance; a deployment counts it as out",
+            (Rotation::Draining, Some(by)) => {
+                message += &format!(", left out of rotation by {by}");
+                "the next deployment takes it first, and puts it back"
+            }
+            (Rotation::Draining | Rotation::Maintenance, _) => {
                 "whoever took it out must put it back; a deployment leaves it alone and counts it as out"
             }
         };
-        findings.push(Finding::doubt(KIND, target.id.as_str(), &format!("is {}", rotation.words()), remedy));
+        findings.push(Finding::doubt(KIND, target.id.as_str(), &message, remedy));
     }
     findings.insert(0, Finding::ok(KIND, "rotation", &format!("{serving} of {} instances serve", targets.len())));
     findings
