@@ -98,7 +98,7 @@ fn a_rollback_after_the_end_asks_at_a_terminal() {
     terminal.shows(&fleet, "[PLANNED]");
     assert_eq!(fleet.status().unwrap()["status"], "pending", "it waits for the person");
     start_by_hand(&fleet, &terminal);
-    terminal.shows(&fleet, "[COMPLETED]");
+    terminal.shows(&fleet, "[DONE]");
     terminal.press("q");
     terminal.shows(&fleet, "left with 0");
     terminal.kill();
@@ -106,7 +106,7 @@ fn a_rollback_after_the_end_asks_at_a_terminal() {
     assert!(check.out.contains("v1 on 3"), "{}", check.out);
 
     let terminal = Terminal::start(tmux, &fleet, "rollback --to v2 --yes");
-    terminal.shows(&fleet, "[COMPLETED]");
+    terminal.shows(&fleet, "[DONE]");
     terminal.press("q");
     terminal.shows(&fleet, "left with 0");
     let check = fleet.run(&["check"]);
