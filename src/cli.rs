@@ -121,7 +121,7 @@ fn run(common: &Common, verb: Verb) -> u8 {
         Verb::Init(args) => app::init(common, &args),
         Verb::Schema => app::schema(),
         // A closed pipe is no news.
-        Verb::Completions { shell } => written(generate::completions(definition(), shell, &mut io::stdout().lock())),
+        Verb::Completions { shell } => written(generate::completions(&definition(), shell, &mut io::stdout().lock())),
         Verb::Man => written(generate::manual(definition(), &mut io::stdout().lock())),
         Verb::Engine(args) => app::engine(common, &args),
         Verb::DemoInstance(args) => app::demo_instance(args),

@@ -12,7 +12,7 @@ use clap_mangen::Man;
 ///
 /// # Errors
 /// Fails if nobody takes the output.
-pub(super) fn completions(command: Command, shell: Shell, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn completions(command: &Command, shell: Shell, out: &mut dyn Write) -> io::Result<()> {
     // The generators offer hidden verbs as well.
     let mut command = Command::new("rollout")
         .version(env!("CARGO_PKG_VERSION"))

@@ -73,7 +73,7 @@ fn rotations(
             }
             (Rotation::Down, _) => "mend the instance; a deployment counts it as out",
             (Rotation::Draining, Some(by)) => {
-                message += &format!(", left out of rotation by {by}");
+                message += &[", left out of rotation by ", &by.to_string()].concat();
                 "the next deployment takes it first, and puts it back"
             }
             (Rotation::Draining | Rotation::Maintenance, _) => {
