@@ -15,6 +15,7 @@ mod plan;
 mod redact;
 mod request;
 mod schema;
+mod startable;
 mod verbs;
 
 use std::io::Write as _;

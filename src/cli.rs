@@ -9,6 +9,7 @@ use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::error::{ContextKind, ContextValue};
 use clap::{Args, CommandFactory as _, Parser};
 
 use self::verb::Verb;
@@ -64,6 +65,7 @@ pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
+            let error = without_hidden(error);
             // Help and version go to standard output, all else to standard error; a closed pipe is no news.
             drop(error.print());
             return ExitCode::from(if error.use_stderr() { EXIT_USAGE } else { 0 });
@@ -75,6 +77,24 @@ pub fn main() -> ExitCode {
         None => app::console(&common),
         Some(verb) => run(&common, verb),
     })
+}
+
+/// Verbs that are not for users are not proposed to them either.
+fn without_hidden(mut error: clap::Error) -> clap::Error {
+    let definition = definition();
+    let seen = |name: &String| definition.find_subcommand(name).is_none_or(|verb| !verb.is_hide_set());
+    let proposed: Vec<String> = match error.get(ContextKind::SuggestedSubcommand) {
+        Some(ContextValue::String(name)) => vec![name.clone()],
+        Some(ContextValue::Strings(names)) => names.clone(),
+        Some(_) | None => return error,
+    };
+    let mut proposed: Vec<String> = proposed.into_iter().filter(seen).collect();
+    // The most alike come last.
+    match proposed.pop() {
+        Some(best) => error.insert(ContextKind::SuggestedSubcommand, ContextValue::Strings(vec![best])),
+        None => error.remove(ContextKind::SuggestedSubcommand),
+    };
+    error
 }
 
 fn run(common: &Common, verb: Verb) -> u8 {
@@ -101,7 +121,7 @@ fn run(common: &Common, verb: Verb) -> u8 {
         Verb::Init(args) => app::init(common, &args),
         Verb::Schema => app::schema(),
         // A closed pipe is no news.
-        Verb::Completions { shell } => written(generate::completions(definition(), shell, &mut io::stdout().lock())),
+        Verb::Completions { shell } => written(generate::completions(&definition(), shell, &mut io::stdout().lock())),
         Verb::Man => written(generate::manual(definition(), &mut io::stdout().lock())),
         Verb::Engine(args) => app::engine(common, &args),
         Verb::DemoInstance(args) => app::demo_instance(args),

@@ -100,7 +100,7 @@ async fn f11_what_the_balancer_finds_down_is_not_admitted_until_it_is_up() {
     assert_eq!(unchecked.admit(&first).await, Ok(()), "where nobody checks, an order is enough");
 }
 
-/// F2: "…/admin: Connection refused", and after the restart that the drain is gone.
+/// F2: "…/admin cannot be reached: Connection refused", and after the restart that the drain is gone.
 #[tokio::test]
 async fn f02_a_restart_forgets_the_drain_and_reading_tells() {
     let Some(mut world) = World::new().await else { return };

@@ -29,6 +29,8 @@ mod past;
 mod plan;
 #[path = "cli/scope.rs"]
 mod scope;
+#[path = "cli/startable.rs"]
+mod startable;
 
 /// No line is wider than a terminal.
 fn assert_narrow(text: &str) {

@@ -63,7 +63,7 @@ fn complaint(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// F1: the user of the bastion may not open the socket: "…/admin: Permission denied", exit code 6.
+/// F1: the user of the bastion may not open the socket: "…/admin cannot be reached: Permission denied", exit code 6.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f01_a_socket_that_this_user_may_not_open_refuses_the_deployment() {
     let Some(world) = World::new().await else { return };
@@ -78,7 +78,7 @@ async fn f01_a_socket_that_this_user_may_not_open_refuses_the_deployment() {
         command.uid(65_534).gid(65_534);
     }
     let text = complaint(&command.output().expect("the program"));
-    assert!(text.contains("/admin: Permission denied"), "{text}");
+    assert!(text.contains("/admin cannot be reached: Permission denied"), "{text}");
 }
 
 /// F3: "…/operator permits `level operator` only; draining needs `level admin` on its `stats socket`", exit code 6.

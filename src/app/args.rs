@@ -103,6 +103,9 @@ pub enum Strategy {
 /// `rollout rollback`.
 #[derive(Debug, Args)]
 pub struct RollbackArgs {
+    /// After the end, at a terminal: begin without asking
+    #[arg(long)]
+    pub yes: bool,
     /// Why, for the journal
     #[arg(long, default_value = "")]
     pub reason: String,

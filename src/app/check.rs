@@ -6,20 +6,26 @@ pub(super) mod finding;
 mod store;
 mod world;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde_json::json;
 
 use self::finding::{Finding, Level};
 use super::args::Output;
-use super::past::json;
+use super::past::{json, replayed, rows};
 use super::verbs::running;
 use super::{Common, Done, Failure, PERSON, Place, USAGE, files, found_config, parts, say};
 use crate::config::{self, Config};
+use crate::core;
 use crate::journal::Memory;
+use crate::model::{DeploymentId, InstanceId};
 use crate::os::text::counted;
 use crate::ports::Session as _;
 use crate::state::State;
+
+/// Deployments before the last that are read to learn which left an instance out.
+const REMEMBERED: usize = 20;
 
 /// `rollout check`.
 pub(super) async fn check(common: &Common) -> Done {
@@ -59,8 +65,12 @@ async fn all(config: &Config) -> Result<Vec<Finding>, Failure> {
         Ok(None) | Err(_) => None,
     };
     findings.extend(store::look(config, &place, runs.as_ref()));
-    let (balancers, instances, vip) =
-        futures::join!(world::balancers(&parts, &config.targets), world::instances(&parts, config), world::vip(&parts, config));
+    let left = left_out(config);
+    let (balancers, instances, vip) = futures::join!(
+        world::balancers(&parts, &config.targets, &left),
+        world::instances(&parts, config),
+        world::vip(&parts, config)
+    );
     let at_work = |finding: Finding| match &runs {
         Some(state) if is_at_work(state, &finding.subject) => finding.softened(&state.plan.deployment.to_string()),
         Some(_) | None => finding,
@@ -70,6 +80,30 @@ async fn all(config: &Config) -> Result<Vec<Finding>, Failure> {
     findings.extend(instances);
     findings.extend(vip);
     Ok(findings)
+}
+
+/// Who was left out of rotation by earlier deployments, and by which of them: the last that had it in hand. A journal that
+/// cannot be read is a matter for its own line.
+fn left_out(config: &Config) -> BTreeMap<InstanceId, DeploymentId> {
+    let rows = rows(config).unwrap_or_default();
+    let mut states = rows.iter().filter(|row| row.ended_at.is_some()).map_while(|row| replayed(config, &row.id).ok());
+    let Some(last) = states.next() else { return BTreeMap::new() };
+    let mut left: BTreeMap<InstanceId, DeploymentId> =
+        core::left_out(&last).into_iter().map(|id| (id, last.plan.deployment.clone())).collect();
+    let mut unnamed: Vec<InstanceId> = left.keys().cloned().collect();
+    for state in std::iter::once(last).chain(states.take(REMEMBERED)) {
+        unnamed.retain(|id| {
+            let had = state.instance(id).is_some_and(|instance| instance.attempt > 0);
+            if had {
+                left.insert(id.clone(), state.plan.deployment.clone());
+            }
+            !had
+        });
+        if unnamed.is_empty() {
+            break;
+        }
+    }
+    left
 }
 
 /// What a running deployment has in hand is out on purpose.

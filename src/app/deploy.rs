@@ -114,7 +114,8 @@ pub(super) async fn rollback(common: &Common, args: &RollbackArgs) -> Done {
     }
     match start(&path, common, &config, &engine).await? {
         Boot::AlreadyThere(summary) => already_there(common, &summary),
-        Boot::Started(started) => watch(common, &config, *started, true).await,
+        // A person sees what goes back before it does; without a terminal, whoever asked has decided.
+        Boot::Started(started) => watch(common, &config, *started, args.yes || !is_interactive(common)).await,
     }
 }
 

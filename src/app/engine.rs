@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::args::EngineArgs;
 use super::past::find;
-use super::request::{Asked, Goal, request};
+use super::request::{Asked, Goal, planned};
 use super::{Common, Done, Failure, PERSON, Place, REFUSED, SIGNALLED, files, lease_path, load, parts};
 use crate::control::Server;
 use crate::core::Planned;
@@ -121,7 +121,7 @@ async fn boot(common: &Common, args: &EngineArgs) -> Done {
             scope: &args.scope,
             goal: goal(args, journal.as_ref())?,
         };
-        match crate::core::plan(request(asked, &parts).await?).map_err(Failure::refused)? {
+        match planned(asked, &parts).await? {
             Planned::AlreadyThere(plan) => {
                 report(&Report::AlreadyThere { summary: Box::new(nothing_to_do(*plan)) });
                 return Ok(0);

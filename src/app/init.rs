@@ -38,7 +38,7 @@ pub(super) fn init(common: &Common, args: &InitArgs) -> Done {
         return Ok(0);
     }
     write(&to, &text)?;
-    say(&format!("{} is written; change [update] to your commands, then: rollout check", to.display()));
+    say(&format!("{} is written; change [update] to how your instances are started, then: rollout check", to.display()));
     Ok(0)
 }
 

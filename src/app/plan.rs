@@ -3,6 +3,7 @@
 mod doubts;
 mod text;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use indexmap::IndexMap;
@@ -10,17 +11,17 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::args::{Output, PlanArgs};
-use super::past::{self, rows, view};
-use super::request::{Asked, Goal, request};
+use super::past::{self, replayed, rows, view};
+use super::request::{Asked, Goal, planned};
 use super::verbs::nothing_in_the_way;
-use super::{Common, Done, Failure, Place, load, parts, say};
+use super::{Common, Done, Failure, Place, load, parts, say, startable};
 use crate::config::Config;
 use crate::control::own_login;
 use crate::core::{Forecast, Planned, PlannedBatch, batches, estimate};
 use crate::journal::{Memory, Sqlite};
 use crate::model::{Confirm, DeploymentId, InstanceId, Member, Pacing, Plan, Span, Version, Zones};
 use crate::ports::Journal;
-use crate::state::State;
+use crate::state::{State, Status};
 
 /// Earlier deployments that an estimate is made from.
 const EARLIER: usize = 5;
@@ -35,6 +36,8 @@ struct Outlook {
     measured: usize,
     /// The time to bring everything back.
     back: Option<Span>,
+    /// Instances whose version could not be started again.
+    lost: BTreeSet<InstanceId>,
     /// What is probably not meant, in sentences.
     doubts: Vec<String>,
 }
@@ -76,16 +79,33 @@ pub(super) async fn plan(common: &Common, args: &PlanArgs) -> Done {
         scope: &args.scope,
         goal: Goal::Version(args.version.clone()),
     };
-    let request = request(asked, &parts).await?;
-    let plan = match crate::core::plan(request).map_err(Failure::refused)? {
+    let plan = match planned(asked, &parts).await? {
         Planned::Plan(plan) | Planned::AlreadyThere(plan) => plan,
     };
-    let outlook = Outlook::of(*plan, &config, &earlier(&config, journal.as_ref())?);
+    let lost = startable::back(&parts, &plan).await;
+    let mut outlook = Outlook::of(*plan, &config, &earlier(&config, journal.as_ref())?);
+    let why: BTreeSet<String> = lost.values().cloned().collect();
+    if !why.is_empty() {
+        outlook.doubts.push(format!("the rollback is not ready: {}", startable::listed(why)));
+    }
+    outlook.doubts.extend(rolled_back_before(&config, &args.version)?);
+    outlook.lost = lost.into_keys().collect();
     match common.output {
         Output::Text => say(&text::text(&outlook)),
         Output::Json => past::json(&outlook.line())?,
     }
     Ok(0)
+}
+
+/// The version went wrong here the last time.
+fn rolled_back_before(config: &Config, version: &Version) -> Result<Option<String>, Failure> {
+    let rows = rows(config)?;
+    let last = rows.iter().find(|row| row.version == version.as_str() && row.ended_at.is_some());
+    let Some(row) = last.filter(|row| row.status == Status::RolledBack.word()) else { return Ok(None) };
+    // A record that cannot be read is a matter for `show`.
+    let reason = replayed(config, &row.id).ok().and_then(|state| state.rollback).map(|rollback| rollback.reason);
+    let reason = reason.filter(|reason| !reason.is_empty()).map_or_else(String::new, |reason| format!(" ({reason})"));
+    Ok(Some(format!("{version} was rolled back here as {}{reason}", row.id)))
 }
 
 /// How long instances took in the last deployments, from the order of the drain to the verdict.
@@ -105,7 +125,7 @@ impl Outlook {
         let batches = batches(&plan);
         let doubts = doubts::doubts(&plan, &batches, config);
         let (eta, back) = (estimate(&plan, took), going_back(&plan, took));
-        Self { batches, eta, measured: took.len(), back, doubts, plan }
+        Self { batches, eta, measured: took.len(), back, lost: BTreeSet::new(), doubts, plan }
     }
 
     /// Known to be left alone: neither in one of the batches, nor at the version already, nor excluded.
@@ -119,7 +139,7 @@ impl Outlook {
 
     /// Those that will be updated, by the version that they go back to.
     fn ways_back(&self) -> IndexMap<&str, u32> {
-        let touched = self.plan.members.iter().filter(|m| self.is_touched(&m.target.id));
+        let touched = self.plan.members.iter().filter(|m| self.is_touched(&m.target.id) && !self.lost.contains(&m.target.id));
         counted(touched.filter_map(|m| m.previous.as_ref()).map(Version::as_str))
     }
 
@@ -133,7 +153,7 @@ impl Outlook {
 
     /// Those that will be updated and cannot go back.
     fn no_way_back(&self) -> Vec<&str> {
-        self.ids(|m| m.previous.is_none() && self.is_touched(&m.target.id))
+        self.ids(|m| (m.previous.is_none() || self.lost.contains(&m.target.id)) && self.is_touched(&m.target.id))
     }
 
     fn previous(&self) -> IndexMap<&str, u32> {

@@ -57,6 +57,14 @@ impl FleetDriver for Redacted<dyn FleetDriver> {
     fn update<'a>(&'a self, order: &'a UpdateOrder) -> BoxFuture<'a, Result<(), FleetError>> {
         Box::pin(async move { self.driver.update(order).await.map_err(|e| self.fleet(e)) })
     }
+
+    fn check<'a>(&'a self, target: &'a Target, version: &'a Version) -> BoxFuture<'a, Vec<String>> {
+        Box::pin(async move { self.driver.check(target, version).await.iter().map(|text| self.redactor.redact(text)).collect() })
+    }
+
+    fn owns<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, bool> {
+        self.driver.owns(target)
+    }
 }
 
 impl TrafficDriver for Redacted<dyn TrafficDriver> {

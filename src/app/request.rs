@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 
 use super::args::ScopeArgs;
-use super::{Failure, complain};
+use super::{Failure, complain, startable};
 use crate::config::{self, Config};
-use crate::core::{self, PlanRequest, Selection, Undo};
+use crate::core::{self, PlanRequest, Planned, Selection, Undo};
 use crate::event::EventKind;
 use crate::model::{DeploymentId, DeploymentKind, InstanceId, Version};
 use crate::ports::Journal;
@@ -33,8 +33,17 @@ pub(super) enum Goal {
     Undo { ended: DeploymentId, to: Option<Version> },
 }
 
+/// The plan for what was asked, if it can be carried out.
+pub(super) async fn planned(asked: Asked<'_>, parts: &Parts) -> Result<Planned, Failure> {
+    let planned = core::plan(request(asked, parts).await?).map_err(Failure::refused)?;
+    if let Planned::Plan(plan) = &planned {
+        startable::forward(parts, plan).await?;
+    }
+    Ok(planned)
+}
+
 /// Reads the world and puts the request together. What would stop an order at a balancer is found before anything is touched.
-pub(super) async fn request(asked: Asked<'_>, parts: &Parts) -> Result<PlanRequest, Failure> {
+async fn request(asked: Asked<'_>, parts: &Parts) -> Result<PlanRequest, Failure> {
     let Asked { config, journal, deployment, started_by, scope, goal } = asked;
     let selection = selection(scope)?;
     let surveys = runner::survey(parts, &config.targets).await.map_err(Failure::refused)?;
@@ -44,6 +53,7 @@ pub(super) async fn request(asked: Asked<'_>, parts: &Parts) -> Result<PlanReque
     if !complaints.is_empty() {
         return Err(Failure::refused(complaints.join("; ")));
     }
+    startable::owned(parts, &concerned, &surveys).await?;
     let (version, undo) = match goal {
         Goal::Version(version) => (version, None),
         Goal::Undo { ended, to } => {

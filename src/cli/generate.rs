@@ -12,7 +12,13 @@ use clap_mangen::Man;
 ///
 /// # Errors
 /// Fails if nobody takes the output.
-pub(super) fn completions(mut command: Command, shell: Shell, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn completions(command: &Command, shell: Shell, out: &mut dyn Write) -> io::Result<()> {
+    // The generators offer hidden verbs as well.
+    let mut command = Command::new("rollout")
+        .version(env!("CARGO_PKG_VERSION"))
+        .disable_help_subcommand(true)
+        .args(command.get_arguments().cloned())
+        .subcommands(command.get_subcommands().filter(|verb| !verb.is_hide_set()).cloned());
     // Made as a whole first: the generator takes a closed pipe for a defect of the program.
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut command, "rollout", &mut script);

@@ -56,6 +56,9 @@ pub(super) enum Verb {
         full: bool,
     },
     /// Bring everything touched back to its own earlier version; after the end, as a deployment of its own
+    ///
+    /// It goes without batch pauses. After the end it is shown in the console and begins when it is confirmed there; with
+    /// --yes, or without a terminal, it begins at once.
     Rollback(RollbackArgs),
     /// Try a failed or skipped instance again
     Retry {

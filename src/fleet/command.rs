@@ -198,6 +198,15 @@ impl FleetDriver for Commands {
         Box::pin(self.look(target))
     }
 
+    fn check<'a>(&'a self, target: &'a Target, version: &'a Version) -> BoxFuture<'a, Vec<String>> {
+        let steps = self.steps.iter();
+        let complaints = steps.filter_map(|(step, program)| {
+            program.check_for(target, version).err().map(|why| format!("[update] {}: {why}", step.name))
+        });
+        let complaints: Vec<String> = complaints.collect();
+        Box::pin(async move { complaints })
+    }
+
     /// Dropped, it kills the step that runs, with all that it started in its group.
     fn update<'a>(&'a self, order: &'a UpdateOrder) -> BoxFuture<'a, Result<(), FleetError>> {
         Box::pin(self.carry_out(order))

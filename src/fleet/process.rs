@@ -21,7 +21,7 @@ use tokio::process::{Child, Command};
 use self::record::{Found, Place, Record};
 use super::{ProcessSettings, blocking};
 use crate::model::{InstanceId, Observation, Target, Version};
-use crate::os::program::Environment;
+use crate::os::program::{Environment, Program};
 use crate::os::template::{self, Context};
 use crate::os::{file, process};
 use crate::ports::{FleetDriver, FleetError, UpdateOrder};
@@ -72,6 +72,26 @@ impl FleetDriver for Processes {
     fn observe<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<Observation, FleetError>> {
         let (inner, instance) = (Arc::clone(&self.inner), target.id.clone());
         Box::pin(async move { blocking(move || inner.observe(&instance)).await? })
+    }
+
+    fn check<'a>(&'a self, target: &'a Target, version: &'a Version) -> BoxFuture<'a, Vec<String>> {
+        let ProcessSettings { service, start, env, .. } = &self.inner.settings;
+        let program = Program { service: service.clone(), argv: start.clone(), env: env.clone() };
+        let complaint = program.check_for(target, version).err().map(|why| format!("[update] start: {why}"));
+        Box::pin(async move { Vec::from_iter(complaint) })
+    }
+
+    fn owns<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, bool> {
+        let place = Place::of(&self.inner.settings.dir, &target.id);
+        Box::pin(async move {
+            let owned = blocking(move || match place.read() {
+                Ok(Some(record)) => record.find(&place.record) != Found::Gone,
+                Ok(None) => false,
+                // `observe` says what is wrong with the record.
+                Err(_) => true,
+            });
+            owned.await.unwrap_or(true)
+        })
     }
 
     /// Dropped while the old process is stopping, it leaves that one stopping or gone; dropped while the new one is

@@ -153,6 +153,21 @@ impl Program {
         }
     }
 
+    /// Renders it for this instance and version, and looks for the program.
+    ///
+    /// # Errors
+    /// Fails with a sentence if a template does not render or if this user cannot execute the program.
+    pub fn check_for(&self, target: &Target, version: &Version) -> Result<(), String> {
+        // What it leaves is not known yet; any version will do to see that the arguments render.
+        let argv = self.render(Subject { version: Some(version), previous: Some(version), ..Subject::instance(target) })?;
+        match (self.argv.first(), argv.first()) {
+            // Where it depends on the version that it leaves, it is only known then.
+            (Some(template), Some(_)) if template.contains("previous") => Ok(()),
+            (_, Some(program)) => find(program, &self.env.path()).map(drop),
+            (_, None) => Ok(()),
+        }
+    }
+
     fn render(&self, subject: Subject<'_>) -> Result<Vec<String>, String> {
         let Subject { target, version, previous, .. } = subject;
         template::render_argv(&self.argv, Context { service: &self.service, target, version, previous })

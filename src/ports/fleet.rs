@@ -45,6 +45,16 @@ pub trait FleetDriver: Send + Sync {
     /// Fails if nothing can be said of the instance.
     fn observe<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<Observation, FleetError>>;
 
+    /// What would keep `version` from being started on the instance, in sentences; none if nothing is known. Changes nothing.
+    fn check<'a>(&'a self, _target: &'a Target, _version: &'a Version) -> BoxFuture<'a, Vec<String>> {
+        Box::pin(async { Vec::new() })
+    }
+
+    /// Whether what runs there can be stopped by this driver: one that stops only what it started says no to all else.
+    fn owns<'a>(&'a self, _target: &'a Target) -> BoxFuture<'a, bool> {
+        Box::pin(async { true })
+    }
+
     /// Brings the instance to the order's version and returns when the driver has done its part (started, not yet proven).
     ///
     /// # Errors

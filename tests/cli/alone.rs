@@ -26,6 +26,16 @@ fn the_definition_is_sound() {
 }
 
 #[test]
+fn a_slip_is_answered_with_a_verb_for_users() {
+    for (slip, verb) in [("depoly", "deploy"), ("demo-prox", "demo"), ("enigne", ""), ("rolback", "rollback")] {
+        let ran = run(&[slip, "v2"]);
+        assert_eq!(ran.code, Some(2), "{}", ran.out);
+        assert!(verb.is_empty() || ran.err.contains(&format!("'{verb}'")), "{slip}: {}", ran.err);
+        assert!(!["'demo-proxy'", "'demo-instance'", "'engine'"].iter().any(|hidden| ran.err.contains(hidden)), "{}", ran.err);
+    }
+}
+
+#[test]
 fn every_shell_completes_every_verb() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let ran = run(&["completions", shell]);
@@ -33,6 +43,7 @@ fn every_shell_completes_every_verb() {
         for verb in verbs() {
             assert!(ran.out.contains(&verb), "{shell} lacks {verb}");
         }
+        assert!(!ran.out.contains("demo-proxy") && !ran.out.contains("--started-by"), "{shell} offers what is not for users");
     }
     assert_eq!(run(&["completions", "tcsh"]).code, Some(2));
 }

@@ -59,7 +59,37 @@ fn everything_that_is_missing_is_said_at_once() {
     assert_eq!(found(&lines, "vip", "missing").len(), 1, "{lines:?}");
     assert!(!found(&lines, "balancer", "missing").is_empty(), "{lines:?}");
     let gone = fleet.run(&["check", "--set", "traffic.sockets=/nowhere/haproxy.sock"]);
-    assert!(gone.code == Some(4) && gone.out.contains("/nowhere/haproxy.sock"), "{}", gone.out);
+    assert!(gone.code == Some(4) && gone.out.contains("the balancer at /nowhere/haproxy.sock cannot be reached"), "{}", gone.out);
+    assert!(gone.out.contains("→ start it, correct its address in [traffic]"), "{}", gone.out);
+}
+
+/// Who is out by a deployment's own doing is told apart from who was taken out by somebody else.
+#[test]
+fn what_a_deployment_left_out_is_said_with_its_name() {
+    let sets = ["strategy.batch_pause=100ms", "strategy.batch_size=1", "rollback.on_failure=continue", "strategy.min_serving=1"];
+    let fleet = Fleet::start(3, Lb::Builtin, &sets);
+    let deploy = fleet.run(&["deploy", "v2-bad", "--yes", "--only", "web-01"]);
+    assert_eq!(deploy.code, Some(4), "{}{}", deploy.out, deploy.err);
+    let said = |ran: &Ran| {
+        let lines = ran.lines();
+        let doubts = found(&lines, "balancer", "doubt");
+        assert!(doubts.len() == 1 && doubts[0]["subject"] == "web-01", "{lines:?}");
+        (doubts[0]["message"].as_str().unwrap().to_owned(), doubts[0]["remedy"].as_str().unwrap().to_owned())
+    };
+    let (message, remedy) = said(&fleet.run(&["check", "--output", "json"]));
+    assert!(message.ends_with("left out of rotation by demo-1"), "{message}");
+    assert_eq!(remedy, "the next deployment takes it first, and puts it back");
+
+    // A later deployment that had no part in it does not take the blame.
+    let later = fleet.run(&["deploy", "v3", "--yes", "--only", "web-02"]);
+    assert!(later.out.contains("demo-2"), "{}{}", later.out, later.err);
+    let (message, _) = said(&fleet.run(&["check", "--output", "json"]));
+    assert!(message.ends_with("left out of rotation by demo-1"), "{message}");
+
+    let deploy = fleet.run(&["deploy", "v4", "--yes"]);
+    assert_eq!(deploy.code, Some(0), "{}{}", deploy.out, deploy.err);
+    let lines = fleet.run(&["check", "--output", "json"]).lines();
+    assert!(found(&lines, "balancer", "doubt").is_empty(), "{lines:?}");
 }
 
 fn find_pid(record: &Value) -> Option<i32> {

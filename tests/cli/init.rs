@@ -41,6 +41,13 @@ fn a_file_from_the_running_haproxy_passes_its_check() {
         command.arg("check").current_dir(dir.path()).env("XDG_STATE_HOME", dir.path().join("state")).stdin(Stdio::null());
         Ran::of(command.output().unwrap())
     };
+    let raw = check();
+    assert!(raw.code != Some(0) && raw.out.contains("correct [update]"), "it is not filled in yet: {}{}", raw.out, raw.err);
+    let (before, after) = text.split_once("[update]").unwrap();
+    let (_, after) = after.split_once("[traffic]").unwrap();
+    let update = "[update]\ncommand = [\"true\"]\n\n[update.observe]\ncommand = [\"echo\", \"v1\"]\n\n[traffic]";
+    let text = [before, update, after].concat();
+    fs::write(dir.path().join("rollout.toml"), &text).unwrap();
     let ran = check();
     assert_eq!(ran.code, Some(0), "{}{}", ran.out, ran.err);
     assert!(ran.out.contains("3 of 3 instances serve") && ran.out.contains("3 of 3 pass their check"), "{}", ran.out);
@@ -61,7 +68,7 @@ fn configurations_as_they_are_met_become_files() {
     for (file, backend, instances, path, driver) in [
         ("debian.cfg", "web", 3, "/healthz", "command"),
         ("debian.cfg", "api", 2, "/ready", "command"),
-        ("listen.cfg", "shop", 2, "/", "process"),
+        ("listen.cfg", "shop", 2, "/", "command"),
         ("docker.cfg", "app", 4, "/health", "command"),
     ] {
         let from = top.join(file);

@@ -81,6 +81,16 @@ fn a_plan_names_what_is_probably_not_meant() {
 }
 
 #[test]
+fn a_version_that_was_rolled_back_here_is_named_with_its_reason() {
+    let fleet = Fleet::start(3, Lb::Builtin, &["strategy.batch_pause=100ms"]);
+    assert_eq!(fleet.run(&["deploy", "v9-bad", "--yes"]).code, Some(3));
+    let again = object(&fleet.run(&["plan", "v9-bad", "--output", "json"]));
+    assert!(warns(&again, "v9-bad was rolled back here as demo-1 ("), "{again}");
+    let other = object(&fleet.run(&["plan", "v9", "--output", "json"]));
+    assert!(!warns(&other, "rolled back here"), "{other}");
+}
+
+#[test]
 fn many_batches_are_told_in_groups() {
     let fleet = Fleet::start(30, Lb::Builtin, &["strategy.batch_size=[1, 2]"]);
     let text = fleet.run(&["plan", "v2"]);

@@ -88,6 +88,31 @@ fn a_lost_terminal_does_not_touch_the_deployment() {
     assert_eq!(summary["vip"]["failed"], 0);
 }
 
+/// After the end a rollback is shown and asked for at a terminal; `--yes` begins it at once.
+#[test]
+fn a_rollback_after_the_end_asks_at_a_terminal() {
+    let Some(tmux) = server("tmux") else { return };
+    let fleet = Fleet::start(3, Lb::Builtin, &["strategy.batch_pause=100ms"]);
+    assert_eq!(fleet.run(&["deploy", "v2", "--yes"]).code, Some(0));
+    let terminal = Terminal::start(tmux.clone(), &fleet, "rollback");
+    terminal.shows(&fleet, "[PLANNED]");
+    assert_eq!(fleet.status().unwrap()["status"], "pending", "it waits for the person");
+    start_by_hand(&fleet, &terminal);
+    terminal.shows(&fleet, "[DONE]");
+    terminal.press("q");
+    terminal.shows(&fleet, "left with 0");
+    terminal.kill();
+    let check = fleet.run(&["check"]);
+    assert!(check.out.contains("v1 on 3"), "{}", check.out);
+
+    let terminal = Terminal::start(tmux, &fleet, "rollback --to v2 --yes");
+    terminal.shows(&fleet, "[DONE]");
+    terminal.press("q");
+    terminal.shows(&fleet, "left with 0");
+    let check = fleet.run(&["check"]);
+    assert!(check.out.contains("v2 on 3"), "{}", check.out);
+}
+
 /// The console from the plan to the end: pause holds, resume goes on, the exit code is the contract's.
 #[test]
 fn a_person_steers_a_deployment_by_keys() {

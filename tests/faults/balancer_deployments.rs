@@ -25,7 +25,7 @@ fn setting(traffic: Arc<dyn TrafficDriver>, hosts: Arc<Hosts>) -> Setting {
     Setting { hosts, traffic, prober: Arc::new(Passes), targets, policy: policy() }
 }
 
-/// F2: while the balancer is away nothing more is updated; "…/admin: …" stands at the instance that is out, until it is back.
+/// F2: while the balancer is away nothing more is updated; "…/admin cannot be reached: …" stands at the instance that is out, until it is back.
 #[tokio::test]
 async fn f02_a_balancer_that_goes_away_holds_the_deployment_until_it_is_back() {
     let Some(mut world) = World::new().await else { return };

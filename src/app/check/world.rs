@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::finding::{Finding, Level};
 use crate::config::Config;
-use crate::model::{InstanceId, Observation, Rotation, Sample, SampleResult, Target, Version};
+use crate::model::{DeploymentId, InstanceId, Observation, Rotation, Sample, SampleResult, Target, Version};
 use crate::os::text::counted;
 use crate::ports::FleetError;
 use crate::runner::Parts;
@@ -23,46 +23,64 @@ const VIP_LOOK: Duration = Duration::from_millis(20);
 const LISTED: usize = 20;
 
 /// What the balancers say of every instance.
-pub(super) async fn balancers(parts: &Parts, targets: &[Target]) -> Vec<Finding> {
+pub(super) async fn balancers(parts: &Parts, targets: &[Target], left: &BTreeMap<InstanceId, DeploymentId>) -> Vec<Finding> {
     const KIND: &str = "balancer";
     let (complaints, read) = futures::join!(parts.traffic.check(targets), parts.traffic.read(targets));
-    let mut findings: Vec<Finding> = complaints.iter().map(|complaint| Finding::missing(KIND, "all", complaint, "")).collect();
+    let mut findings: Vec<Finding> =
+        complaints.iter().map(|complaint| Finding::missing(KIND, "all", complaint, remedy_for(complaint))).collect();
     match read {
         Err(error) if complaints.is_empty() => {
             findings.push(Finding::missing(KIND, "all", &error.to_string(), "correct [traffic], or start what answers there"));
         }
         Err(_) => {}
-        Ok(read) => findings.extend(rotations(&read, targets, &complaints)),
+        Ok(read) => findings.extend(rotations(&read, targets, (&complaints, left))),
     }
     shortened(findings)
 }
 
+/// What to do about a complaint that does not say so itself.
+fn remedy_for(complaint: &str) -> &'static str {
+    if complaint.contains("cannot be reached") {
+        "start it, correct its address in [traffic], or give this user the right to connect"
+    } else {
+        "correct [traffic], or the balancer's own configuration"
+    }
+}
+
 /// How many serve, and who does not.
-fn rotations(read: &BTreeMap<InstanceId, Rotation>, targets: &[Target], complaints: &[String]) -> Vec<Finding> {
+fn rotations(
+    read: &BTreeMap<InstanceId, Rotation>,
+    targets: &[Target],
+    (complaints, left): (&[String], &BTreeMap<InstanceId, DeploymentId>),
+) -> Vec<Finding> {
     const KIND: &str = "balancer";
     let mut findings = Vec::new();
     let mut serving = 0;
     for target in targets {
         let rotation = read.get(&target.id).copied().unwrap_or(Rotation::Missing);
-        let remedy = match rotation {
-            Rotation::Serving => {
+        let mut message = format!("is {}", rotation.words());
+        let remedy = match (rotation, left.get(&target.id)) {
+            (Rotation::Serving, _) => {
                 serving += 1;
                 continue;
             }
-            Rotation::Missing => {
-                let message = format!("is {}", rotation.words());
+            (Rotation::Missing, _) => {
                 if !complaints.iter().any(|complaint| complaint.contains(target.id.as_str())) {
                     let remedy = "add it to the backend, or correct [traffic] or the fleet";
                     findings.push(Finding::missing(KIND, target.id.as_str(), &message, remedy));
                 }
                 continue;
             }
-            Rotation::Down => "mend the instance; a deployment counts it as out",
-            Rotation::Draining | Rotation::Maintenance => {
+            (Rotation::Down, _) => "mend the instance; a deployment counts it as out",
+            (Rotation::Draining, Some(by)) => {
+                message += &[", left out of rotation by ", &by.to_string()].concat();
+                "the next deployment takes it first, and puts it back"
+            }
+            (Rotation::Draining | Rotation::Maintenance, _) => {
                 "whoever took it out must put it back; a deployment leaves it alone and counts it as out"
             }
         };
-        findings.push(Finding::doubt(KIND, target.id.as_str(), &format!("is {}", rotation.words()), remedy));
+        findings.push(Finding::doubt(KIND, target.id.as_str(), &message, remedy));
     }
     findings.insert(0, Finding::ok(KIND, "rotation", &format!("{serving} of {} instances serve", targets.len())));
     findings
@@ -73,25 +91,47 @@ pub(super) async fn instances(parts: &Parts, config: &Config) -> Vec<Finding> {
     const KIND: &str = "instance";
     let reads = futures::stream::iter(&config.targets).map(async |target| {
         let (observed, sample) = futures::join!(parts.fleet.observe(target), parts.prober.probe(target, None));
-        (target, observed, sample)
+        let owned = parts.fleet.owns(target).await;
+        let version = observed.as_ref().ok().and_then(|o| o.version.clone()).or_else(|| sample.version.clone());
+        let again = match &version {
+            Some(version) => parts.fleet.check(target, version).await,
+            None => Vec::new(),
+        };
+        (Seen { target, observed, sample, owned }, again)
     });
     let reads: Vec<_> = reads.buffered(AT_ONCE).collect().await;
     let mut versions: BTreeMap<String, usize> = BTreeMap::new();
     let (mut healthy, mut findings) = (0, Vec::new());
-    for (target, observed, sample) in &reads {
+    let mut lost: BTreeMap<String, &InstanceId> = BTreeMap::new();
+    for (seen, again) in &reads {
+        let Seen { target, observed, sample, .. } = seen;
         healthy += usize::from(sample.passed());
         let version = observed.as_ref().ok().and_then(|o| o.version.as_ref()).or(sample.version.as_ref());
         *versions.entry(version.map_or("unknown", Version::as_str).to_owned()).or_default() += 1;
-        findings.extend(instance(target, observed, sample));
+        findings.extend(instance(seen));
+        lost.extend(again.iter().map(|why| (why.clone(), &target.id)));
     }
+    findings.extend(lost.into_iter().map(|(why, id)| {
+        let message = format!("what it runs now could not be started again: {why}");
+        Finding::doubt(KIND, id.as_str(), &message, "without it no rollback to that version is possible")
+    }));
     let versions: Vec<String> = versions.iter().map(|(version, count)| format!("{version} on {count}")).collect();
     let message = format!("{healthy} of {} pass their check; {}", reads.len(), versions.join(", "));
     findings.insert(0, Finding::ok(KIND, "fleet", &message));
     shortened(findings)
 }
 
+/// An instance as driver and probe see it.
+struct Seen<'a> {
+    target: &'a Target,
+    observed: Result<Observation, FleetError>,
+    sample: Sample,
+    /// Whether the driver can stop what runs there.
+    owned: bool,
+}
+
 /// What is wrong with one.
-fn instance(target: &Target, observed: &Result<Observation, FleetError>, sample: &Sample) -> Option<Finding> {
+fn instance(Seen { target, observed, sample, owned }: &Seen<'_>) -> Option<Finding> {
     const KIND: &str = "instance";
     let id = target.id.as_str();
     let at = format!("{}:{}", target.host, target.port);
@@ -102,6 +142,10 @@ fn instance(target: &Target, observed: &Result<Observation, FleetError>, sample:
             SampleResult::Miss { .. } | SampleResult::Pass { .. } => "mend it, or correct [health] or its address in [fleet]",
         };
         return Some(Finding::missing(KIND, id, &format!("{at}: {}", sample.words()), remedy));
+    }
+    if !owned {
+        let remedy = "stop it, or drive it with driver = \"command\"";
+        return Some(Finding::missing(KIND, id, "runs, but rollout did not start it, so it cannot stop it", remedy));
     }
     match observed {
         Err(error) if sample.version.is_none() => Some(Finding::missing(

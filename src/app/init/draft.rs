@@ -33,7 +33,7 @@ pub(super) struct Draft {
 pub(super) enum Driver {
     /// Local processes.
     Process,
-    /// Programs that know how, here over ssh.
+    /// Programs that know how: over ssh, or on this machine.
     Command,
 }
 
@@ -91,10 +91,9 @@ impl Draft {
         if path.is_none() {
             notes.push(format!("backend {} has no option httpchk; health.path is a guess", backend.name));
         }
-        let here = |host: &str| host == "localhost" || host.parse::<IpAddr>().is_ok_and(|host| host.is_loopback());
-        let driver = if each.iter().all(|server| here(&server.host)) { Driver::Process } else { Driver::Command };
         let draft = Self {
-            driver,
+            // Whatever runs there was not started by rollout, so the driver of its own processes could not stop it.
+            driver: Driver::Command,
             service: service.map_or_else(|| name_of(&backend.name), str::to_owned),
             each,
             socket: socket.map_or_else(|| format!("unix:{DEFAULT_SOCKET}"), |socket| socket.address.clone()),
@@ -148,15 +147,36 @@ impl Draft {
         text.concat()
     }
 
+    /// All instances are on this machine.
+    fn is_local(&self) -> bool {
+        let here = |host: &str| host == "localhost" || host.parse::<IpAddr>().is_ok_and(|host| host.is_loopback());
+        if self.each.is_empty() { here(&self.host) } else { self.each.iter().all(|server| here(&server.host)) }
+    }
+
     fn update(&self) -> String {
         let service = &self.service;
         match self.driver {
             Driver::Process => format!(
                 "\n# The command that runs one instance of a version on this machine. CHANGE IT to yours: no shell is involved,\n\
-                 # every argument is a text of its own. SIGTERM ends the old one.\n\
+                 # every argument is a text of its own. SIGTERM ends the old one. It stops only what it started itself: end the\n\
+                 # instances that run already and deploy with --set health.before=first, or take driver = \"command\".\n\
                  [update]\nstart = [{}, \"--port={{{{ instance.port }}}}\"]\n",
                 quoted(&format!("/opt/{service}/{{{{ version }}}}/bin/{service}"))
             ),
+            Driver::Command if self.is_local() => {
+                let release = quoted(&format!("/srv/{service}/releases/{{{{ version }}}}"));
+                let link = quoted(&format!("/srv/{service}/{{{{ instance.id }}}}"));
+                let unit = quoted(&format!("{service}@{{{{ instance.id }}}}"));
+                format!(
+                    "\n# How one instance is brought to a version, here by a link to its release and a systemd unit {service}@.service that\n\
+                     # runs what is behind /srv/{service}/%i. CHANGE IT to yours: no shell is involved, every argument is a text of its\n\
+                     # own. Put \"sudo\", \"-n\" before systemctl if this user may not restart units.\n\
+                     [update]\ncommand = [\"ln\", \"-sfn\", {release}, {link}]\nstart = [\"systemctl\", \"restart\", {unit}]\n\
+                     idempotent = true\n\n\
+                     # Prints the version that the instance was brought to.\n\
+                     [update.observe]\ncommand = [\"readlink\", {link}]\nregex = \"releases/(\\\\S+)\"\n"
+                )
+            }
             Driver::Command => {
                 let ssh = "\"ssh\", \"-o\", \"BatchMode=yes\", \"-o\", \"ConnectTimeout=5\", \"{{ instance.host }}\"";
                 let link = quoted(&format!("ln -sfn /srv/{service}/releases/{{{{ version }}}} /srv/{service}/current"));

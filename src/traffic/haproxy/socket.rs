@@ -44,8 +44,8 @@ impl Address {
     pub(super) async fn ask(&self, command: &str, timeout: Span) -> Result<String, TrafficError> {
         match tokio::time::timeout(timeout.to_std(), self.exchange(command)).await {
             Ok(Ok(reply)) => Ok(reply),
-            Ok(Err(e)) => Err(TrafficError::Unreachable(format!("{self}: {e} (command `{command}`)"))),
-            Err(_elapsed) => Err(TrafficError::Unreachable(format!("{self}: no answer in {timeout} (command `{command}`)"))),
+            Ok(Err(e)) => Err(TrafficError::Unreachable(unreachable(self, &e.to_string(), command))),
+            Err(_elapsed) => Err(TrafficError::Unreachable(unreachable(self, &format!("no answer in {timeout}"), command))),
         }
     }
 
@@ -55,6 +55,10 @@ impl Address {
             Self::Tcp(address) => converse(TcpStream::connect(address).await?, command).await,
         }
     }
+}
+
+fn unreachable(address: &Address, why: &str, command: &str) -> String {
+    format!("the balancer at {address} cannot be reached: {why} (command `{command}`)")
 }
 
 impl fmt::Display for Address {
