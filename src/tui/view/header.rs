@@ -198,15 +198,18 @@ fn reason(canvas: &mut Canvas<'_, '_>, area: Rect) {
     let mut lines = wrap(&format!("{text}{tail}"), columns);
     if lines.len() > rows {
         // The badge has said by whom.
-        let brief = canvas.app.state.pause.as_ref().map(|halt| format!("pausing by {}; ", halt.by.name()));
-        let text = brief.and_then(|brief| text.strip_prefix(&brief).map(|rest| format!("pausing: {rest}"))).unwrap_or(text);
+        let by = canvas.app.state.pause.as_ref().map(|halt| halt.by.name().to_owned()).unwrap_or_default();
+        let brief =
+            |what: &str, after: &str| text.strip_prefix(&format!("{what} by {by}{after} ")).map(|rest| format!("{what}: {rest}"));
+        let text = brief("pausing", ";").or_else(|| brief("paused", ":")).unwrap_or(text);
         // Without the time of day, which the rest of it says, too.
         let brief = tail.strip_prefix(" (until ").and_then(|rest| rest.split_once(", ")).map(|(_, left)| format!(" ({left}"));
         let tail = brief.unwrap_or(tail);
         lines = wrap(&format!("{text}{tail}"), columns);
         if lines.len() > rows {
-            // A reason is kept to its end; how it ended has what counts at its beginning.
-            let cut = if canvas.app.state.end.is_some() { clip } else { trouble };
+            // A reason is kept to its end; how it ended and why it is paused have what counts at their beginning.
+            let state = &canvas.app.state;
+            let cut = if state.end.is_some() || state.pause.is_some() { clip } else { trouble };
             let all = columns * rows.saturating_sub(1);
             let room = all + columns.saturating_sub(width(&tail) + rows);
             lines = wrap(&format!("{}{tail}", cut(&text, room)), columns);
