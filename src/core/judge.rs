@@ -76,10 +76,11 @@ fn not_ours(what: &str) -> EventKind {
 pub(super) fn no_progress(state: &State, now: Timestamp) -> Vec<EventKind> {
     let timeout = state.plan.policy.strategy.progress_timeout;
     let reason = format!("no instance finished for {timeout}");
-    match act(state, reason.clone(), (now, None)).as_slice() {
-        [EventKind::DeploymentPaused { .. }] => vec![pause(Cause::NoProgress, reason)],
-        events => events.to_vec(),
+    let mut events = act(state, reason, (now, None));
+    if let [EventKind::DeploymentPaused { cause, .. }] = events.as_mut_slice() {
+        *cause = Cause::NoProgress;
     }
+    events
 }
 
 /// What the policy does about trouble: of `now`, or of the failure that decided.

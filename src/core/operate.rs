@@ -58,6 +58,7 @@ fn answer(state: &State, command: &Command) -> Result<String, String> {
         Command::Resume if state.pause.is_none() => "it is not paused".to_owned(),
         Command::Resume => "resumed".to_owned(),
         Command::Promote { .. } if state.awaits != Some(Awaits::Approval) => "nothing waits for approval".to_owned(),
+        Command::Promote { .. } if state.pause.is_some() => "approved; it goes on when the deployment is resumed".to_owned(),
         Command::Promote { full: false } => "the next batch begins".to_owned(),
         Command::Promote { full: true } => "the next batch begins, and no further one waits for approval".to_owned(),
         Command::Cancel { .. } => return cancel(state),

@@ -281,6 +281,7 @@ fn each_batch_waits_for_its_approval_and_nobody_waits_for_ever() {
     assert_eq!(run.state.headline(), "2/4 updated, 0 failed, batch 1 done, waits for approval");
     assert!(refused(&run, &Command::Resume).contains("rollout promote"));
     run.command(pause());
+    assert!(check(&run.state, &Command::Promote { full: false }).unwrap().message.contains("when the deployment is resumed"));
     run.wait(Span::from_secs(3600));
     run.command(Command::Resume);
     assert_eq!((run.state.batches, run.state.cancel.is_none()), (1, true), "the clock stood still, and the question stands");
@@ -365,4 +366,20 @@ fn a_drain_lost_while_paused_is_restored_all_the_same() {
     run.now = run.now + Span::from_secs(1);
     run.input(&Input::Rotations { at: run.now, rotations });
     assert!(wanted(&run.state).iter().any(|e| e.kind == EffectKind::TakeOut && e.instance == Some(id(1))));
+}
+
+#[test]
+fn a_question_for_want_of_progress_is_not_waited_for_without_end() {
+    let mut run = Fixture::new(6)
+        .with(|p| (p.rollback.on_failure, p.strategy.progress_timeout) = (OnFailure::Ask, Span::from_secs(30)))
+        .started();
+    run.check(1);
+    run.outcome(1, Outcome::TakenOut { sessions: Some(0) });
+    run.wait(Span::from_secs(30));
+    assert_eq!(run.state.pause.as_ref().map(|p| p.cause), Some(Cause::NoProgress));
+    run.outcome(1, Outcome::Updated);
+    run.passes(1, 2);
+    run.outcome(1, Outcome::Admitted);
+    run.wait(Span::from_secs(1800));
+    assert_eq!(run.state.status(), Status::RollingBack, "nobody answered");
 }
