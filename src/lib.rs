@@ -22,7 +22,7 @@
 //! | 3 | `fleet` `traffic` `probe` `journal` `clock` | adapters: each speaks to one kind of world |
 //! | 2 | `core`, `os` | the decisions, pure; raw tools |
 //! | 1 | `event` `command` `effect` `state` `ports` | what flows, what it adds up to, what we need from outside |
-//! | 0 | `model` | nouns and units |
+//! | 0 | `model` `mutant` | nouns and units; rules that tests can break |
 //!
 //! The words: *deployment* (one run from version A to B) · *instance* · *zone* · *batch* · *drain* · *admit* (put back in
 //! rotation) · *probe* · *gate* · *bake* (time under watch) · *budget* (how many may be out) · *verdict* · *lease*.
@@ -41,6 +41,7 @@ pub mod fleet;
 pub mod headless;
 pub mod journal;
 pub mod model;
+pub mod mutant;
 pub mod os;
 pub mod ports;
 pub mod probe;

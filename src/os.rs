@@ -5,6 +5,7 @@
 
 pub mod child;
 pub mod extract;
+pub mod failpoint;
 pub mod file;
 pub mod http;
 pub mod logring;

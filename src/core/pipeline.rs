@@ -5,6 +5,7 @@
 use crate::effect::Outcome;
 use crate::event::{AfterReturn, Cause, EventKind, Found, Step};
 use crate::model::{Before, EffectId, Evidence, InstanceId, Member, OnDrainTimeout, Rotation, Span, Survey, Timestamp};
+use crate::mutant::{self, Mutant};
 use crate::state::{Goal, Instance, Phase, State};
 
 use super::observed::is_in_rotation;
@@ -251,7 +252,8 @@ impl Scene<'_> {
         let instance = self.id.clone();
         let until = self.now + self.state.plan.policy.drain.timeout;
         let taken = EventKind::InstanceTakenOut { instance: instance.clone(), sessions, until };
-        if sessions == Some(0) && self.instance.phase == Phase::TakingOut {
+        let idle = sessions == Some(0) || mutant::is(Mutant::SkipDrain);
+        if idle && self.instance.phase == Phase::TakingOut {
             return vec![taken, EventKind::DrainFinished { instance, cut: 0, forced: false }];
         }
         vec![taken]

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use crate::core::{Input, wanted_for, wanted_for_fleet};
 use crate::effect::{Effect, EffectKind, Outcome};
 use crate::model::{InstanceId, LbStats, Rotation, Sample, SampleResult, Span, Target, Version};
+use crate::os::failpoint;
 use crate::ports::{FleetError, TrafficError, UpdateOrder};
 use crate::state::State;
 
@@ -138,6 +139,7 @@ async fn perform(hands: Hands, effect: Effect, scene: Scene) {
     };
     let who = effect.instance.as_ref().map_or("the fleet", InstanceId::as_str);
     tracing::info!(target: "effect", "{who}: {} took {}", effect.kind.word(), Span::from(began.elapsed()));
+    failpoint::hit("effect.done", 0);
     hands.say(Input::Outcome { effect: effect.id, outcome }).await;
 }
 

@@ -12,8 +12,9 @@ use crate::command::{Command, Request};
 use crate::core::{Input, Observed, check, next_deadline, turn};
 use crate::event::{Actor, Event, EventKind, FORMAT};
 use crate::model::{Plan, Seq, Timestamp};
+use crate::os::failpoint;
 use crate::os::logring::{FACTS, LogRing};
-use crate::ports::{DeploymentRow, JournalError};
+use crate::ports::{DeploymentRow, Journal, JournalError};
 use crate::state::{Illegal, State, Status};
 
 use super::Parts;
@@ -199,7 +200,7 @@ impl Run {
         let last = events.last().map(|e| e.seq.0);
         loop {
             let (journal, batch, row) = (self.parts.journal.clone(), events.to_vec(), row.clone());
-            let stored = tokio::task::spawn_blocking(move || journal.append(&batch, &row)).await;
+            let stored = tokio::task::spawn_blocking(move || append(journal.as_ref(), &batch, &row)).await;
             let why = match stored {
                 Ok(Ok(())) => break,
                 // An earlier try had its effect, only its answer was lost: nobody else writes under this lease.
@@ -300,6 +301,16 @@ impl Run {
         tracing::warn!(target: "engine", "{name}: stopping at the next safe point; once more stops at once");
         self.order(command, actor).await
     }
+}
+
+fn append(journal: &dyn Journal, batch: &[Event], row: &DeploymentRow) -> Result<(), JournalError> {
+    let last = batch.last().map_or(0, |event| event.seq.0);
+    if failpoint::hit("append", last) {
+        return Err(JournalError::Store { path: "of a test".to_owned(), reason: "failpoint".to_owned() });
+    }
+    journal.append(batch, row)?;
+    failpoint::hit("appended", last);
+    Ok(())
 }
 
 /// The deployment's line in the history.

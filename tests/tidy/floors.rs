@@ -58,12 +58,13 @@ const FRONT_DOORS: [&str; 4] = ["tui", "control", "headless", "demo"];
 /// The floors. An arrow points to a lower floor, and only if its row has it.
 pub(crate) const TABLE: &[Row] = &[
     row(0, "model", &[]),
+    row(0, "mutant", &[]),
     row(1, "event", &["model"]),
     row(1, "command", &["event", "model"]),
     row(1, "effect", &["model"]),
-    row(1, "state", &["event", "model"]),
+    row(1, "state", &["event", "model", "mutant"]),
     row(1, "ports", &["event", "command", "state", "model"]),
-    row(2, "core", &["state", "event", "command", "effect", "model"]),
+    row(2, "core", &["state", "event", "command", "effect", "model", "mutant"]),
     row(2, "os", &["ports", "model"]),
     row(3, "clock", ADAPTER),
     row(3, "fleet", ADAPTER),

@@ -1,0 +1,68 @@
+//! Places where a test lets this program die, stop, panic or fail, at a moment of its choice.
+//!
+//! Imports: nothing. May not: be part of a release. Without the feature `failpoints`, which only the tests switch on,
+//! nothing here is compiled but
+//! an empty function.
+//!
+//! `ROLLOUT_FAILPOINT` holds `PLACE[#NUMBER]=ACTION`, several separated by `;`. A place that counts passes its number (the
+//! journal: that of the last event); the action happens once, at the first number that is at least `NUMBER`. Without
+//! `#NUMBER` it happens each time. Actions: `kill` `term` `stop` (signals to this process), `panic`, `error` (the place
+//! fails as its own world would let it fail).
+
+/// Does what is ordered for this place; `true` if the place shall fail.
+#[cfg(not(feature = "failpoints"))]
+pub(crate) const fn hit(_place: &str, _number: u64) -> bool {
+    false
+}
+
+#[cfg(feature = "failpoints")]
+pub(crate) use armed::hit;
+
+#[cfg(feature = "failpoints")]
+mod armed {
+    use std::sync::LazyLock;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use rustix::process::Signal;
+
+    struct Order {
+        place: String,
+        from: Option<u64>,
+        action: String,
+        done: AtomicBool,
+    }
+
+    static ORDERS: LazyLock<Vec<Order>> = LazyLock::new(|| {
+        let text = std::env::var("ROLLOUT_FAILPOINT").unwrap_or_default();
+        text.split(';').filter_map(parse).collect()
+    });
+
+    fn parse(text: &str) -> Option<Order> {
+        let (place, action) = text.trim().split_once('=')?;
+        let (place, from) = match place.split_once('#') {
+            Some((place, number)) => (place, Some(number.parse().ok()?)),
+            None => (place, None),
+        };
+        Some(Order { place: place.to_owned(), from, action: action.to_owned(), done: AtomicBool::new(false) })
+    }
+
+    pub(crate) fn hit(place: &str, number: u64) -> bool {
+        let due = ORDERS.iter().find(|order| {
+            order.place == place && order.from.is_none_or(|from| number >= from && !order.done.swap(true, Ordering::Relaxed))
+        });
+        due.is_some_and(|order| act(&order.action, place))
+    }
+
+    #[expect(clippy::panic, reason = "a test ordered it")]
+    fn act(action: &str, place: &str) -> bool {
+        let signal = match action {
+            "kill" => Signal::KILL,
+            "term" => Signal::TERM,
+            "stop" => Signal::STOP,
+            "panic" => panic!("failpoint {place}"),
+            _ => return action == "error",
+        };
+        rustix::process::kill_process(rustix::process::getpid(), signal).ok();
+        false
+    }
+}
