@@ -9,6 +9,7 @@ mod deploy;
 mod engine;
 mod files;
 mod init;
+mod lease;
 mod parts;
 mod past;
 mod plan;
@@ -103,11 +104,6 @@ impl Place {
     fn socket(&self) -> Result<PathBuf, Failure> {
         journal::socket_path(&self.base, &self.service, &self.env).map_err(Failure::usage)
     }
-}
-
-/// The lock of a service: whoever holds it may deploy.
-fn lease_path(dir: &Path) -> PathBuf {
-    dir.join("lease")
 }
 
 /// The file that the command line names.

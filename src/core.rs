@@ -40,7 +40,7 @@ use std::collections::BTreeMap;
 
 use crate::command::Request;
 use crate::effect::Outcome;
-use crate::event::{Actor, Cause, Event, EventKind};
+use crate::event::{Actor, Cause, Event, EventKind, Takeover};
 use crate::model::{EffectId, InstanceId, Rotation, Sample, Timestamp};
 use crate::state::{Illegal, State};
 
@@ -59,8 +59,8 @@ pub use wanted::{wanted, wanted_for, wanted_for_fleet};
 pub enum Input {
     /// Time has passed.
     Tick,
-    /// An engine took over from a dead one.
-    Recovered,
+    /// An engine took over from another.
+    Recovered(Takeover),
     /// An operator asks; already checked with `check`.
     Command(Request),
     /// An act ended.
@@ -110,7 +110,7 @@ pub fn step(state: &State, observed: &Observed, now: Timestamp, input: &Input) -
         Input::Command(request) => operate::operate(state, observed, now, request),
         Input::Outcome { effect, outcome } => pipeline::outcome(state, observed, now, (effect, outcome)),
         Input::Rotations { at, rotations } => rotation::noticed((state, observed), now, *at, rotations),
-        Input::Recovered => vec![EventKind::EngineRecovered],
+        Input::Recovered(takeover) => vec![EventKind::EngineRecovered { takeover: takeover.clone() }],
         Input::Sample { instance, .. } => pipeline::advance_by_id(state, observed, now, instance).unwrap_or_default(),
         Input::Tick | Input::Sessions { .. } | Input::Trouble { .. } => Vec::new(),
     };
@@ -162,7 +162,7 @@ pub fn turn(state: &mut State, observed: &mut Observed, now: Timestamp, input: &
             events.push(event);
         }
         // Nothing is decided on what nobody has seen yet, before a person can choose.
-        if matches!(next, Input::Recovered) {
+        if matches!(next, Input::Recovered(_)) {
             return Ok(events);
         }
         next = &Input::Tick;

@@ -2,6 +2,7 @@
 //!
 //! Imports: model. May not: name a driver; ask for anything (facts are in the past tense).
 
+mod takeover;
 mod words;
 
 use serde::{Deserialize, Serialize};
@@ -10,6 +11,7 @@ use crate::model::{
     DeploymentId, Evidence, InstanceId, InstanceState, LbStats, Plan, Rotation, Seq, Span, Timestamp, Version, VipStats,
 };
 
+pub use takeover::{Predecessor, Takeover};
 pub use words::{clean, thousands};
 
 /// Number of the stored form. A reader shows a newer one but does not resume it.
@@ -172,7 +174,11 @@ pub enum EventKind {
         by: Actor,
     },
     /// An engine took over the journal after another had ended; open deadlines run anew.
-    EngineRecovered,
+    EngineRecovered {
+        /// From whom, and how.
+        #[serde(default, skip_serializing_if = "Takeover::is_unknown")]
+        takeover: Takeover,
+    },
     /// No new instance is taken from here on.
     DeploymentPaused {
         /// By whom.
@@ -524,7 +530,7 @@ impl EventKind {
             | Self::EndCheckMismatch { instance, .. } => Some(instance),
             Self::DeploymentPlanned { .. }
             | Self::DeploymentStarted { .. }
-            | Self::EngineRecovered
+            | Self::EngineRecovered { .. }
             | Self::DeploymentPaused { .. }
             | Self::DeploymentResumed { .. }
             | Self::CancelRequested { .. }

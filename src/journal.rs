@@ -3,11 +3,13 @@
 //! Imports: ports, event, model. May not: decide, fold, know a socket or a screen.
 
 mod codec;
+mod lease;
 mod memory;
 mod place;
 mod sqlite;
 
 pub use codec::{DecodeError, decode, encode};
+pub use lease::{Holder, Lease, Taking};
 pub use memory::Memory;
 pub use place::{log_path, service_dir, socket_path};
 pub use sqlite::Sqlite;

@@ -11,5 +11,6 @@ pub mod http;
 pub mod logring;
 pub mod process;
 pub mod program;
+pub mod running;
 pub mod template;
 pub mod text;

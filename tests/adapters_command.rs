@@ -313,29 +313,6 @@ async fn d05_endless_binary_output_is_read_capped_and_made_harmless() {
     assert!(why.contains("over 64 KiB"), "{why}");
 }
 
-/// An engine that is killed ends nothing: its step goes on, and nobody waits for it.
-#[tokio::test]
-async fn what_a_killed_engine_left_running_is_ended_before_its_step_is_run_again() {
-    let host = Host::new();
-    let script = "[ -e first ] && { echo $1 > VERSION; exit; }; echo $$ > first; while :; do sleep 0.02; done";
-    let settings = CommandSettings { idempotent: true, ..host.settings(script) };
-    let (killed, ordered) = (build(settings.clone()), order("v2", 1));
-    let mut update = Box::pin(async move { killed.update(&ordered).await });
-    let recorded = wait_for("the step's process", async || {
-        let records = fs::read_to_string(host.file("web-01.command.json")).unwrap_or_default();
-        (records.contains("start_time") && host.file("first").exists()).then_some(())
-    });
-    tokio::select! {
-        ended = &mut update => panic!("it ended: {ended:?}"),
-        () = recorded => {}
-    }
-    let _killed_and_never_dropped = std::mem::ManuallyDrop::new(update);
-    let first = host.pid("first").await;
-    assert!(process::group_lives(first), "nobody ended it");
-    build(settings).update(&order("v2", 1)).await.expect("the same order, by another engine");
-    assert!(!process::group_lives(first), "both would have been at work");
-}
-
 #[tokio::test]
 async fn d06_grandchild_holds_stdout() {
     let host = Host::new();

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Barrier;
 
-use rollout::event::{Actor, AfterReturn, Cause, Ending, Event, EventKind, FORMAT, Found, Step};
+use rollout::event::{Actor, AfterReturn, Cause, Ending, Event, EventKind, FORMAT, Found, Step, Takeover};
 use rollout::journal::{Memory, Sqlite, decode, encode, service_dir};
 use rollout::model::{
     Before, Confirm, Count, DeploymentId, DeploymentKind, DrainPolicy, Evidence, HealthPolicy, InstanceId, LbStats, Member,

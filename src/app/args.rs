@@ -159,6 +159,9 @@ pub struct EngineArgs {
     /// Take over this interrupted deployment instead
     #[arg(long, value_name = "ID", conflicts_with_all = ["version", "undo"])]
     pub recover: Option<String>,
+    /// Take the lease from this process although it is at work
+    #[arg(long, value_name = "PID", requires = "recover")]
+    pub steal: Option<i32>,
     /// Undo this deployment, which has ended; with --version: bring what it touched there
     #[arg(long, value_name = "ID")]
     pub undo: Option<String>,

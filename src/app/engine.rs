@@ -1,8 +1,7 @@
 //! The engine's own process: its session, its lock, its log, its socket, its end.
 
-use std::fs::{File, TryLockError};
-use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
-use std::path::Path;
+use std::fs::File;
+use std::io::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,16 +10,17 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::args::EngineArgs;
+use super::lease::{self, Right};
 use super::past::find;
 use super::request::{Asked, Goal, planned};
-use super::{Common, Done, Failure, PERSON, Place, REFUSED, SIGNALLED, files, lease_path, load, parts};
+use super::{Common, Done, Failure, PERSON, Place, SIGNALLED, files, load, parts};
 use crate::control::Server;
 use crate::core::Planned;
 use crate::event::{Event, EventKind, FORMAT};
+use crate::journal::{Holder, Sqlite};
 use crate::model::{DeploymentId, Plan, Seq};
-use crate::os;
 use crate::ports::{DeploymentRow, Journal};
-use crate::runner::{self, Handle, Stopped};
+use crate::runner::{self, Handle, Recovery, Stopped};
 use crate::state::{State, Summary};
 use crate::telemetry;
 
@@ -85,9 +85,24 @@ async fn boot(common: &Common, args: &EngineArgs) -> Done {
     let signals = Signals::new().map_err(|e| Failure::person(format!("cannot listen to signals: {e}")))?;
     let (_, config) = load(common)?;
     let place = Place::of(&config);
-    let journal = parts::journal(&place.base, &place.service, &place.env)?;
-    let _lease = Lease::take(&place.dir())?;
+    let right = match (&args.recover, args.steal) {
+        (None, _) => Right::Free,
+        (Some(_), None) => Right::Stopped,
+        (Some(_), Some(pid)) => Right::Steal(pid),
+    };
+    let what = args.version.as_ref().map_or_else(|| "a deployment".to_owned(), |version| format!("a deployment to {version}"));
+    let holder = Holder::this(args.started_by.clone(), parts::now(), what).map_err(Failure::refused)?;
+    let mut held = lease::take(&place, holder, right).await?;
+    let journal = Arc::new(Sqlite::open(&place.base, &place.service, &place.env).map_err(Failure::refused)?);
     let interrupted = journal.list().map_err(Failure::refused)?.into_iter().next().filter(|row| row.ended_at.is_none());
+    let recover = args.recover.as_ref().map(|id| recoverable(id, interrupted.as_ref())).transpose()?;
+    if let Some(row) = interrupted.as_ref().filter(|_| recover.is_none()) {
+        return Err(Failure::refused(format!(
+            "{} ({}, {}) was interrupted: its engine is gone; take it over with: rollout recover",
+            row.id, row.version, row.status
+        )));
+    }
+    lease::clear(&mut held, &journal, &place, right).await?;
     if let Some(row) = &interrupted
         && let Some(last) = journal.read(&row.id).map_err(Failure::refused)?.last()
     {
@@ -103,16 +118,11 @@ async fn boot(common: &Common, args: &EngineArgs) -> Done {
     let parts = parts::parts(&config, journal.clone())?;
     // Before anything is journalled: a deployment must not be left planned because nobody could reach its engine.
     place.socket()?;
-    let handle = if let Some(id) = &args.recover {
-        let id = recoverable(id, interrupted.as_ref())?;
-        runner::continued(parts, &id, logs).map_err(Failure::refused)?
+    let handle = if let (Some(row), Some(id)) = (&interrupted, &recover) {
+        lease::claim(&mut held, &journal, format!("{id} to {}", row.version))?;
+        let recovery = Recovery { takeover: held.takeover.clone(), then: None };
+        runner::continued(parts, id, recovery, logs).map_err(Failure::refused)?
     } else {
-        if let Some(row) = interrupted {
-            return Err(Failure::refused(format!(
-                "{} ({}, {}) was interrupted: its engine died; take it over with: rollout recover",
-                row.id, row.version, row.status
-            )));
-        }
         let asked = Asked {
             config: &config,
             journal: Some(journal.as_ref()),
@@ -126,7 +136,10 @@ async fn boot(common: &Common, args: &EngineArgs) -> Done {
                 report(&Report::AlreadyThere { summary: Box::new(nothing_to_do(*plan)) });
                 return Ok(0);
             }
-            Planned::Plan(plan) => runner::start(parts, *plan, logs).map_err(Failure::refused)?,
+            Planned::Plan(plan) => {
+                lease::claim(&mut held, &journal, format!("{} to {}", plan.deployment, plan.version))?;
+                runner::start(parts, *plan, logs).map_err(Failure::refused)?
+            }
         }
     };
     serve(handle, &place, signals).await
@@ -223,42 +236,5 @@ impl Signals {
                 return;
             }
         }
-    }
-}
-
-/// One engine at a time for a service and environment: the lock is the kernel's and goes with the process.
-struct Lease {
-    _file: File,
-}
-
-impl Lease {
-    fn take(dir: &Path) -> Result<Self, Failure> {
-        let path = lease_path(dir);
-        let cannot = |e: std::io::Error| Failure::refused(format!("cannot lock {}: {e}", path.display()));
-        os::file::create_dir(dir).map_err(cannot)?;
-        let mut file = os::file::open_lock(&path).map_err(cannot)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let mut holder = String::new();
-                drop(file.read_to_string(&mut holder));
-                return Err(Failure {
-                    code: REFUSED,
-                    message: format!(
-                        "a deployment of this service is under way ({}); watch it with: rollout attach",
-                        holder.trim()
-                    ),
-                });
-            }
-            Err(TryLockError::Error(e)) => return Err(cannot(e)),
-        }
-        let holder = format!("engine process {}\n", std::process::id());
-        let write = |file: &mut File| {
-            file.set_len(0)?;
-            file.seek(SeekFrom::Start(0))?;
-            file.write_all(holder.as_bytes())
-        };
-        write(&mut file).map_err(cannot)?;
-        Ok(Self { _file: file })
     }
 }

@@ -1,6 +1,5 @@
 //! From the configuration to the engine's parts.
 
-use std::path::Path;
 use std::sync::{Arc, LazyLock, OnceLock};
 
 use super::Failure;
@@ -47,10 +46,4 @@ pub(super) fn parts(config: &Config, journal: Arc<dyn Journal>) -> Result<Parts,
         vip: vip.map(|vip| -> Arc<dyn VipProber> { Arc::new(Redacted::new(vip, &redactor)) }),
         journal,
     })
-}
-
-/// The journal of the configuration's service, for writing.
-pub(super) fn journal(base: &Path, service: &str, env: &str) -> Result<Arc<dyn Journal>, Failure> {
-    let journal = crate::journal::Sqlite::open(base, service, env).map_err(Failure::refused)?;
-    Ok(Arc::new(journal))
 }

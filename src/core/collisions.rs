@@ -8,7 +8,7 @@ use super::testing::{Fixture, cancel, id, pause, rollback};
 use super::{Input, check, wanted};
 use crate::command::Command;
 use crate::effect::{EffectKind, Outcome};
-use crate::event::{Cause, Ending, EventKind};
+use crate::event::{Cause, Ending, EventKind, Takeover};
 use crate::model::{Count, DeploymentId, DeploymentKind, OnDrainTimeout, OnFailure, Rotation, SampleResult, Span};
 use crate::state::{Goal, Phase, Status};
 
@@ -353,8 +353,8 @@ fn nothing_is_decided_by_an_engine_that_has_just_taken_over() {
     run.wait(Span::from_secs(9));
     run.observed = super::Observed::default();
     run.now = run.now + Span::from_secs(100);
-    let events = run.input(&Input::Recovered);
-    assert_eq!(events, [EventKind::EngineRecovered]);
+    let events = run.input(&Input::Recovered(Takeover::default()));
+    assert_eq!(events, [EventKind::EngineRecovered { takeover: Takeover::default() }]);
 }
 
 #[test]

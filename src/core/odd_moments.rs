@@ -6,7 +6,7 @@ use crate::command::Command;
 use crate::core::testing::{Fixture, cancel, id, pause, rollback};
 use crate::core::{Input, waiting, wanted};
 use crate::effect::{EffectKind, Outcome};
-use crate::event::Ending;
+use crate::event::{Ending, Takeover};
 use crate::model::{Before, Count, OnDrainTimeout, OnFailure, Rotation, SampleResult, Span, Version};
 use crate::state::{Status, Summary};
 
@@ -327,7 +327,7 @@ fn an_end_check_outlives_a_pause_and_a_crash() {
     assert!(run.state.end_check_until.is_some());
     run.command(pause());
     run.wait(Span::from_secs(600));
-    run.input(&Input::Recovered);
+    run.input(&Input::Recovered(Takeover::default()));
     run.command(Command::Resume);
     assert!(run.state.end.is_none(), "the time of a pause does not count: {:?}", run.state.end);
     run.end_check(|_| "v2");

@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use super::{AfterReturn, Ending, EventKind, Step};
+use super::{AfterReturn, Ending, EventKind, Predecessor, Step, Takeover};
 use crate::model::{Evidence, InstanceId, Version};
 
 /// True for what must never reach a terminal from data: control characters, and those that reorder or hide text.
@@ -67,7 +67,7 @@ impl EventKind {
                 format!("planned: {} {} to {} on {total} {instances}, by {by}", plan.service, plan.env, plan.version)
             }
             Self::DeploymentStarted { by } => format!("started by {}", by.name()),
-            Self::EngineRecovered => "a new engine took over; open deadlines run anew".to_owned(),
+            Self::EngineRecovered { takeover } => took_over(takeover),
             Self::DeploymentPaused { by, reason, .. } => because(format!("paused by {}", by.name()), reason),
             Self::DeploymentResumed { by } => format!("resumed by {}", by.name()),
             Self::CancelRequested { by, reason } => because(format!("cancel asked for by {}", by.name()), reason),
@@ -155,6 +155,22 @@ impl EventKind {
 fn because(text: String, reason: &str) -> String {
     // Who asked is in the text already.
     if reason.is_empty() || reason.starts_with("asked for by ") { text } else { format!("{text}: {reason}") }
+}
+
+fn took_over(takeover: &Takeover) -> String {
+    let engine = takeover.from.map_or_else(|| "the engine before".to_owned(), |pid| format!("engine {pid}"));
+    let by = if takeover.by.is_empty() { "a new engine" } else { &takeover.by };
+    let how = match takeover.predecessor {
+        Predecessor::Gone if takeover.from.is_none() => format!("{by} took over"),
+        Predecessor::Gone => format!("{by} took over from {engine}, which was gone"),
+        Predecessor::Stopped => format!("{by} took over from {engine}, which was stopped and has been killed"),
+        Predecessor::Live => format!("{by} took the lease from {engine}, which was at work and has been killed"),
+    };
+    let ended = match takeover.commands.as_slice() {
+        [] => String::new(),
+        commands => format!("; what it left running was ended: {}", commands.join(", ")),
+    };
+    format!("{how}{ended}; open deadlines run anew")
 }
 
 fn last(evidence: &Evidence) -> String {

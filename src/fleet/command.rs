@@ -4,23 +4,21 @@
 //!
 //! An update is up to three steps, `stop`, `command` and `start`; then `observe` must show the new version: exit codes alone
 //! prove nothing. How far an order has come is written down before and after each step, so that an engine that takes over
-//! goes on behind what is done; what still runs of a step then is ended first. A step whose outcome is unknown (killed, out of time, exit code 255, a crash in between)
+//! goes on behind what is done. A step whose outcome is unknown (killed, out of time, exit code 255, a crash in between)
 //! is run again only if the configuration says that this does no harm; otherwise `observe` decides, and where it cannot
 //! (the version does not change, or steps were to follow) the update has failed.
 
 mod progress;
 
-use std::pin::pin;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
 
 use self::progress::Progress;
 use super::{CommandSettings, Step, blocking};
 use crate::model::{Observation, Target, Version};
-use crate::os::child::{self, End, Finished};
+use crate::os::child::End;
 use crate::os::extract::Extractor;
 use crate::os::program::{Limits, Program, Subject, Trouble};
 use crate::os::text;
@@ -81,17 +79,13 @@ impl Commands {
         let deadline = Instant::now() + self.time_for_steps();
         let mut progress = self.progress(order).await?;
         while let Some((step, program)) = self.steps.get(progress.done) {
-            if let Some(left) = progress.process.take() {
-                // The engine that began it was killed: neither `observe` nor another run may meet it half-way.
-                child::end(&left, self.grace()).await;
-            }
             if progress.begun && !self.settings.idempotent {
                 let why = format!("{} was interrupted when the engine ended", step.name);
                 return Err(self.in_doubt(order, progress.done, why));
             }
             progress.begun = true;
             self.write(order, &progress).await?;
-            self.step(order, (&progress, program), deadline).await?;
+            self.step(order, (progress.done, program), deadline).await?;
             progress = Progress { done: progress.done + 1, begun: false, ..progress };
             self.write(order, &progress).await?;
         }
@@ -110,19 +104,15 @@ impl Commands {
     }
 
     /// Runs one step, more than once only if that does no harm and the outcome is unknown.
-    async fn step(
-        &self,
-        order: &UpdateOrder,
-        (progress, program): (&Progress, &Program),
-        deadline: Instant,
-    ) -> Result<(), FleetError> {
-        let at = progress.done;
+    async fn step(&self, order: &UpdateOrder, (at, program): (usize, &Program), deadline: Instant) -> Result<(), FleetError> {
         let name = self.steps.get(at).map_or("command", |(step, _)| step.name);
         let mut tries = 1;
         loop {
             // What runs the service may well stay when a step has succeeded.
             let limits = Limits { deadline, grace: self.grace(), may_leave: name != "stop" };
-            let trouble = match self.run(order, (progress, program), limits).await? {
+            let (version, previous) = (Some(&order.version), order.previous.as_ref());
+            let subject = Subject { target: &order.target, version, previous, effect: Some(order.effect.as_str()) };
+            let trouble = match program.succeed(subject, limits).await {
                 Ok(_finished) => return Ok(()),
                 Err(Trouble::Failed(why)) => return Err(FleetError::Failed(format!("{name} of {}: {why}", order.target.id))),
                 Err(Trouble::Unknown(why)) => format!("{name} of {}: {why}", order.target.id),
@@ -134,26 +124,6 @@ impl Commands {
             tries += 1;
             sleep(AGAIN).await;
         }
-    }
-
-    /// Runs a step's program once. Which process that is gets written down, for an engine that takes over.
-    async fn run(
-        &self,
-        order: &UpdateOrder,
-        (progress, program): (&Progress, &Program),
-        limits: Limits,
-    ) -> Result<Result<Finished, Trouble>, FleetError> {
-        let (tell, mut told) = mpsc::unbounded_channel();
-        let started = |process| drop(tell.send(process));
-        let (version, previous) = (Some(&order.version), order.previous.as_ref());
-        let effect = Some(order.effect.as_str());
-        let subject = Subject { target: &order.target, version, previous, effect, started: Some(&started) };
-        let mut run = pin!(program.succeed(subject, limits));
-        tokio::select! {
-            ended = &mut run => return Ok(ended),
-            process = told.recv() => self.write(order, &Progress { process, ..progress.clone() }).await?,
-        }
-        Ok(run.await)
     }
 
     /// The outcome of a step is unknown: `observe` decides, if it can.
@@ -184,7 +154,7 @@ impl Commands {
     async fn progress(&self, order: &UpdateOrder) -> Result<Progress, FleetError> {
         let (path, effect) = (progress::path(&self.settings.dir, &order.target.id), order.effect.clone());
         let stored = blocking(move || Progress::read(&path)).await?.map_err(FleetError::Failed)?;
-        Ok(stored.filter(|stored| stored.effect == effect).unwrap_or(Progress { effect, done: 0, begun: false, process: None }))
+        Ok(stored.filter(|stored| stored.effect == effect).unwrap_or(Progress { effect, done: 0, begun: false }))
     }
 
     async fn write(&self, order: &UpdateOrder, progress: &Progress) -> Result<(), FleetError> {

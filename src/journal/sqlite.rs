@@ -8,12 +8,14 @@ mod tests;
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, TransactionBehavior, params};
 
 use super::codec;
+use super::lease::Holder;
 use super::memory::continues;
 use super::place::{self, refused};
 use crate::event::{Event, EventKind, FORMAT};
@@ -30,6 +32,8 @@ pub struct Sqlite {
     service: String,
     /// The layout number, if it is newer than ours: then it is only read.
     newer: Option<i64>,
+    /// The number of the lease under which we append; 0 before there was any.
+    epoch: AtomicU64,
     connection: Mutex<Connection>,
 }
 
@@ -53,7 +57,12 @@ impl Sqlite {
             schema::create(&home, &path, service, env)?;
         }
         schema::check_file(&path)?;
-        Self::on(schema::connect(&path, BUSY)?, path, service, env)
+        let mut store = Self::on(schema::connect(&path, BUSY)?, path, service, env)?;
+        if store.newer.is_none() {
+            let path = store.path.clone();
+            schema::migrate(store.connection.get_mut().unwrap_or_else(PoisonError::into_inner), &path)?;
+        }
+        Ok(store)
     }
 
     /// Opens the journal to look at it: makes nothing, and works on a read-only filesystem. `None` if there is none.
@@ -78,7 +87,42 @@ impl Sqlite {
 
     fn on(connection: Connection, path: PathBuf, service: &str, env: &str) -> Result<Self, JournalError> {
         let newer = schema::check(&connection, &path, service, env)?;
-        Ok(Self { path, service: service.to_owned(), newer, connection: Mutex::new(connection) })
+        Ok(Self { path, service: service.to_owned(), newer, epoch: AtomicU64::new(0), connection: Mutex::new(connection) })
+    }
+
+    /// Writes down that `holder` has the lease now, and under which number. From here on this store takes events from us
+    /// alone: whoever has an older number, or none, is refused.
+    ///
+    /// # Errors
+    /// Fails if the store does.
+    pub fn claim(&self, holder: &Holder, predecessor: &str) -> Result<u64, JournalError> {
+        let mut connection = self.connection();
+        self.check_writable(FORMAT)?;
+        let mut claim = || {
+            let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let epoch = newest_epoch(&tx)? + 1;
+            let holder = serde_json::to_string(holder).unwrap_or_default();
+            tx.execute(
+                "INSERT INTO leases (epoch, holder, predecessor) VALUES (?1, ?2, ?3)",
+                params![epoch.cast_signed(), holder, predecessor],
+            )?;
+            tx.commit()?;
+            Ok(epoch)
+        };
+        let epoch = claim().map_err(|e: rusqlite::Error| self.failed(&e))?;
+        self.epoch.store(epoch, Ordering::Relaxed);
+        Ok(epoch)
+    }
+
+    /// Who took the lease last.
+    ///
+    /// # Errors
+    /// Fails if the store does.
+    pub fn last_holder(&self) -> Result<Option<Holder>, JournalError> {
+        let sql = "SELECT holder FROM leases ORDER BY epoch DESC LIMIT 1";
+        let found: Option<String> =
+            self.connection().query_row(sql, [], |row| row.get(0)).optional().map_err(|e| self.failed(&e))?;
+        Ok(found.and_then(|text| serde_json::from_str(&text).ok()))
     }
 
     fn connection(&self) -> MutexGuard<'_, Connection> {
@@ -109,14 +153,15 @@ impl Sqlite {
     }
 
     fn insert(&self, tx: &Transaction<'_>, events: &[Event], mut chain: u64) -> Result<u64, JournalError> {
-        let sql = "INSERT INTO events (deployment, seq, at, body, chain) VALUES (?1, ?2, ?3, ?4, ?5)";
+        let sql = "INSERT INTO events (deployment, seq, at, body, chain, epoch) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+        let epoch = self.epoch.load(Ordering::Relaxed).cast_signed();
         let mut statement = tx.prepare_cached(sql).map_err(|e| self.failed(&e))?;
         for event in events {
             let body =
                 codec::encode(event).map_err(|e| refused(&self.path, format!("event {} cannot be written: {e}", event.seq)))?;
             chain = link(chain, &body);
             let (seq, at) = (event.seq.0.cast_signed(), event.at.as_millis().cast_signed());
-            let values = params![event.deployment.number(), seq, at, body, chain.cast_signed()];
+            let values = params![event.deployment.number(), seq, at, body, chain.cast_signed(), epoch];
             statement.execute(values).map_err(|e| self.failed(&e))?;
         }
         Ok(chain)
@@ -172,6 +217,11 @@ impl Journal for Sqlite {
         let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(|e| self.failed(&e))?;
         let head = self.head(&tx, row.id.number())?.unwrap_or_else(|| Head { last_seq: 0, chain: 0, format: format_of(events) });
         self.check_writable(head.format)?;
+        let newest = newest_epoch(&tx).map_err(|e| self.failed(&e))?;
+        let ours = self.epoch.load(Ordering::Relaxed);
+        if ours != newest {
+            return Err(JournalError::Fenced { ours, newest });
+        }
         continues(events, row, head.last_seq)?;
         let Some(last) = events.last() else {
             return Ok(());
@@ -273,6 +323,12 @@ impl Reader<'_> {
         }
         Ok(self.events)
     }
+}
+
+/// The number of the newest lease; 0 if there was none.
+fn newest_epoch(tx: &Transaction<'_>) -> rusqlite::Result<u64> {
+    let newest: Option<i64> = tx.prepare_cached("SELECT max(epoch) FROM leases")?.query_row([], |row| row.get(0))?;
+    Ok(newest.unwrap_or(0).cast_unsigned())
 }
 
 /// The format that a new deployment's first event declares.

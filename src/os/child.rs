@@ -1,6 +1,6 @@
 //! Runs a program to its end: no shell, no input, bounded output, bounded time, and nothing left behind.
 //!
-//! Imports: os' process and text. May not: know what a program is for, judge its exit code, put anything on a terminal.
+//! Imports: os' process, running and text. May not: know what a program is for, judge its exit code, put anything on a terminal.
 //!
 //! A program gets a process group of its own, which is ended as a whole: SIGTERM, time to finish, SIGKILL. What it prints
 //! is read to its end, kept up to a cap, and never waited for once the program itself has ended: a grandchild that holds
@@ -17,7 +17,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, ChildStderr, ChildStdout};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use super::process::ProcessId;
+use super::running::Entry;
 use super::{process, text};
 
 /// As much of an output as is kept from its beginning.
@@ -46,8 +46,6 @@ pub struct Run<'a> {
     pub grace: Duration,
     /// A success may leave processes running in its group, as one does that starts a service.
     pub may_leave: bool,
-    /// Is told which process it is, as soon as it runs.
-    pub started: Option<&'a (dyn Fn(ProcessId) + Send + Sync)>,
 }
 
 impl fmt::Debug for Run<'_> {
@@ -100,9 +98,6 @@ impl Finished {
 /// Fails with a sentence if it could not be started: nothing has happened then.
 pub async fn run(run: Run<'_>) -> Result<Finished, String> {
     let mut running = Running::start(run)?;
-    if let (Some(started), Some(process)) = (run.started, process::identify(running.group.id)) {
-        started(process);
-    }
     let status = running.ended_by(run.deadline).await;
     if status.is_none() {
         running.group.signal(Signal::TERM);
@@ -143,6 +138,8 @@ fn end_of(status: Result<&ExitStatus, &io::Error>) -> End {
 /// A program on its way.
 struct Running {
     child: Child,
+    /// For an engine that takes over; gone when the program is.
+    _entry: Option<Entry>,
     group: Group,
     stdout: Capture<ChildStdout>,
     stderr: Capture<ChildStderr>,
@@ -151,10 +148,13 @@ struct Running {
 impl Running {
     fn start(run: Run<'_>) -> Result<Self, String> {
         let (program, arguments) = run.argv.split_first().ok_or("the command is empty")?;
+        let instance = run.env.iter().find(|(name, _)| name == "ROLLOUT_INSTANCE").map(|(_, id)| id.as_str());
+        let mut entry = Entry::begin(run.argv, instance);
         let started = tokio::process::Command::new(program)
             .args(arguments)
             .env_clear()
             .envs(run.env.iter().map(|(name, value)| (name, value)))
+            .envs(entry.as_ref().map(Entry::mark))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -162,8 +162,11 @@ impl Running {
             .spawn();
         let mut child = started.map_err(|e| format!("cannot start {}: {e}", text::sanitise(program)))?;
         let id = child.id().and_then(|id| i32::try_from(id).ok()).unwrap_or_default();
+        if let Some(entry) = &mut entry {
+            entry.started(process::identify(id));
+        }
         let (stdout, stderr) = (Capture::new(child.stdout.take()), Capture::new(child.stderr.take()));
-        Ok(Self { child, group: Group { id, ours: true }, stdout, stderr })
+        Ok(Self { child, _entry: entry, group: Group { id, ours: true }, stdout, stderr })
     }
 
     /// Reads along until it ends; `None` if it is there longer than that.
@@ -188,15 +191,13 @@ impl Running {
     }
 }
 
-/// Ends a program that another engine left running, with its group.
-pub async fn end(process: &ProcessId, grace: Duration) {
-    let group = Group { id: process.pid, ours: false };
-    if process::alive(process) {
-        group.sweep(grace).await;
-        let deadline = Instant::now() + KILL_TIMEOUT;
-        while process::group_lives(group.id) && Instant::now() < deadline {
-            sleep(POLL).await;
-        }
+/// Ends a group that another engine left running. It may be there still if it is not ours to signal.
+pub(super) async fn end(group: i32, grace: Duration) {
+    let group = Group { id: group, ours: false };
+    group.sweep(grace).await;
+    let deadline = Instant::now() + KILL_TIMEOUT;
+    while process::group_lives(group.id) && Instant::now() < deadline {
+        sleep(POLL).await;
     }
 }
 

@@ -40,6 +40,14 @@ pub fn open_append(path: &Path) -> io::Result<File> {
     OpenOptions::new().create(true).append(true).mode(0o600).open(path)
 }
 
+/// Makes a file anew, or empties it; a new one has mode 0600. A crash may leave it half written.
+///
+/// # Errors
+/// Fails if it cannot be opened.
+pub fn open_private(path: &Path) -> io::Result<File> {
+    OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(path)
+}
+
 /// Opens a file to lock it and to read who holds it; a new one has mode 0600. What it holds stays.
 ///
 /// # Errors

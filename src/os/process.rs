@@ -6,7 +6,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use rustix::process::{Pid, Resource, Signal};
+use rustix::process::{Pid, PidfdFlags, Resource, Signal};
 use serde::{Deserialize, Serialize};
 
 /// A process that cannot be mistaken for another one: a pid is used again, its start time within a boot is not.
@@ -25,6 +25,8 @@ pub struct ProcessId {
 pub struct Stat {
     /// Dead, but not yet waited for by its parent.
     pub zombie: bool,
+    /// Held by SIGSTOP or its like: it lives, and does nothing.
+    pub stopped: bool,
     /// The process group.
     pub group: i32,
     /// In clock ticks since boot.
@@ -51,6 +53,7 @@ fn parse_stat(bytes: &[u8]) -> Option<Stat> {
     let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
     Some(Stat {
         zombie: matches!(*fields.first()?, "Z" | "X" | "x"),
+        stopped: *fields.first()? == "T",
         group: fields.get(2)?.parse().ok()?,
         start_time: fields.get(19)?.parse().ok()?,
     })
@@ -65,6 +68,32 @@ pub fn identify(pid: i32) -> Option<ProcessId> {
 pub fn alive(process: &ProcessId) -> bool {
     stat(process.pid).is_some_and(|now| now.start_time == process.start_time && !now.zombie)
         && boot_id().is_ok_and(|boot| boot == process.boot_id)
+}
+
+/// True if that very process is there, but stopped.
+pub fn is_stopped(process: &ProcessId) -> bool {
+    alive(process) && stat(process.pid).is_some_and(|now| now.stopped)
+}
+
+/// Kills that very process, and no other that got its pid meanwhile. One that is gone is no error.
+///
+/// # Errors
+/// Fails if it is not ours to kill.
+pub fn kill(process: &ProcessId) -> io::Result<()> {
+    let Some(pid) = Pid::from_raw(process.pid) else { return Ok(()) };
+    // The descriptor holds on to the process that has the pid now; only then is it compared.
+    let opened = match rustix::process::pidfd_open(pid, PidfdFlags::empty()) {
+        Ok(opened) => opened,
+        Err(rustix::io::Errno::SRCH) => return Ok(()),
+        Err(e) => return Err(e.into()),
+    };
+    if !alive(process) {
+        return Ok(());
+    }
+    match rustix::process::pidfd_send_signal(opened, Signal::KILL) {
+        Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
+        Err(e) => Err(e.into()),
+    }
 }
 
 /// Signals every process of a group. A group that is gone is no error.
@@ -134,7 +163,7 @@ mod tests {
     #[test]
     fn a_name_with_parentheses_does_not_shift_the_fields() {
         let line = b"42 (a) R 1 (x)) S 1 42 42 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 987654 1 2 3";
-        assert_eq!(parse_stat(line), Some(Stat { zombie: false, group: 42, start_time: 987_654 }));
+        assert_eq!(parse_stat(line), Some(Stat { zombie: false, stopped: false, group: 42, start_time: 987_654 }));
         for garbage in [&b""[..], b")", b"1 (x) S", b"\xff\xfe) Z a b c", b"1 (x) S 1 not-a-number"] {
             assert_eq!(parse_stat(garbage), None);
         }

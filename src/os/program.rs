@@ -11,7 +11,6 @@ use rustix::fs::Access;
 use tokio::time::Instant;
 
 use super::child::{self, End, Finished};
-use super::process::ProcessId;
 use super::template::{self, Context};
 use crate::model::{InstanceId, Target, Version};
 
@@ -80,8 +79,6 @@ pub struct Subject<'a> {
     pub previous: Option<&'a Version>,
     /// The order's id, for `ROLLOUT_EFFECT`.
     pub effect: Option<&'a str>,
-    /// Is told which process the program is, as soon as it runs.
-    pub started: Option<&'a (dyn Fn(ProcessId) + Send + Sync)>,
 }
 
 impl fmt::Debug for Subject<'_> {
@@ -93,7 +90,7 @@ impl fmt::Debug for Subject<'_> {
 impl<'a> Subject<'a> {
     /// An instance, and no version.
     pub fn instance(target: &'a Target) -> Self {
-        Self { target, version: None, previous: None, effect: None, started: None }
+        Self { target, version: None, previous: None, effect: None }
     }
 }
 
@@ -183,8 +180,7 @@ impl Program {
         marks.extend(subject.effect.map(|effect| ("ROLLOUT_EFFECT", effect)));
         let env = self.env.whole(&marks);
         let Limits { deadline, grace, may_leave } = limits;
-        let finished =
-            child::run(child::Run { argv: &argv, env: &env, deadline, grace, may_leave, started: subject.started }).await?;
+        let finished = child::run(child::Run { argv: &argv, env: &env, deadline, grace, may_leave }).await?;
         if let Some(left) = finished.left {
             let program = argv.first().map_or("", String::as_str);
             tracing::warn!(target: "effect", "{}: {program} left {left} behind", subject.target.id);

@@ -26,6 +26,14 @@ pub enum JournalError {
         /// The position offered.
         got: u64,
     },
+    /// Another engine has taken the lease since.
+    #[error("the lease is lost: this engine holds number {ours}, another has taken number {newest}")]
+    Fenced {
+        /// Ours; 0 if we never took one.
+        ours: u64,
+        /// The newest, or 0 if its record is gone.
+        newest: u64,
+    },
     /// A stored record cannot be read.
     #[error("journal of {deployment}: record {seq} cannot be read: {reason}")]
     Damaged {

@@ -10,8 +10,8 @@ use tokio::time::MissedTickBehavior;
 
 use crate::command::{Command, Request};
 use crate::core::{Input, Observed, check, next_deadline, turn};
-use crate::event::{Actor, Event, EventKind, FORMAT};
-use crate::model::{Plan, Seq, Timestamp};
+use crate::event::{Actor, Event, EventKind, FORMAT, Takeover};
+use crate::model::{DeploymentId, Plan, Seq, Timestamp};
 use crate::os::failpoint;
 use crate::os::logring::{FACTS, LogRing};
 use crate::ports::{DeploymentRow, Journal, JournalError};
@@ -73,30 +73,48 @@ pub fn start(parts: Parts, plan: Plan, logs: LogRing) -> Result<Handle, JournalE
     Ok(launch(parts, state, vec![event], None, logs))
 }
 
-/// Starts an engine on a journal whose engine has died. It takes over paused, so that a person can choose.
+/// How an engine takes a deployment over.
+#[derive(Debug, Clone, Default)]
+pub struct Recovery {
+    /// From whom.
+    pub takeover: Takeover,
+    /// What was chosen already; without it the engine waits, paused, until somebody chooses.
+    pub then: Option<Request>,
+}
+
+/// Starts an engine on a journal whose engine is gone. It takes over paused, and does at once what was chosen.
 ///
 /// # Errors
 /// Fails if the journal cannot be read or contradicts itself.
-pub fn continued(parts: Parts, deployment: &crate::model::DeploymentId, logs: LogRing) -> Result<Handle, JournalError> {
+pub fn continued(parts: Parts, deployment: &DeploymentId, recovery: Recovery, logs: LogRing) -> Result<Handle, JournalError> {
     let events = parts.journal.read(deployment)?;
     let state = State::replay(&events).map_err(|illegal| damaged(deployment, &illegal))?;
-    Ok(launch(parts, state, events, Some(Input::Recovered), logs))
+    Ok(launch(parts, state, events, Some(recovery), logs))
 }
 
-fn damaged(deployment: &crate::model::DeploymentId, illegal: &Illegal) -> JournalError {
+fn damaged(deployment: &DeploymentId, illegal: &Illegal) -> JournalError {
     JournalError::Damaged { deployment: deployment.clone(), seq: illegal.seq.0, reason: illegal.reason.clone() }
 }
 
-fn launch(parts: Parts, state: State, events: Vec<Event>, first: Option<Input>, logs: LogRing) -> Handle {
+fn launch(parts: Parts, state: State, events: Vec<Event>, recovery: Option<Recovery>, logs: LogRing) -> Handle {
     let (bus, asked) = Bus::new(state.clone(), events, logs);
     let (inputs, arriving) = mpsc::channel(INPUTS);
     let (signals, signalled) = mpsc::channel(COMMANDS);
     let performer = Performer::new(parts.clone(), bus.clone(), inputs);
-    let run =
-        Run { parts, state, observed: Observed::default(), bus: bus.clone(), performer, signalled, stopping: 0, unsaved: false };
+    let run = Run {
+        parts,
+        state,
+        observed: Observed::default(),
+        bus: bus.clone(),
+        performer,
+        signalled,
+        stopping: 0,
+        unsaved: false,
+        lost: None,
+    };
     let sources = Sources { asked, arriving };
     let mut task = JoinSet::new();
-    task.spawn(run.run(sources, first));
+    task.spawn(run.run(sources, recovery));
     Handle { bus, signals, task }
 }
 
@@ -115,6 +133,8 @@ struct Run {
     stopping: u8,
     /// It was stopped while the journal took nothing: what the state holds beyond it never happened.
     unsaved: bool,
+    /// Another engine has the lease.
+    lost: Option<String>,
 }
 
 /// Every source turned into one thing.
@@ -126,27 +146,23 @@ enum Arrival {
 }
 
 impl Run {
-    async fn run(mut self, mut sources: Sources, first: Option<Input>) -> Stopped {
-        let outcome = self.turns(&mut sources, first).await;
+    async fn run(mut self, mut sources: Sources, recovery: Option<Recovery>) -> Stopped {
+        let outcome = self.turns(&mut sources, recovery).await;
         self.performer.shutdown().await;
         self.bus.flush((self.parts.clock)());
         self.bus.close();
         match outcome {
+            Ok(()) if let Some(lost) = self.lost.take() => Stopped::Fault(lost),
             Ok(()) if self.state.end.is_some() && !self.unsaved => Stopped::Ended(Box::new(self.state)),
             Ok(()) => Stopped::Signalled(Box::new(self.state)),
             Err(illegal) => Stopped::Fault(illegal.to_string()),
         }
     }
 
-    async fn turns(&mut self, sources: &mut Sources, first: Option<Input>) -> Result<(), Illegal> {
+    async fn turns(&mut self, sources: &mut Sources, recovery: Option<Recovery>) -> Result<(), Illegal> {
         self.performer.reconcile(&self.state, 0..0);
-        if let Some(input) = first {
-            if let (Some(_), Some(vip)) = (self.state.started_at, &self.parts.vip) {
-                vip.start();
-            }
-            self.turn(&input).await?;
-            let reason = "its engine had died".to_owned();
-            self.order(Command::Pause { reason }, Actor::Engine).await?;
+        if let Some(recovery) = recovery {
+            self.take_over(recovery).await?;
         }
         self.performer.reconcile(&self.state, 0..self.state.instances.len());
         let mut flush = tokio::time::interval(PROGRESS);
@@ -174,6 +190,24 @@ impl Run {
         Ok(())
     }
 
+    /// What was chosen is decided in the same breath, so that nothing is done that the choice rules out.
+    async fn take_over(&mut self, Recovery { takeover, then }: Recovery) -> Result<(), Illegal> {
+        if let (Some(_), Some(vip)) = (self.state.started_at, &self.parts.vip) {
+            vip.start();
+        }
+        let now = (self.parts.clock)();
+        let mut events = turn(&mut self.state, &mut self.observed, now, &Input::Recovered(takeover))?;
+        let pause = Command::Pause { reason: "its engine was gone".to_owned() };
+        let pause = Request { key: String::new(), actor: Actor::Engine, revision: None, command: pause };
+        for request in [Some(pause), then].into_iter().flatten() {
+            if check(&self.state, &request.command).is_ok() {
+                events.extend(turn(&mut self.state, &mut self.observed, now, &Input::Command(request))?);
+            }
+        }
+        self.keep(events).await;
+        Ok(())
+    }
+
     fn until_deadline(&self) -> Duration {
         // With nothing due, a look once a second costs nothing and forgives a missed wake-up.
         let now = (self.parts.clock)();
@@ -183,14 +217,19 @@ impl Run {
     async fn turn(&mut self, input: &Input) -> Result<(), Illegal> {
         let now = (self.parts.clock)();
         let events = turn(&mut self.state, &mut self.observed, now, input)?;
-        if !events.is_empty() {
-            if self.store(&events).await {
-                self.follow(events);
-            } else {
-                (self.unsaved, self.stopping) = (true, 2);
-            }
-        }
+        self.keep(events).await;
         Ok(())
+    }
+
+    async fn keep(&mut self, events: Vec<Event>) {
+        if events.is_empty() {
+            return;
+        }
+        if self.store(&events).await {
+            self.follow(events);
+        } else {
+            (self.unsaved, self.stopping) = (true, 2);
+        }
     }
 
     /// Nothing is shown or done before it is on disk. Without a journal the engine holds: what is in flight goes on,
@@ -205,6 +244,11 @@ impl Run {
                 Ok(Ok(())) => break,
                 // An earlier try had its effect, only its answer was lost: nobody else writes under this lease.
                 Ok(Err(JournalError::Gap { last: stored, .. })) if Some(stored) == last => break,
+                Ok(Err(error @ JournalError::Fenced { .. })) => {
+                    tracing::error!(target: "journal", "{error}; stopping at once");
+                    self.lost = Some(error.to_string());
+                    return false;
+                }
                 Ok(Err(error)) => error.to_string(),
                 Err(error) => error.to_string(),
             };

@@ -50,7 +50,7 @@ impl State {
                 self.started_at = Some(at);
                 self.go_on(at);
             }
-            EventKind::EngineRecovered => {
+            EventKind::EngineRecovered { .. } => {
                 self.rearm(at);
                 self.recovered_at = Some(at);
             }
@@ -392,7 +392,7 @@ fn may_follow(instance: &Instance, kind: &EventKind) -> bool {
         EventKind::EndCheckMismatch { .. } => matches!(phase, P::Pending | P::Healthy | P::Skipped | P::RolledBack),
         EventKind::DeploymentPlanned { .. }
         | EventKind::DeploymentStarted { .. }
-        | EventKind::EngineRecovered
+        | EventKind::EngineRecovered { .. }
         | EventKind::DeploymentPaused { .. }
         | EventKind::DeploymentResumed { .. }
         | EventKind::CancelRequested { .. }

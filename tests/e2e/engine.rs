@@ -87,7 +87,8 @@ fn files_of_the_engine_are_private() {
     let mut seen = Vec::new();
     for entry in std::fs::read_dir(fleet.service_dir()).unwrap() {
         let path = entry.unwrap().path();
-        assert_eq!(mode(&path), 0o600, "{}", path.display());
+        let wanted = if path.is_dir() { 0o700 } else { 0o600 };
+        assert_eq!(mode(&path), wanted, "{}", path.display());
         seen.push(path.file_name().unwrap().to_string_lossy().into_owned());
     }
     for file in ["journal.sqlite3", "engine.sock", "lease"] {

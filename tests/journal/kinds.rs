@@ -141,7 +141,7 @@ pub(crate) fn kinds_of_1() -> Vec<EventKind> {
         EventKind::DeploymentPlanned { format: 1, plan: Box::new(plan(1, DeploymentKind::Deploy)) },
         EventKind::DeploymentPlanned { format: 1, plan: Box::new(plan(1, DeploymentKind::Rollback { undoes: id(7) })) },
         EventKind::DeploymentStarted { by: operator() },
-        EventKind::EngineRecovered,
+        EventKind::EngineRecovered { takeover: Takeover::default() },
         EventKind::DeploymentPaused { by: Actor::Engine, reason: reason.clone(), cause: Cause::Asked, until: None },
         EventKind::DeploymentResumed { by: operator() },
         EventKind::CancelRequested { by: Actor::Signal { name: "SIGTERM".to_owned() }, reason: String::new() },
@@ -201,7 +201,7 @@ pub(crate) fn number_of(kind: &EventKind) -> usize {
     match kind {
         EventKind::DeploymentPlanned { .. } => 0,
         EventKind::DeploymentStarted { .. } => 1,
-        EventKind::EngineRecovered => 2,
+        EventKind::EngineRecovered { .. } => 2,
         EventKind::DeploymentPaused { .. } => 3,
         EventKind::DeploymentResumed { .. } => 4,
         EventKind::CancelRequested { .. } => 5,

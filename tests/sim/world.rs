@@ -97,7 +97,7 @@ impl World {
                 if self.dies(&state) {
                     state = State::replay(&self.journal).unwrap();
                     observed = Observed::default();
-                    input = Input::Recovered;
+                    input = Input::Recovered(rollout::event::Takeover::default());
                     continue;
                 }
             }

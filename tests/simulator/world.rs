@@ -11,7 +11,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use rollout::command::{Command, Request};
 use rollout::core::{Input, Observed, check, next_deadline, turn, waiting, wanted};
 use rollout::effect::{Effect, EffectKind};
-use rollout::event::{Actor, Event, EventKind, FORMAT};
+use rollout::event::{Actor, Event, EventKind, FORMAT, Takeover};
 use rollout::journal::{decode, encode};
 use rollout::model::{EffectId, Rotation, Seq, Timestamp, Version};
 use rollout::state::State;
@@ -299,7 +299,7 @@ impl World {
                 if self.controller.is_none() {
                     let jump = self.armed.take().map_or(0, |(.., jump)| jump);
                     self.boot(jump);
-                    self.input(&Input::Recovered)?;
+                    self.input(&Input::Recovered(Takeover::default()))?;
                 }
                 Ok(())
             }

@@ -1,14 +1,14 @@
 //! Where the history is kept: whether it can be written, whether it can be read, and who holds the lock.
 
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use rustix::fs::Access;
 
 use super::finding::Finding;
+use crate::app::Place;
 use crate::app::past::rows;
-use crate::app::{Place, lease_path};
 use crate::config::Config;
+use crate::journal::{Holder, Lease};
 use crate::os::text::counted;
 use crate::state::State;
 
@@ -56,10 +56,15 @@ fn lock(config: &Config, place: &Place, runs: Option<&State>) -> Finding {
         let message = format!("held: {} to {} is under way, by {}", plan.deployment, plan.version, plan.started_by);
         return Finding::doubt(KIND, "lock", &message, "wait for its end, or watch it with: rollout attach");
     }
-    let path = lease_path(&place.dir());
-    if let Some(holder) = holder(&path) {
-        let message = format!("held by process {holder}, which does not answer");
-        return Finding::missing(KIND, "lock", &message, &format!("look at process {holder}; when it is gone the lock is free"));
+    if let Some(holder) = Lease::look(&place.base, &place.service, &place.env).filter(Holder::lives) {
+        let (pid, login) = (holder.process.pid, &holder.login);
+        let (how, remedy) = if holder.is_stopped() {
+            ("is stopped", format!("let it go on with: kill -CONT {pid}, or take over with: rollout recover"))
+        } else {
+            ("does not answer", format!("look at process {pid}; take its lease with: rollout recover --steal {pid}"))
+        };
+        let message = format!("held by engine {pid} of {login} for {}, which {how}", holder.what);
+        return Finding::missing(KIND, "lock", &message, &remedy);
     }
     let open = rows(config).ok().and_then(|rows| rows.into_iter().next()).filter(|row| row.ended_at.is_none());
     if let Some(row) = open {
@@ -69,45 +74,10 @@ fn lock(config: &Config, place: &Place, runs: Option<&State>) -> Finding {
     Finding::ok(KIND, "lock", "free")
 }
 
-/// The process that holds the lock on a file, by the kernel's list: asking for the lock itself could be in its way.
-fn holder(path: &Path) -> Option<u32> {
-    let inode = path.metadata().ok()?.ino().to_string();
-    let locks = std::fs::read_to_string("/proc/locks").ok()?;
-    holder_in(&locks, &inode)
-}
-
-/// `1: FLOCK  ADVISORY  WRITE 4711 fe:01:131074 0 EOF`
-fn holder_in(locks: &str, inode: &str) -> Option<u32> {
-    let mut rows = locks.lines().map(|line| line.split_ascii_whitespace().collect::<Vec<_>>());
-    rows.find_map(|row| match row.as_slice() {
-        [_, "FLOCK", _, "WRITE", pid, file, ..] if file.rsplit(':').next() == Some(inode) => pid.parse().ok(),
-        _ => None,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::app::check::finding::Level;
-
-    #[test]
-    fn the_kernels_list_names_the_holder() {
-        let locks = "1: POSIX  ADVISORY  WRITE 7 fe:01:5 0 EOF\n2: FLOCK  ADVISORY  WRITE 4711 fe:01:131074 0 EOF\n\
-            2: -> FLOCK  ADVISORY  WRITE 4712 fe:01:131074 0 EOF\n3: FLOCK  ADVISORY  READ 9 fe:01:6 0 EOF\n";
-        assert_eq!(holder_in(locks, "131074"), Some(4711));
-        assert_eq!(holder_in(locks, "5"), None, "another kind of lock");
-        assert_eq!(holder_in(locks, "6"), None, "shared");
-    }
-
-    #[test]
-    fn a_held_lock_is_found_and_not_disturbed() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("lease");
-        let file = std::fs::File::create(&path).unwrap();
-        assert_eq!(holder(&path), None);
-        file.try_lock().unwrap();
-        assert_eq!(holder(&path), Some(std::process::id()));
-    }
 
     #[test]
     fn a_directory_that_cannot_be_is_named() {

@@ -9,7 +9,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{EffectId, InstanceId};
 use crate::os::file;
-use crate::os::process::ProcessId;
 
 /// One order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,9 +19,6 @@ pub(super) struct Progress {
     pub(super) done: usize,
     /// The next one has been begun.
     pub(super) begun: bool,
-    /// As which process.
-    #[serde(default)]
-    pub(super) process: Option<ProcessId>,
 }
 
 /// `DIR/INSTANCE.command.json`. An instance's id is safe as a file name.

@@ -9,7 +9,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, TransactionBehavior};
 
 use super::super::place::{self, refused};
 use crate::ports::JournalError;
@@ -18,7 +18,7 @@ use crate::ports::JournalError;
 pub(super) const FILE: &str = "journal.sqlite3";
 
 /// The number of the tables' layout, kept as `user_version`.
-pub(super) const LAYOUT: i64 = 1;
+pub(super) const LAYOUT: i64 = 2;
 
 /// `chain` is a checksum over the record and all before it; a deployment's row repeats the last one.
 const TABLES: &str = "
@@ -44,8 +44,24 @@ CREATE TABLE events (
     at INTEGER NOT NULL,
     body TEXT NOT NULL,
     chain INTEGER NOT NULL,
+    epoch INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (deployment, seq)
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE leases (
+    epoch INTEGER PRIMARY KEY CHECK (epoch > 0),
+    holder TEXT NOT NULL,
+    predecessor TEXT NOT NULL
+) STRICT;
+";
+
+/// What layout 2 added: who held the lease when, and under which lease each event was stored.
+const TO_2: &str = "
+ALTER TABLE events ADD COLUMN epoch INTEGER NOT NULL DEFAULT 0;
+CREATE TABLE leases (
+    epoch INTEGER PRIMARY KEY CHECK (epoch > 0),
+    holder TEXT NOT NULL,
+    predecessor TEXT NOT NULL
+) STRICT;
 ";
 
 /// Makes the store under another name and then gives it its own: a file of that name is never half made, so an empty
@@ -141,6 +157,19 @@ fn uri(path: &Path) -> String {
 
 fn layout(connection: &Connection) -> rusqlite::Result<i64> {
     connection.pragma_query_value(None, "user_version", |row| row.get(0))
+}
+
+/// Brings an older layout up to today's, in one step: a crash leaves the old one or the new one.
+pub(super) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), JournalError> {
+    let mut migrated = || {
+        let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        if layout(&tx)? == 1 {
+            tx.execute_batch(TO_2)?;
+            tx.pragma_update(None, "user_version", 2)?;
+        }
+        tx.commit()
+    };
+    migrated().map_err(|e: rusqlite::Error| explain(path, &e))
 }
 
 /// Fails unless this is the journal of `service` in `env`. The layout's number if it is newer than ours.
