@@ -13,6 +13,7 @@ mod lease;
 mod parts;
 mod past;
 mod plan;
+mod recover;
 mod redact;
 mod request;
 mod schema;
@@ -24,7 +25,7 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum as _;
 
-use self::args::{Color, DemoArgs, DeployArgs, EngineArgs, InitArgs, Output, PlanArgs, RollbackArgs, ScopeArgs};
+use self::args::{Color, DemoArgs, DeployArgs, EngineArgs, InitArgs, Output, PlanArgs, RecoverArgs, RollbackArgs, ScopeArgs};
 use crate::command::Command;
 use crate::config::{self, Config};
 use crate::demo::{instance::InstanceArgs, proxy::ProxyArgs};
@@ -246,8 +247,8 @@ pub fn command(common: &Common, command: Command) -> u8 {
 }
 
 /// `rollout recover`.
-pub fn recover(common: &Common, id: Option<&str>, detach: bool) -> u8 {
-    run(deploy::recover(common, id, detach))
+pub fn recover(common: &Common, args: &RecoverArgs) -> u8 {
+    run(recover::recover(common, args))
 }
 
 /// `rollout engine`.

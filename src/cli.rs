@@ -116,7 +116,7 @@ fn run(common: &Common, verb: Verb) -> u8 {
         Verb::Skip { instance, reason } => app::command(common, Command::Skip { instance, reason: reason.reason }),
         Verb::Hold { instance, reason } => app::command(common, Command::Hold { instance, reason: reason.reason }),
         Verb::Release { instance } => app::command(common, Command::Release { instance }),
-        Verb::Recover { id, detach } => app::recover(common, id.as_deref(), detach),
+        Verb::Recover(args) => app::recover(common, &args),
         Verb::Check => app::check(common),
         Verb::Init(args) => app::init(common, &args),
         Verb::Schema => app::schema(),

@@ -117,6 +117,40 @@ pub struct RollbackArgs {
     pub to: Option<Version>,
 }
 
+/// `rollout recover`.
+#[expect(clippy::struct_excessive_bools, reason = "flags of the command line")]
+#[derive(Debug, Args)]
+pub struct RecoverArgs {
+    /// Its id, e.g. shop-142; the beginning or the number alone will do
+    pub id: Option<String>,
+    /// Go on with it
+    #[arg(long = "continue", group = "choice")]
+    pub go_on: bool,
+    /// Begin nothing new, put what is in the middle back in rotation, and end it; versions may stay mixed, and are listed
+    #[arg(long, group = "choice")]
+    pub settle: bool,
+    /// Take everything that was touched back to its own version
+    #[arg(long, group = "choice")]
+    pub rollback: bool,
+    /// Take over and leave it to itself; without a choice it waits, paused
+    #[arg(long)]
+    pub detach: bool,
+    /// Take the lease from this process, the engine that holds it, although it is at work: it is killed
+    #[arg(long, value_name = "PID")]
+    pub steal: Option<i32>,
+}
+
+/// What becomes of a deployment whose engine is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Choice {
+    /// It goes on.
+    Continue,
+    /// Everything back in rotation, as it is.
+    Settle,
+    /// Everything back to its own version.
+    Rollback,
+}
+
 /// `rollout plan`.
 #[derive(Debug, Args)]
 pub struct PlanArgs {
@@ -162,6 +196,9 @@ pub struct EngineArgs {
     /// Take the lease from this process although it is at work
     #[arg(long, value_name = "PID", requires = "recover")]
     pub steal: Option<i32>,
+    /// What was chosen for it
+    #[arg(long, value_enum, requires = "recover")]
+    pub then: Option<Choice>,
     /// Undo this deployment, which has ended; with --version: bring what it touched there
     #[arg(long, value_name = "ID")]
     pub undo: Option<String>,

@@ -1,4 +1,4 @@
-//! `deploy` and `recover`: start the engine's process, then a front door on it.
+//! `deploy` and `rollback`: start the engine's process, then a front door on it.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -13,7 +13,7 @@ use tokio::process::{Child, Command as Process};
 
 use super::args::{DeployArgs, Output, RollbackArgs};
 use super::engine::Report;
-use super::past::{find, last_row, rows};
+use super::past::last_row;
 use super::request::to_engine;
 use super::verbs::{Scene, command, front_door, nothing_runs, running};
 use super::{Common, Done, Failure, PERSON, Place, load, say};
@@ -81,7 +81,7 @@ pub(super) async fn deploy(common: &Common, args: &DeployArgs) -> Done {
 }
 
 /// A front door on an engine that has reported; `begin` starts the deployment as soon as its reader has the plan.
-async fn watch(common: &Common, config: &Config, started: Started, begin: bool) -> Done {
+pub(super) async fn watch(common: &Common, config: &Config, started: Started, begin: bool) -> Done {
     let client = connect(&Place::of(config)).await?;
     let session: Box<dyn Session> = if begin { Box::new(Starting(client)) } else { Box::new(client) };
     let left = front_door(common, config, session, Scene::default()).await?;
@@ -153,27 +153,6 @@ pub(super) fn already_there(common: &Common, summary: &crate::state::Summary) ->
         Output::Json => say(&serde_json::to_string(summary).map_err(Failure::person)?),
     }
     Ok(0)
-}
-
-/// `rollout recover`.
-pub(super) async fn recover(common: &Common, id: Option<&str>, detach: bool) -> Done {
-    not_read_only(common, "recover")?;
-    let (path, config) = load(common)?;
-    let id = id.map(|id| Ok(find(&rows(&config)?, id)?.id.to_string())).transpose()?;
-    let engine: Vec<OsString> = vec!["--recover".into(), id.unwrap_or_default().into()];
-    match start(&path, common, &config, &engine).await? {
-        Boot::AlreadyThere(summary) => already_there(common, &summary),
-        Boot::Started(started) => {
-            if detach || !is_interactive(common) {
-                say(&format!(
-                    "{} is taken over and paused (engine {}): rollout resume, cancel or rollback; watch it with: rollout attach",
-                    started.deployment, started.pid
-                ));
-                return Ok(0);
-            }
-            watch(common, &config, *started, false).await
-        }
-    }
 }
 
 pub(super) async fn connect(place: &Place) -> Result<Client, Failure> {

@@ -14,9 +14,10 @@ use super::lease::{self, Right};
 use super::past::find;
 use super::request::{Asked, Goal, planned};
 use super::{Common, Done, Failure, PERSON, Place, SIGNALLED, files, load, parts};
+use crate::command::Request;
 use crate::control::Server;
 use crate::core::Planned;
-use crate::event::{Event, EventKind, FORMAT};
+use crate::event::{Actor, Event, EventKind, FORMAT};
 use crate::journal::{Holder, Sqlite};
 use crate::model::{DeploymentId, Plan, Seq};
 use crate::ports::{DeploymentRow, Journal};
@@ -94,6 +95,7 @@ async fn boot(common: &Common, args: &EngineArgs) -> Done {
     let holder = Holder::this(args.started_by.clone(), parts::now(), what).map_err(Failure::refused)?;
     let mut held = lease::take(&place, holder, right).await?;
     let journal = Arc::new(Sqlite::open(&place.base, &place.service, &place.env).map_err(Failure::refused)?);
+    lease::without_lock(&mut held, &journal, right).await?;
     let interrupted = journal.list().map_err(Failure::refused)?.into_iter().next().filter(|row| row.ended_at.is_none());
     let recover = args.recover.as_ref().map(|id| recoverable(id, interrupted.as_ref())).transpose()?;
     if let Some(row) = interrupted.as_ref().filter(|_| recover.is_none()) {
@@ -102,7 +104,7 @@ async fn boot(common: &Common, args: &EngineArgs) -> Done {
             row.id, row.version, row.status
         )));
     }
-    lease::clear(&mut held, &journal, &place, right).await?;
+    lease::clear(&mut held, &place).await?;
     if let Some(row) = &interrupted
         && let Some(last) = journal.read(&row.id).map_err(Failure::refused)?.last()
     {
@@ -120,7 +122,7 @@ async fn boot(common: &Common, args: &EngineArgs) -> Done {
     place.socket()?;
     let handle = if let (Some(row), Some(id)) = (&interrupted, &recover) {
         lease::claim(&mut held, &journal, format!("{id} to {}", row.version))?;
-        let recovery = Recovery { takeover: held.takeover.clone(), then: None };
+        let recovery = Recovery { takeover: held.takeover.clone(), then: chosen(args, journal.as_ref(), id)? };
         runner::continued(parts, id, recovery, logs).map_err(Failure::refused)?
     } else {
         let asked = Asked {
@@ -143,6 +145,14 @@ async fn boot(common: &Common, args: &EngineArgs) -> Done {
         }
     };
     serve(handle, &place, signals).await
+}
+
+/// What whoever takes over has chosen, as their command.
+fn chosen(args: &EngineArgs, journal: &dyn Journal, id: &DeploymentId) -> Result<Option<Request>, Failure> {
+    let Some(choice) = args.then else { return Ok(None) };
+    let state = State::replay(&journal.read(id).map_err(Failure::refused)?).map_err(Failure::refused)?;
+    let actor = Actor::Operator { login: args.started_by.clone(), uid: rustix::process::getuid().as_raw() };
+    Ok(Some(Request { key: String::new(), actor, revision: None, command: choice.command(&state) }))
 }
 
 fn goal(args: &EngineArgs, journal: &dyn Journal) -> Result<Goal, Failure> {

@@ -101,14 +101,31 @@ fn words(holder: &Holder) -> String {
     format!("{} is under way (engine {}, by {})", holder.what, holder.process.pid, holder.login)
 }
 
-/// With the lock in hand: makes sure that the last holder that the store knows is gone too, and ends the commands it left.
-pub(super) async fn clear(held: &mut Held, store: &Sqlite, place: &Place, right: Right) -> Result<(), Failure> {
-    if let Some(last) = store.last_holder().map_err(Failure::refused)? {
-        if held.takeover.from.is_none() {
-            held.takeover.from = Some(last.process.pid).filter(|_| last.process != held.holder.process);
+/// A holder whose lock was taken away from under it, by somebody who removed the file, holds the lease all the same: the
+/// store knows it.
+pub(super) async fn without_lock(held: &mut Held, store: &Sqlite, right: Right) -> Result<(), Failure> {
+    let last = store.last_holder().map_err(Failure::refused)?;
+    let Some(last) = last.filter(|last| last.process != held.holder.process) else { return Ok(()) };
+    held.takeover.from = held.takeover.from.or(Some(last.process.pid));
+    let mut deadline = tokio::time::Instant::now() + GONE;
+    let mut killed = false;
+    while last.lives() {
+        // One that has given its lease back is about to be gone.
+        let late = tokio::time::Instant::now() > deadline;
+        if killed && late {
+            return Err(Failure::refused(format!("engine {} was killed and is still there", last.process.pid)));
         }
-        without_lock(held, &last, right).await?;
+        if !killed && (late || last.is_stopped()) {
+            held.takeover.predecessor = kill(&last, right)?;
+            (killed, deadline) = (true, tokio::time::Instant::now() + GONE);
+        }
+        tokio::time::sleep(LOOK).await;
     }
+    Ok(())
+}
+
+/// Ends the commands that the holder before left running, and keeps note of ours from here on.
+pub(super) async fn clear(held: &mut Held, place: &Place) -> Result<(), Failure> {
     let dir = commands(place);
     let left = running::end_left(&dir, GRACE).await.map_err(Failure::refused)?;
     held.takeover.commands = left.into_iter().map(|running| running.words).collect();
@@ -121,24 +138,6 @@ pub(super) fn claim(held: &mut Held, store: &Sqlite, what: String) -> Result<(),
     held.lease.say(&held.holder).map_err(|e| Failure::refused(format!("cannot write the lease: {e}")))?;
     let predecessor = serde_json::to_string(&held.takeover).map_err(Failure::refused)?;
     held.takeover.epoch = store.claim(&held.holder, &predecessor).map_err(Failure::refused)?;
-    Ok(())
-}
-
-/// A holder whose lock was taken away from under it, by somebody who removed the file, holds the lease all the same.
-async fn without_lock(held: &mut Held, last: &Holder, right: Right) -> Result<(), Failure> {
-    let deadline = tokio::time::Instant::now() + GONE;
-    let mut killed = false;
-    while last.process != held.holder.process && last.lives() {
-        // One that has given its lease back is about to be gone.
-        if tokio::time::Instant::now() > deadline || last.is_stopped() && !killed {
-            if killed {
-                return Err(Failure::refused(format!("engine {} was killed and is still there", last.process.pid)));
-            }
-            held.takeover.predecessor = kill(last, right)?;
-            killed = true;
-        }
-        tokio::time::sleep(LOOK).await;
-    }
     Ok(())
 }
 

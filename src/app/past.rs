@@ -11,7 +11,7 @@ use super::{Common, Done, Failure, PERSON, Place, load, say};
 use crate::config::Config;
 use crate::event::{Event, clean};
 use crate::headless::{self, Format};
-use crate::journal::Sqlite;
+use crate::journal::{Holder, Lease, Sqlite};
 use crate::model::{DeploymentId, Seq, Span};
 use crate::ports::{DeploymentRow, Journal as _, Session as _, Update};
 use crate::state::{State, Status, Summary};
@@ -51,19 +51,30 @@ pub(super) fn last_status(common: &Common, config: &Config) -> Result<(), Failur
     Ok(())
 }
 
-pub(super) fn last_line(row: &DeploymentRow) -> String {
-    match row.ended_at {
-        Some(at) => {
-            let at = headless::local_time(at);
-            format!("{} to {}: {} at {at}, by {}", row.id, row.version, row.status, row.started_by)
-        }
-        None => format!("{} to {}: interrupted while {}; take it over with: rollout recover", row.id, row.version, row.status),
+pub(super) fn last_line(config: &Config, row: &DeploymentRow) -> String {
+    let what = format!("{} to {}", row.id, row.version);
+    if let Some(at) = row.ended_at {
+        return format!("{what}: {} at {}, by {}", row.status, headless::local_time(at), row.started_by);
+    }
+    let place = Place::of(config);
+    match Lease::look(&place.base, &place.service, &place.env).filter(Holder::lives) {
+        None => format!("{what}: interrupted while {}; take it over with: rollout recover", row.status),
+        Some(holder) if holder.is_stopped() => format!(
+            "{what}: its engine is stopped while {}; let it go on with: kill -CONT {}, or take it over with: rollout recover",
+            row.status, holder.process.pid
+        ),
+        Some(holder) => format!(
+            "{what}: its engine (process {pid}) is there while {}, but does not answer; look again, or take it over with: \
+             rollout recover --steal {pid}",
+            row.status,
+            pid = holder.process.pid
+        ),
     }
 }
 
 /// As `last_line`, with what came of one that has ended.
 pub(super) fn ended_line(config: &Config, row: &DeploymentRow) -> Result<String, Failure> {
-    let Some(at) = row.ended_at else { return Ok(last_line(row)) };
+    let Some(at) = row.ended_at else { return Ok(last_line(config, row)) };
     let (at, headline) = (headless::local_time(at), replayed(config, &row.id)?.headline());
     let line = format!("{} to {}: {}, {headline}; {at}, by {}", row.id, row.version, row.status, row.started_by);
     Ok(clean(&line).into_owned())

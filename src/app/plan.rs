@@ -3,6 +3,8 @@
 mod doubts;
 mod text;
 
+pub(super) use text::said;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 

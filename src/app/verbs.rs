@@ -12,6 +12,7 @@ use crate::command::Command;
 use crate::config::{ColorDepth, Config};
 use crate::control::Client;
 use crate::headless::{self, Format};
+use crate::journal::Lease;
 use crate::ports::{Session, SessionError, Update};
 use crate::state::{State, Status, Summary};
 use crate::tui;
@@ -75,7 +76,7 @@ async fn left(config: &Config) -> Result<Left, Failure> {
                 say(&ended_line(config, &row)?);
                 Ok(Left { code: 0, next: false, running: false })
             }
-            Some(row) => Err(Failure::person(format!("the engine is gone; {}", last_line(&row)))),
+            Some(row) => Err(Failure::person(format!("the engine is gone; {}", last_line(config, &row)))),
             None => Ok(Left { code: 0, next: false, running: false }),
         };
     };
@@ -152,7 +153,9 @@ async fn headless(common: &Common, config: &Config, session: Box<dyn Session>) -
 
 pub(super) async fn running(place: &Place) -> Result<Option<Client>, Failure> {
     let socket = place.socket()?;
-    if !socket.exists() {
+    // A stopped engine takes connections and answers nothing.
+    let stopped = Lease::look(&place.base, &place.service, &place.env).is_some_and(|holder| holder.is_stopped());
+    if stopped || !socket.exists() {
         return Ok(None);
     }
     // A socket that nobody answers belongs to an engine that died.
@@ -162,7 +165,7 @@ pub(super) async fn running(place: &Place) -> Result<Option<Client>, Failure> {
 pub(super) fn nothing_runs(config: &Config) -> Failure {
     let last = last_row(config).ok().flatten();
     match last.filter(|row| row.ended_at.is_none()) {
-        Some(row) => Failure::refused(last_line(&row)),
+        Some(row) => Failure::refused(last_line(config, &row)),
         None => Failure::refused(format!(
             "no deployment of {} ({}) is under way; the past ones: rollout history",
             config.service.name, config.service.env
@@ -176,7 +179,7 @@ pub(super) async fn nothing_in_the_way(config: &Config) -> Result<(), Failure> {
         Some(row) if running(&Place::of(config)).await?.is_some() => {
             Err(Failure::refused(format!("{} to {} is under way; watch it with: rollout attach", row.id, row.version)))
         }
-        Some(row) => Err(Failure::refused(last_line(&row))),
+        Some(row) => Err(Failure::refused(last_line(config, &row))),
         None => Ok(()),
     }
 }

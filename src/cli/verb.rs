@@ -5,7 +5,7 @@
 use clap::{Args, Subcommand};
 use clap_complete::Shell;
 
-use crate::app::args::{DemoArgs, DeployArgs, EngineArgs, InitArgs, PlanArgs, RollbackArgs};
+use crate::app::args::{DemoArgs, DeployArgs, EngineArgs, InitArgs, PlanArgs, RecoverArgs, RollbackArgs};
 use crate::model::InstanceId;
 
 /// A verb.
@@ -85,13 +85,7 @@ pub(super) enum Verb {
         instance: InstanceId,
     },
     /// Take over an interrupted deployment: it comes up paused, to be resumed, cancelled or rolled back
-    Recover {
-        /// Its id, e.g. shop-142; the beginning or the number alone will do
-        id: Option<String>,
-        /// Go on without the console
-        #[arg(long)]
-        detach: bool,
-    },
+    Recover(RecoverArgs),
     /// Validate the file, then reach every instance, balancer and store it names; changes nothing
     Check,
     /// Write a rollout.toml, from an HAProxy configuration or by questions

@@ -46,7 +46,8 @@ pub(super) fn text(outlook: &Outlook) -> String {
     said(&lines)
 }
 
-fn said(lines: &[String]) -> String {
+/// Lines of a table: what is too wide goes on under its own text.
+pub(in crate::app) fn said(lines: &[String]) -> String {
     lines.iter().map(|line| wrapped(&clean(line))).collect::<Vec<_>>().join("\n")
 }
 
