@@ -139,7 +139,7 @@ async fn perform(hands: Hands, effect: Effect, scene: Scene) {
     };
     let who = effect.instance.as_ref().map_or("the fleet", InstanceId::as_str);
     tracing::info!(target: "effect", "{who}: {} took {}", effect.kind.word(), Span::from(began.elapsed()));
-    failpoint::hit("effect.done", 0);
+    failpoint::hit("effect", 1);
     hands.say(Input::Outcome { effect: effect.id, outcome }).await;
 }
 

@@ -9,6 +9,7 @@ mod engine;
 #[allow(clippy::allow_attributes, reason = "shared with makespan, which uses more of it")]
 #[allow(dead_code, reason = "shared with makespan, which uses more of it")]
 mod fleet;
+mod hey;
 mod steering;
 mod terminal;
 mod traffic;
