@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use rustix::fs::Access;
+use rustix::io::Errno;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::args::{Color, Output};
@@ -12,6 +14,7 @@ use crate::command::Command;
 use crate::config::{ColorDepth, Config};
 use crate::control::Client;
 use crate::headless::{self, Format};
+use crate::journal;
 use crate::ports::{Session, SessionError, Update};
 use crate::state::{State, Status, Summary};
 use crate::tui;
@@ -152,8 +155,15 @@ async fn headless(common: &Common, config: &Config, session: Box<dyn Session>) -
 
 pub(super) async fn running(place: &Place) -> Result<Option<Client>, Failure> {
     let socket = place.socket()?;
-    if !socket.exists() {
-        return Ok(None);
+    // Whoever may not know whether an engine runs must not hear that none does.
+    journal::sharing(&place.base).map_err(Failure::refused)?;
+    match rustix::fs::access(&socket, Access::READ_OK | Access::WRITE_OK) {
+        Ok(()) => {}
+        Err(Errno::NOENT) => return Ok(None),
+        Err(error) => {
+            let (socket, error) = (socket.display(), std::io::Error::from(error));
+            return Err(Failure::refused(format!("{socket} is not open to you ({error}): it belongs to other operators")));
+        }
     }
     // A socket that nobody answers belongs to an engine that died.
     Ok(Client::connect(&socket).await.ok())
