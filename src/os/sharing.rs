@@ -198,9 +198,9 @@ impl Sharing {
             Self::Private | Self::Group(_) => {}
         }
         if mode & bad_bits != 0 {
-            let who = if self == Self::Private { "go-w" } else { "o-w" };
+            let mended = if self == Self::Private { "go-w".to_owned() } else { format!("{wanted:04o}") };
             return Err(format!(
-                "can be written by others (mode {mode:04o}), so what it says cannot be trusted; look who could have, then run `chmod {who} {path}`"
+                "can be written by others (mode {mode:04o}), so what it says cannot be trusted; look who could have, then run `chmod {mended} {path}`"
             ));
         }
         let differs = match self {
@@ -209,8 +209,10 @@ impl Sharing {
             Self::Group(_) => mode != wanted,
         };
         if differs && uid != asker.uid && asker.uid != 0 {
-            let remedy = format!("its owner, {}, or root can run `chmod {wanted:04o} {path}`", users::user(uid));
-            return Err(format!("has mode {mode:04o} and is not open to its whole group alone; {remedy}"));
+            let owner = if uid == 0 { "root".to_owned() } else { format!("{} or root", users::user(uid)) };
+            return Err(format!(
+                "has mode {mode:04o}, not {wanted:04o} for its group alone; {owner} can run `chmod {wanted:04o} {path}`"
+            ));
         }
         Ok(differs.then_some(wanted))
     }
@@ -302,9 +304,9 @@ mod tests {
             (Kind::Dir, (US, GROUP, 0o770), US, Ok(Some(0o2770))),
             (Kind::Dir, (US, GROUP, 0o3770), US, Ok(Some(0o2770))),
             (Kind::File, (MEMBER, GROUP, 0o600), US, Err("chmod 0660 /p")),
-            (Kind::File, (MEMBER, GROUP, 0o664), US, Err("its owner, uid 4000000002, or root")),
+            (Kind::File, (MEMBER, GROUP, 0o664), US, Err("uid 4000000002 or root can run `chmod 0660")),
             (Kind::Dir, (MEMBER, GROUP, 0o2750), US, Err("chmod 2770 /p")),
-            (Kind::File, (US, GROUP, 0o662), US, Err("chmod o-w /p")),
+            (Kind::File, (US, GROUP, 0o662), US, Err("chmod 0660 /p")),
             (Kind::Dir, (0, GROUP, 0o2777), US, Err("written by others (mode 2777)")),
             (Kind::File, (US, OTHER_GROUP, 0o660), US, Err("chgrp 4000000010 /p && chmod 0660 /p")),
             (Kind::Dir, (0, 0, 0o2770), US, Err("is of group root, not of 4000000010")),
