@@ -1,6 +1,6 @@
 //! The control socket: HTTP/1.1 with JSON and server-sent events over a Unix socket, and a client of it.
 //!
-//! Imports: ports, event, command, model. May not: decide, fold, draw; let a slow or broken peer reach the engine.
+//! Imports: ports, event, command, model, os. May not: decide, fold, draw; let a slow or broken peer reach the engine.
 
 mod client;
 mod ledger;

@@ -5,8 +5,11 @@
 mod command;
 mod process;
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use rustix::fs::Access;
 
 use crate::model::Span;
 use crate::os::extract::Extract;
@@ -88,10 +91,15 @@ impl Settings {
 /// Makes what the driver keeps its records in. To be called before `build` by whoever is going to change the fleet.
 ///
 /// # Errors
-/// Fails with a sentence if it cannot be made.
+/// Fails with a sentence if it cannot be made or written: later that would fail instance after instance.
 pub fn prepare(settings: &Settings) -> Result<(), String> {
     let dir = settings.dir();
-    file::create_dir(dir).map_err(|e| format!("[fleet] dir: cannot make {}: {e}", dir.display()))
+    let path = dir.display();
+    file::create_dir(dir).map_err(|e| format!("[fleet] dir: cannot make {path}: {e}"))?;
+    rustix::fs::access(dir, Access::WRITE_OK | Access::EXEC_OK).map_err(|e| {
+        let remedy = format!("for a group of operators, its owner can run `chgrp GROUP {path} && chmod 2770 {path}`");
+        format!("[fleet] dir: {path} cannot be written: {}; {remedy}", io::Error::from(e))
+    })
 }
 
 /// The driver for `settings`.

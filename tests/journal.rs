@@ -292,7 +292,7 @@ fn a_directory_of_another_user_is_refused() {
         return;
     }
     let error = Sqlite::open(base.path(), "shop", "default").unwrap_err().to_string();
-    assert!(error.contains("belongs to uid 65534") && error.contains("choose another [journal] dir"), "{error}");
+    assert!(error.contains("belongs to nobody (uid 65534)") && error.contains("choose another [journal] dir"), "{error}");
 }
 
 /// Runs the ignored test `name` of this program in a shell that first does `before`, with `directory` in its environment.

@@ -20,6 +20,7 @@ use super::{Common, Done, Failure, PERSON, Place, load, say};
 use crate::command::{Command, Receipt};
 use crate::config::Config;
 use crate::control::{self, Client};
+use crate::journal;
 use crate::model::{DeploymentId, Seq};
 use crate::os;
 use crate::ports::{Session, SessionError, Snapshot, Update};
@@ -198,9 +199,11 @@ fn spawn(path: &Path, common: &Common, config: &Config, engine: &[OsString]) -> 
     let cannot = |what: &'static str| move |e: std::io::Error| Failure::person(format!("cannot {what}: {e}"));
     let exe = std::env::current_exe().map_err(cannot("find this program"))?;
     let path = std::path::absolute(path).map_err(cannot("find the configuration"))?;
-    let dir = Place::of(config).dir();
-    os::file::create_dir(&dir).map_err(|e| Failure::refused(format!("cannot make {}: {e}", dir.display())))?;
-    let stderr: File = os::file::open_append(&stderr_path(config)).map_err(cannot("open the engine's error file"))?;
+    let place = Place::of(config);
+    journal::prepare(&place.base, &place.service, &place.env).map_err(Failure::refused)?;
+    let stderr_path = stderr_path(config);
+    let stderr: File = os::file::open_append(&stderr_path)
+        .map_err(|e| Failure::refused(format!("the engine's error file {}: {e}", stderr_path.display())))?;
     let mut process = Process::new(exe);
     process.arg("--config").arg(path);
     for set in &common.sets {

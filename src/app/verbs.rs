@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use rustix::fs::Access;
+use rustix::io::Errno;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::args::{Color, Output};
@@ -12,7 +14,7 @@ use crate::command::Command;
 use crate::config::{ColorDepth, Config};
 use crate::control::Client;
 use crate::headless::{self, Format};
-use crate::journal::Lease;
+use crate::journal::{self, Lease};
 use crate::ports::{Session, SessionError, Update};
 use crate::state::{State, Status, Summary};
 use crate::tui;
@@ -153,9 +155,18 @@ async fn headless(common: &Common, config: &Config, session: Box<dyn Session>) -
 
 pub(super) async fn running(place: &Place) -> Result<Option<Client>, Failure> {
     let socket = place.socket()?;
+    // Whoever may not know whether an engine runs must not hear that none does.
+    journal::sharing(&place.base).map_err(Failure::refused)?;
+    match rustix::fs::access(&socket, Access::READ_OK | Access::WRITE_OK) {
+        Ok(()) => {}
+        Err(Errno::NOENT) => return Ok(None),
+        Err(error) => {
+            let (socket, error) = (socket.display(), std::io::Error::from(error));
+            return Err(Failure::refused(format!("{socket} is not open to you ({error}): it belongs to other operators")));
+        }
+    }
     // A stopped engine takes connections and answers nothing.
-    let stopped = Lease::look(&place.base, &place.service, &place.env).is_some_and(|holder| holder.is_stopped());
-    if stopped || !socket.exists() {
+    if Lease::look(&place.base, &place.service, &place.env).is_some_and(|holder| holder.is_stopped()) {
         return Ok(None);
     }
     // A socket that nobody answers belongs to an engine that died.

@@ -83,7 +83,8 @@ async fn exchange(ask: Ask<'_>) -> Result<(Response<Incoming>, Connection), Faul
         match error.kind() {
             ErrorKind::NotFound | ErrorKind::ConnectionRefused => Fault::Gone(socket.to_string()),
             ErrorKind::PermissionDenied => {
-                Fault::Hopeless(format!("{socket} belongs to another user: only the engine's own user and root may connect"))
+                let who = "only the engine's own user, root, and the group of a shared [journal] dir may connect";
+                Fault::Hopeless(format!("{socket} is not open to you: {who}"))
             }
             _ => Fault::Broken(format!("cannot connect to {socket}: {error}")),
         }

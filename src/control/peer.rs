@@ -1,10 +1,12 @@
-//! Who is at the other end of the socket, by the kernel's word.
+//! Who is at the other end of the socket, by the kernel's word, and whether they may come.
 //!
-//! Imports: event. May not: trust what the peer says of itself.
+//! Imports: event, os. May not: trust what the peer says of itself.
 
 use tokio::net::UnixStream;
 
 use crate::event::Actor;
+use crate::os::sharing::Sharing;
+use crate::os::users;
 
 /// The other end of a connection, as of the moment it connected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,56 +15,51 @@ pub(super) struct Peer {
     pub(super) uid: u32,
     /// Its process, where the kernel tells.
     pub(super) pid: Option<i32>,
+    /// Whether it may come.
+    pub(super) is_allowed: bool,
 }
 
 impl Peer {
-    /// Asks the kernel.
-    pub(super) fn of(stream: &UnixStream) -> std::io::Result<Self> {
+    /// Asks the kernel. The engine's own user and root may come, and where the directory is shared every member of its group.
+    pub(super) fn of(stream: &UnixStream, sharing: Sharing) -> std::io::Result<Self> {
         let credentials = stream.peer_cred()?;
-        Ok(Self { uid: credentials.uid(), pid: credentials.pid() })
+        let (uid, pid) = (credentials.uid(), credentials.pid());
+        let is_member = |gid| {
+            credentials.gid() == gid
+                || pid.is_some_and(|pid| users::process_has(pid, uid, gid))
+                // It may have left already, with its command still to be read.
+                || users::is_listed(uid, gid)
+        };
+        let is_allowed = uid == 0
+            || uid == rustix::process::geteuid().as_raw()
+            || match sharing {
+                Sharing::Private => false,
+                Sharing::Group(gid) => is_member(gid),
+            };
+        Ok(Self { uid, pid, is_allowed })
     }
 
-    /// Only the engine's own user and root may connect.
-    pub(super) fn is_allowed(self) -> bool {
-        self.uid == 0 || self.uid == rustix::process::geteuid().as_raw()
-    }
-
-    /// For the journal: the login name, or the number if this machine's user list has none.
+    /// For the journal.
     pub(super) async fn actor(self) -> Actor {
-        let users = tokio::fs::read("/etc/passwd").await.unwrap_or_default();
-        let login = login_of(self.uid, &String::from_utf8_lossy(&users)).unwrap_or_else(|| self.uid.to_string());
-        Actor::Operator { login, uid: self.uid }
+        Actor::Operator { login: login(self.uid).await, uid: self.uid }
+    }
+}
+
+/// Who may come, for a message.
+pub(super) fn who_may(sharing: Sharing) -> String {
+    match sharing {
+        Sharing::Private => "only the engine's own user and root may connect".to_owned(),
+        Sharing::Group(gid) => format!("only members of group {} and root may connect", users::group(gid)),
     }
 }
 
 /// The login name of this process's own user, or the number.
 pub async fn own_login() -> String {
-    let uid = rustix::process::getuid().as_raw();
-    match (Peer { uid, pid: None }).actor().await {
-        Actor::Operator { login, .. } => login,
-        Actor::Engine | Actor::Signal { .. } => uid.to_string(),
-    }
+    login(rustix::process::getuid().as_raw()).await
 }
 
-/// The login name of `uid` in a user list of the form of `/etc/passwd`.
-fn login_of(uid: u32, users: &str) -> Option<String> {
-    let mut rows = users.lines().map(|line| line.split(':'));
-    rows.find_map(|mut fields| {
-        let (name, number) = (fields.next()?, fields.nth(1)?);
-        (number.parse() == Ok(uid) && !name.is_empty() && !name.contains(char::is_control)).then(|| name.to_owned())
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn logins_are_found_by_number() {
-        let users = "root:x:0:0:root:/root:/bin/bash\nbroken\n:x:7:7::/:\nann:x:1000:1000:,,,:/home/ann:/bin/sh\n";
-        assert_eq!(login_of(0, users).as_deref(), Some("root"));
-        assert_eq!(login_of(1000, users).as_deref(), Some("ann"));
-        assert_eq!(login_of(7, users), None);
-        assert_eq!(login_of(100, users), None);
-    }
+/// The login name, or the number if this machine's user list has none.
+async fn login(uid: u32) -> String {
+    let known = tokio::task::spawn_blocking(move || users::login(uid)).await;
+    known.ok().flatten().unwrap_or_else(|| uid.to_string())
 }

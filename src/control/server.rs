@@ -1,6 +1,6 @@
 //! Serves one engine at the control socket. Every connection is a task of its own: a peer can only hurt itself.
 //!
-//! Imports: ports. May not: wait for a peer without a bound, or keep anything for it without one.
+//! Imports: ports, os. May not: wait for a peer without a bound, or keep anything for it without one.
 
 mod routes;
 
@@ -18,8 +18,9 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use super::peer::Peer;
+use super::peer::{self, Peer};
 use super::socket::{self, Bound, ControlError};
+use crate::os::sharing::Sharing;
 use crate::ports::Engine;
 
 /// What a peer may take.
@@ -61,7 +62,7 @@ impl std::fmt::Debug for Server {
 }
 
 impl Server {
-    /// Binds the socket at `path`, in a directory that is ours alone. What is left of a dead engine is replaced. Must be
+    /// Binds the socket at `path`, in a directory that is ours alone or shared with our group. What is left of a dead engine is replaced. Must be
     /// called within a tokio runtime.
     ///
     /// # Errors
@@ -91,7 +92,8 @@ impl Server {
     /// with `closed`), and drops the rest. Dropping the future does the same without the farewell.
     pub async fn serve(self, stop: CancellationToken) {
         let Self { listener, bound, engine, limits } = self;
-        let router = routes::router(engine, limits, stop.clone());
+        let sharing = bound.sharing();
+        let router = routes::router(engine, limits, sharing, stop.clone());
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {
@@ -101,7 +103,7 @@ impl Server {
                     Ok((_, _)) if connections.len() >= limits.connections => {
                         warn!(limit = limits.connections, "a connection to the control socket was dropped: there are too many");
                     }
-                    Ok((stream, _)) => accept(stream, &router, limits, &stop, &mut connections),
+                    Ok((stream, _)) => accept(stream, &router, (limits, sharing), &stop, &mut connections),
                     Err(error) => {
                         warn!(%error, "the control socket cannot accept");
                         // Out of descriptors, most likely: it does not help to ask again at once.
@@ -121,20 +123,23 @@ impl Server {
     }
 }
 
-fn accept(stream: UnixStream, router: &Router, limits: Limits, stop: &CancellationToken, connections: &mut JoinSet<()>) {
-    let peer = match Peer::of(&stream) {
+fn accept(
+    stream: UnixStream,
+    router: &Router,
+    (limits, sharing): (Limits, Sharing),
+    stop: &CancellationToken,
+    connections: &mut JoinSet<()>,
+) {
+    let peer = match Peer::of(&stream, sharing) {
         Ok(peer) => peer,
         Err(error) => {
             warn!(%error, "a connection to the control socket was dropped: its user could not be told");
             return;
         }
     };
-    if !peer.is_allowed() {
-        warn!(
-            uid = peer.uid,
-            pid = peer.pid,
-            "a connection to the control socket was refused: only its owner and root may connect"
-        );
+    if !peer.is_allowed {
+        let why = peer::who_may(sharing);
+        warn!(uid = peer.uid, pid = peer.pid, "a connection to the control socket was refused: {why}");
     }
     let service = TowerToHyperService::new(router.clone().layer(Extension(peer)));
     let mut http = http1::Builder::new();

@@ -1,15 +1,16 @@
-//! The socket's file: bound without a race, private, one engine at a time, removed at the end.
+//! The socket's file: bound without a race, open only to those who share its directory, one engine at a time, removed at the end.
 //!
-//! Imports: os' limit of the path. May not: read or write a byte of the protocol.
+//! Imports: os. May not: read or write a byte of the protocol.
 
-use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
+use std::fs::{self, File, Permissions, TryLockError};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
-use crate::os::file::SOCKET_PATH_MAX;
+use crate::os::file::{self, SOCKET_PATH_MAX};
+use crate::os::sharing::{Kind, Look, Sharing};
 
 /// Why the control socket cannot be served.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +47,8 @@ pub enum ControlError {
 #[derive(Debug)]
 pub(super) struct Bound {
     path: PathBuf,
+    /// Who may connect.
+    sharing: Sharing,
     /// Device and inode of the socket's file: what lies there later may be another's.
     file: (u64, u64),
     /// Locked for as long as this lives; the kernel unlocks it when the process ends, however it ends.
@@ -62,7 +65,7 @@ pub fn engine_pid(path: &Path) -> Option<i32> {
 /// Binds `path`. What is left of an engine that died is replaced.
 pub(super) fn bind(path: &Path) -> Result<(UnixListener, Bound), ControlError> {
     let io = |doing| move |source| ControlError::Io { path: path.display().to_string(), doing, source };
-    check_place(path)?;
+    let sharing = check_place(path)?;
     let lock = lock(path)?;
     match fs::symlink_metadata(path) {
         Ok(meta) if meta.file_type().is_socket() && UnixStream::connect(path).is_ok() => {
@@ -75,7 +78,7 @@ pub(super) fn bind(path: &Path) -> Result<(UnixListener, Bound), ControlError> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => {}
         Err(e) => return Err(io("look at it")(e)),
     }
-    // Under another name first: at `path` there is never a socket that is not yet private and listening. The name is
+    // Under another name first: at `path` there is never a socket with another mode, or one that does not listen yet. The name is
     // shorter than any that passed the check of the length.
     let draft = path.with_file_name(format!(".s{}", std::process::id()));
     match fs::remove_file(&draft) {
@@ -84,20 +87,25 @@ pub(super) fn bind(path: &Path) -> Result<(UnixListener, Bound), ControlError> {
     }
     let listener = UnixListener::bind(&draft).map_err(io("bind it"))?;
     let finish = || {
-        fs::set_permissions(&draft, Permissions::from_mode(0o600))?;
+        fs::set_permissions(&draft, Permissions::from_mode(sharing.mode(Kind::File)))?;
         listener.set_nonblocking(true)?;
         let meta = fs::symlink_metadata(&draft)?;
         fs::rename(&draft, path)?;
         Ok((meta.dev(), meta.ino()))
     };
     let file = finish().map_err(io("put it in place"))?;
-    Ok((listener, Bound { path: path.to_owned(), file, _lock: lock }))
+    Ok((listener, Bound { path: path.to_owned(), sharing, file, _lock: lock }))
 }
 
 impl Bound {
     /// The socket's path.
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Who may connect.
+    pub(super) fn sharing(&self) -> Sharing {
+        self.sharing
     }
 
     /// Removes the socket's file, so that nobody new connects.
@@ -119,39 +127,35 @@ fn place(path: &Path, reason: &str) -> ControlError {
     ControlError::Place { path: path.display().to_string(), reason: reason.to_owned() }
 }
 
-/// Fails unless the socket fits the kernel's limit and its directory is ours alone.
-fn check_place(path: &Path) -> Result<(), ControlError> {
+/// Fails unless the socket fits the kernel's limit and its directory is ours alone, or our group's. Says which.
+fn check_place(path: &Path) -> Result<Sharing, ControlError> {
     if path.as_os_str().as_bytes().len() > SOCKET_PATH_MAX {
         return Err(place(path, &format!("the path is longer than {SOCKET_PATH_MAX} bytes; choose a shorter [journal] dir")));
     }
     let dir = path.parent().unwrap_or_else(|| Path::new("/"));
     let meta = fs::symlink_metadata(dir).map_err(|e| place(path, &format!("its directory cannot be used: {e}")))?;
-    if !meta.is_dir() || meta.uid() != rustix::process::geteuid().as_raw() || meta.mode() & 0o077 != 0 {
-        let mode = meta.mode() & 0o7777;
+    let (look, sharing) = (Look::of(&meta), Sharing::by(Look::of(&meta)));
+    if matches!(sharing, Sharing::Group(_)) {
+        let checked = sharing.check_us(dir).and_then(|()| sharing.check(dir, Kind::Dir, false));
+        return checked.map(|()| sharing).map_err(|why| place(path, &format!("its directory {why}")));
+    }
+    if !meta.is_dir() || look.uid != rustix::process::geteuid().as_raw() || look.mode & 0o077 != 0 {
         let reason = format!(
-            "its directory must be ours alone, but belongs to uid {} with mode {mode:04o}; run `chmod 700 {}` as its owner",
-            meta.uid(),
+            "its directory must be ours alone, but belongs to uid {} with mode {:04o}; run `chmod 700 {}` as its owner",
+            look.uid,
+            look.mode,
             dir.display()
         );
         return Err(place(path, &reason));
     }
-    Ok(())
+    Ok(sharing)
 }
 
 /// Takes the lock beside the socket and writes our process id into it.
 fn lock(path: &Path) -> Result<File, ControlError> {
     let io = |doing| move |source| ControlError::Io { path: path.display().to_string(), doing, source };
     let lock_path = path.with_extension("lock");
-    let no_follow = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .custom_flags(no_follow)
-        .open(&lock_path)
-        .map_err(io("open its lock"))?;
+    let mut file = file::open_lock(&lock_path).map_err(io("open its lock"))?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {

@@ -78,7 +78,11 @@ impl FleetDriver for Processes {
         let ProcessSettings { service, start, env, .. } = &self.inner.settings;
         let program = Program { service: service.clone(), argv: start.clone(), env: env.clone() };
         let complaint = program.check_for(target, version).err().map(|why| format!("[update] start: {why}"));
-        Box::pin(async move { Vec::from_iter(complaint) })
+        let place = Place::of(&self.inner.settings.dir, &target.id);
+        Box::pin(async move {
+            let of_others = blocking(move || of_others(&place)).await.ok().flatten();
+            complaint.into_iter().chain(of_others).collect()
+        })
     }
 
     fn owns<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, bool> {
@@ -189,6 +193,15 @@ impl Inner {
     fn turn(&self, instance: &InstanceId) -> Arc<tokio::sync::Mutex<()>> {
         Arc::clone(lock(&self.turns).entry(instance.clone()).or_default())
     }
+}
+
+/// Among several operators a process may be another's: said before anything is drained for an update that cannot be.
+fn of_others(place: &Place) -> Option<String> {
+    let Found::Running(found) = place.read().ok()??.find(&place.record) else { return None };
+    let pid = rustix::process::Pid::from_raw(found.pid)?;
+    let refused = rustix::process::test_kill_process(pid) == Err(rustix::io::Errno::PERM);
+    let remedy = "deploy as that user or as root, or let programs with the right do it (driver = \"command\")";
+    refused.then(|| format!("process {pid} was started by another user, so you cannot stop it; {remedy}"))
 }
 
 /// In a group of its own, so that it is stopped with all that it starts, and so that no signal meant for us reaches it.

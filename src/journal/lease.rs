@@ -83,7 +83,7 @@ impl Lease {
     /// # Errors
     /// Fails if the place cannot be trusted or the file cannot be locked.
     pub fn take(base: &Path, (service, env): (&str, &str), holder: &Holder) -> Result<Taking, JournalError> {
-        let path = place::prepare(base, service, env)?.join(FILE);
+        let path = place::prepare(base, service, env)?.0.join(FILE);
         let cannot = |doing: &str, e: &io::Error| place::refused(&path, format!("cannot {doing} it: {e}"));
         let mut file = file::open_lock(&path).map_err(|e| cannot("open", &e))?;
         match file.try_lock() {

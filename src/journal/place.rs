@@ -1,18 +1,36 @@
 //! Where a service keeps its state, and whether that place can be trusted.
 //!
+//! The `[journal] dir` decides by its mode who has part in all below it; `os::sharing` is the rule and its table. Both ways
+//! trust root, the administrator's access lists, and whoever may rename the directories above.
+//!
+//! Private (the usual): we trust nobody else. What another user owns or could have written is refused.
+//!
+//! Shared (setgid, and its group can write): the members of the group trust each other with all of it. One of them could
+//! change the history, stand in for the engine at its socket, or have another member's engine signal a process by a forged
+//! record, and nothing here prevents that: they may deploy anyway. Nobody else is trusted: the world has no right on what lies
+//! within, the owner of each thing that is opened must be a member or root, and so must the owner of the directory itself,
+//! who could open it to others. A member's file that is made world-writable, of another group, or replaced by a link, by
+//! whatever mistake, is refused. For strangers there is no moment in between: they cannot make a name in a directory that is
+//! the group's alone, so what was looked at is still there when it is opened by its path, as SQLite and sockets must be.
+//! What can be done on the handle that was looked at, is (`os::sharing`, `os::file`).
+//!
 //! Imports: ports, os. May not: open a database or a socket.
 
-use std::fs::{self, DirBuilder, Metadata, Permissions};
+use std::fs::{self, DirBuilder, Metadata};
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::os::file::SOCKET_PATH_MAX;
+use crate::os::file::{self, SOCKET_PATH_MAX};
+use crate::os::sharing::{Kind, Look, Sharing};
+use crate::os::users;
 use crate::ports::JournalError;
 
 /// Bits that let the group or others write.
 const WRITE_BY_OTHERS: u32 = 0o022;
+/// Bits that let others do anything.
+const WORLD_WRITES: u32 = 0o002;
 /// The sticky bit: others may add names, but not replace ours.
 const STICKY: u32 = 0o1000;
 
@@ -42,50 +60,90 @@ pub fn socket_path(base: &Path, service: &str, env: &str) -> Result<PathBuf, Jou
     Ok(path)
 }
 
-/// Makes the directory if it is missing and checks that nobody else can change what lies in it.
-pub(super) fn prepare(base: &Path, service: &str, env: &str) -> Result<PathBuf, JournalError> {
+/// Makes the directory of `service` in `env` if it is missing, and checks that only those can change what lies in it who
+/// may; says who that is.
+///
+/// # Errors
+/// Fails with the remedy if the place cannot be trusted, or is not for us.
+pub fn prepare(base: &Path, service: &str, env: &str) -> Result<(PathBuf, Sharing), JournalError> {
     check_name(base, service)?;
     check_name(base, env)?;
     let dir = service_dir(base, service, env);
-    let made = DirBuilder::new().recursive(true).mode(0o700).create(&dir);
-    made.map_err(|e| refused(&dir, format!("cannot make the directory: {e}")))?;
-    let base_meta = metadata(base)?;
-    if base_meta.mode() & WRITE_BY_OTHERS != 0 && base_meta.mode() & STICKY == 0 {
+    let cannot = |e: io::Error| refused(&dir, format!("cannot make the directory: {e}"));
+    // Sharing is somebody's word about this very directory: one that we make ourselves is private.
+    DirBuilder::new().recursive(true).mode(Sharing::Private.mode(Kind::Dir)).create(base).map_err(cannot)?;
+    let meta = metadata(base)?;
+    let sharing = sharing_of(base, &meta)?;
+    let mode = Look::of(&meta).mode;
+    if sharing == Sharing::Private && mode & WRITE_BY_OTHERS != 0 && mode & STICKY == 0 {
         let reason = format!(
-            "the directory can be written by others (mode {:04o}); run `chmod go-w {}` or choose another [journal] dir",
-            base_meta.mode() & 0o7777,
+            "the directory can be written by others (mode {mode:04o}); run `chmod go-w {0}`, or `chmod 2770 {0}` to share it with its group, or choose another [journal] dir",
             base.display()
         );
         return Err(refused(base, reason));
     }
-    let meta = check_dir(&dir)?;
-    if meta.mode() & 0o777 != 0o700 {
-        let set = fs::set_permissions(&dir, Permissions::from_mode(0o700));
-        set.map_err(|e| refused(&dir, format!("cannot set mode 0700: {e}")))?;
-    }
-    Ok(dir)
+    file::create_dir(&dir).map_err(cannot)?;
+    check(sharing, &dir, Kind::Dir, true)?;
+    Ok((dir, sharing))
 }
 
-/// Fails unless `dir` is a real directory of ours that only we can write.
-pub(super) fn check_dir(dir: &Path) -> Result<Metadata, JournalError> {
-    let meta = fs::symlink_metadata(dir).map_err(|e| refused(dir, e.to_string()))?;
-    if !meta.is_dir() {
-        return Err(refused(dir, "is not a directory (a link is not followed); move it away".to_owned()));
+/// The directory of `service` in `env` to look at, and who has part in it; makes nothing. `None` if there is none.
+pub(super) fn find(base: &Path, service: &str, env: &str) -> Result<Option<(PathBuf, Sharing)>, JournalError> {
+    let Some(sharing) = sharing(base)? else { return Ok(None) };
+    let dir = service_dir(base, service, env);
+    if is_missing(&dir)? {
+        return Ok(None);
     }
-    check_owner(dir, &meta, "[journal] dir")?;
-    check_mode(dir, &meta)?;
-    Ok(meta)
+    check(sharing, &dir, Kind::Dir, false)?;
+    Ok(Some((dir, sharing)))
 }
 
-/// Fails unless `file` is a real file of ours that only we can write.
-pub(super) fn check_file(file: &Path) -> Result<Metadata, JournalError> {
-    let meta = fs::symlink_metadata(file).map_err(|e| refused(file, e.to_string()))?;
-    if !meta.is_file() {
-        return Err(refused(file, "is not a regular file; move it away".to_owned()));
+/// Who has part in a `[journal] dir`; `None` if it is not there.
+///
+/// # Errors
+/// Fails with the remedy if its mode or owner do not do, or if it is not for us.
+pub fn sharing(base: &Path) -> Result<Option<Sharing>, JournalError> {
+    if is_missing(base)? {
+        return Ok(None);
     }
-    check_owner(file, &meta, "[journal] dir")?;
-    check_mode(file, &meta)?;
-    Ok(meta)
+    sharing_of(base, &metadata(base)?).map(Some)
+}
+
+fn sharing_of(base: &Path, meta: &Metadata) -> Result<Sharing, JournalError> {
+    let look = Look::of(meta);
+    let sharing = Sharing::by(look);
+    let Sharing::Group(gid) = sharing else { return Ok(sharing) };
+    sharing.check_us(base).map_err(|why| refused(base, why))?;
+    let (path, group) = (base.display(), users::group(gid));
+    if look.mode & WORLD_WRITES != 0 {
+        let mode = look.mode;
+        let reason = format!(
+            "is shared by group {group}, but everybody can write it (mode {mode:04o}); look who did, then run `chmod 2770 {path}`"
+        );
+        return Err(refused(base, reason));
+    }
+    if look.uid != 0 && look.uid != rustix::process::geteuid().as_raw() && !users::is_member(look.uid, gid) {
+        let owner = users::user(look.uid);
+        let reason = format!(
+            "is shared by group {group}, but belongs to {owner}, who is not of it and could open it to anybody; run `chown root {path}` as root"
+        );
+        return Err(refused(base, reason));
+    }
+    Ok(sharing)
+}
+
+/// Fails unless `path` is what it should be, and only those could have changed it who may. With `mend`, a harmless
+/// difference is set right.
+pub(super) fn check(sharing: Sharing, path: &Path, kind: Kind, mend: bool) -> Result<(), JournalError> {
+    sharing.check(path, kind, mend).map_err(|why| refused(path, why))
+}
+
+pub(super) fn is_missing(path: &Path) -> Result<bool, JournalError> {
+    match fs::symlink_metadata(path) {
+        Ok(_) => Ok(false),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(true),
+        Err(e) => Err(refused(path, e.to_string())),
+    }
 }
 
 /// Fails if a name cannot be part of a directory's name.
@@ -94,27 +152,6 @@ fn check_name(base: &Path, name: &str) -> Result<(), JournalError> {
     let reason =
         || format!("{name:?} cannot name a service or environment: it must not be empty, begin with a dot or hold a slash");
     if fits { Ok(()) } else { Err(refused(base, reason())) }
-}
-
-fn check_owner(path: &Path, meta: &Metadata, setting: &str) -> Result<(), JournalError> {
-    let ours = rustix::process::geteuid().as_raw();
-    if meta.uid() == ours {
-        return Ok(());
-    }
-    let reason = format!("belongs to uid {}, not to you (uid {ours}); run as its owner or choose another {setting}", meta.uid());
-    Err(refused(path, reason))
-}
-
-fn check_mode(path: &Path, meta: &Metadata) -> Result<(), JournalError> {
-    if meta.mode() & WRITE_BY_OTHERS == 0 {
-        return Ok(());
-    }
-    let mode = meta.mode() & 0o7777;
-    let reason = format!(
-        "can be written by others (mode {mode:04o}), so what it says cannot be trusted; look who could have, then run `chmod go-w {}`",
-        path.display()
-    );
-    Err(refused(path, reason))
 }
 
 fn metadata(path: &Path) -> Result<Metadata, JournalError> {
@@ -142,6 +179,9 @@ pub(super) fn refused(path: &Path, reason: String) -> JournalError {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+
     use super::*;
 
     #[test]
@@ -170,14 +210,14 @@ mod tests {
         let dir = service_dir(base.path(), "shop", "default");
         fs::create_dir(&dir).unwrap();
         fs::set_permissions(&dir, Permissions::from_mode(0o755)).unwrap();
-        assert_eq!(prepare(base.path(), "shop", "default").unwrap(), dir);
+        assert_eq!(prepare(base.path(), "shop", "default").unwrap(), (dir.clone(), Sharing::Private));
         assert_eq!(fs::metadata(&dir).unwrap().mode() & 0o777, 0o700);
     }
 
     #[test]
     fn a_place_that_others_can_write_is_refused_with_the_remedy() {
         let base = tempfile::tempdir().unwrap();
-        let dir = prepare(base.path(), "shop", "default").unwrap();
+        let (dir, _) = prepare(base.path(), "shop", "default").unwrap();
         for (path, mode) in [(dir.as_path(), 0o770), (dir.as_path(), 0o707), (base.path(), 0o777)] {
             fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
             let error = prepare(base.path(), "shop", "default").unwrap_err().to_string();
@@ -195,5 +235,38 @@ mod tests {
         std::os::unix::fs::symlink(elsewhere.path(), service_dir(base.path(), "shop", "default")).unwrap();
         let error = prepare(base.path(), "shop", "default").unwrap_err().to_string();
         assert!(error.contains("not a directory"), "{error}");
+    }
+
+    #[test]
+    fn a_setgid_directory_that_its_group_can_write_is_shared() {
+        let base = tempfile::tempdir().unwrap();
+        fs::set_permissions(base.path(), Permissions::from_mode(0o2770)).unwrap();
+        let gid = fs::metadata(base.path()).unwrap().gid();
+        let (dir, sharing) = prepare(base.path(), "shop", "default").unwrap();
+        assert_eq!(sharing, Sharing::Group(gid));
+        let mode = || fs::metadata(&dir).unwrap().mode() & 0o7777;
+        assert_eq!(mode(), 0o2770);
+        // It was private before: its owner opens it to the group.
+        fs::set_permissions(&dir, Permissions::from_mode(0o700)).unwrap();
+        prepare(base.path(), "shop", "default").unwrap();
+        assert_eq!(mode(), 0o2770);
+        assert_eq!(find(base.path(), "shop", "default").unwrap(), Some((dir.clone(), Sharing::Group(gid))));
+        assert_eq!(find(base.path(), "shop", "test").unwrap(), None);
+
+        fs::set_permissions(base.path(), Permissions::from_mode(0o2777)).unwrap();
+        let error = prepare(base.path(), "shop", "default").unwrap_err().to_string();
+        assert!(error.contains("everybody can write it (mode 2777)") && error.contains("chmod 2770"), "{error}");
+        assert!(find(base.path(), "shop", "default").is_err(), "nor to look at");
+    }
+
+    #[test]
+    fn a_directory_that_we_make_ourselves_is_private_even_within_a_shared_one() {
+        let above = tempfile::tempdir().unwrap();
+        fs::set_permissions(above.path(), Permissions::from_mode(0o2770)).unwrap();
+        let base = above.path().join("state");
+        assert_eq!(sharing(&base).unwrap(), None);
+        let (dir, sharing) = prepare(&base, "shop", "default").unwrap();
+        assert_eq!(sharing, Sharing::Private);
+        assert_eq!(fs::metadata(dir).unwrap().mode() & 0o777, 0o700);
     }
 }

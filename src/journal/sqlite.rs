@@ -1,12 +1,11 @@
 //! The journal in SQLite: write-ahead log, synced at every commit, one transaction a turn.
 //!
-//! Imports: ports, event, model. May not: change or drop a stored event; begin anew where something was.
+//! Imports: ports, event, model, os. May not: change or drop a stored event; begin anew where something was.
 
 mod schema;
 #[cfg(test)]
 mod tests;
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -17,9 +16,10 @@ use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, Transaction
 use super::codec;
 use super::lease::Holder;
 use super::memory::continues;
-use super::place::{self, refused};
+use super::place::{self, is_missing, refused};
 use crate::event::{Event, EventKind, FORMAT};
 use crate::model::{DeploymentId, Timestamp};
+use crate::os::sharing::Kind;
 use crate::ports::{DeploymentRow, Journal, JournalError};
 
 /// How long a call waits for another process that holds the store.
@@ -48,15 +48,15 @@ impl Sqlite {
     /// Opens the journal `<dir>/<service>.<env>/journal.sqlite3`, and makes it if there is none.
     ///
     /// # Errors
-    /// Fails if the place is not private to us, the store is damaged or of another service, or the disk refuses.
+    /// Fails if the place cannot be trusted, the store is damaged or of another service, or the disk refuses.
     pub fn open(dir: &Path, service: &str, env: &str) -> Result<Self, JournalError> {
-        let home = place::prepare(dir, service, env)?;
+        let (home, sharing) = place::prepare(dir, service, env)?;
         place::check_local(&home)?;
         let path = home.join(schema::FILE);
         if is_missing(&path)? {
-            schema::create(&home, &path, service, env)?;
+            schema::create(&home, &path, sharing, (service, env))?;
         }
-        schema::check_file(&path)?;
+        place::check(sharing, &path, Kind::File, true)?;
         let mut store = Self::on(schema::connect(&path, BUSY)?, path, service, env)?;
         if store.newer.is_none() {
             let path = store.path.clone();
@@ -68,15 +68,14 @@ impl Sqlite {
     /// Opens the journal to look at it: makes nothing, and works on a read-only filesystem. `None` if there is none.
     ///
     /// # Errors
-    /// Fails if the place is not private to us, the store is damaged or of another service, or the disk refuses.
+    /// Fails if the place cannot be trusted, the store is damaged or of another service, or the disk refuses.
     pub fn view(dir: &Path, service: &str, env: &str) -> Result<Option<Self>, JournalError> {
-        let home = place::service_dir(dir, service, env);
+        let Some((home, sharing)) = place::find(dir, service, env)? else { return Ok(None) };
         let path = home.join(schema::FILE);
-        if is_missing(&home)? || is_missing(&path)? {
+        if is_missing(&path)? {
             return Ok(None);
         }
-        place::check_dir(&home)?;
-        place::check_file(&path)?;
+        place::check(sharing, &path, Kind::File, false)?;
         Self::on(schema::connect_to_look(&path, BUSY)?, path, service, env).map(Some)
     }
 
@@ -344,12 +343,4 @@ fn format_of(events: &[Event]) -> u32 {
 fn link(previous: u64, body: &str) -> u64 {
     let seed = 0xcbf2_9ce4_8422_2325 ^ previous;
     body.bytes().fold(seed, |sum, byte| (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
-}
-
-fn is_missing(path: &Path) -> Result<bool, JournalError> {
-    match std::fs::symlink_metadata(path) {
-        Ok(_) => Ok(false),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(true),
-        Err(e) => Err(refused(path, e.to_string())),
-    }
 }

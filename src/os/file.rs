@@ -1,59 +1,119 @@
-//! Files that are whole or not there, and private.
+//! Files that are whole or not there, and open to nobody but those who share their directory (see `sharing`).
 //!
-//! Imports: nothing. May not: know what is in a file. All calls block.
+//! Imports: sharing. May not: know what is in a file. All calls block.
 
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::{DirBuilder, File, OpenOptions, Permissions};
+use std::io::{self, ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
+
+use rustix::fs::{CWD, OFlags, RenameFlags};
+use tempfile::NamedTempFile;
+
+use super::sharing::{Kind, Sharing, parent};
 
 /// The longest path of a Unix socket in bytes: `sun_path` has 108, the last is a NUL.
 pub const SOCKET_PATH_MAX: usize = 107;
 
-/// Creates a directory and its parents, those that were missing with mode 0700.
+/// Creates a directory and its parents, as far as they are missing.
 ///
 /// # Errors
 /// Fails if it cannot be made.
 pub fn create_dir(path: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path)
+    if path.is_dir() {
+        return Ok(());
+    }
+    let above = parent(path);
+    if above != path {
+        create_dir(above)?;
+    }
+    let made = match Sharing::within(above)? {
+        Sharing::Private => DirBuilder::new().mode(Sharing::Private.mode(Kind::Dir)).create(path),
+        shared @ Sharing::Group(_) => create_shared_dir(above, path, shared.mode(Kind::Dir)),
+    };
+    match made {
+        // Somebody else was faster.
+        Err(e) if e.kind() == ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        made => made,
+    }
+}
+
+/// Under another name first: whoever shares it never finds it closed by our umask. Its group is that of the directory
+/// above, which is setgid.
+fn create_shared_dir(above: &Path, path: &Path, mode: u32) -> io::Result<()> {
+    let draft = tempfile::Builder::new().prefix(".new-").tempdir_in(above)?;
+    std::fs::set_permissions(draft.path(), Permissions::from_mode(mode))?;
+    rustix::fs::renameat_with(CWD, draft.path(), CWD, path, RenameFlags::NOREPLACE)?;
+    // It lives on under its own name.
+    drop(draft.keep());
+    Ok(())
 }
 
 /// Replaces a file by `bytes`, durably and in one step: a reader, or we after a crash, find the old or the new whole.
-/// Mode 0600.
 ///
 /// # Errors
 /// Fails if the directory cannot be written; the old file is then untouched.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let dir = path.parent().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "a file needs a directory"))?;
-    let mut new = tempfile::NamedTempFile::new_in(dir)?;
+    let mut new = draft(path)?;
     new.write_all(bytes)?;
     new.as_file().sync_all()?;
     new.persist(path).map_err(|e| e.error)?;
-    File::open(dir)?.sync_all()
+    File::open(parent(path))?.sync_all()
 }
 
-/// Opens a file to append to it; a new one has mode 0600.
+/// Opens a file to append to it, and makes it if it is missing. A link is not followed.
 ///
 /// # Errors
-/// Fails if it cannot be opened.
+/// Fails if it cannot be opened, or if those who share its directory cannot trust it.
 pub fn open_append(path: &Path) -> io::Result<File> {
-    OpenOptions::new().create(true).append(true).mode(0o600).open(path)
+    open_or_make(path, OpenOptions::new().append(true))
 }
 
-/// Makes a file anew, or empties it; a new one has mode 0600. A crash may leave it half written.
+/// Makes a file anew, or empties it. A crash may leave it half written. A link is not followed.
 ///
 /// # Errors
-/// Fails if it cannot be opened.
-pub fn open_private(path: &Path) -> io::Result<File> {
-    OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(path)
+/// As [`open_append`].
+pub fn open_empty(path: &Path) -> io::Result<File> {
+    open_or_make(path, OpenOptions::new().write(true).truncate(true))
 }
 
-/// Opens a file to lock it and to read who holds it; a new one has mode 0600. What it holds stays.
+/// Opens a file to lock it and to read who holds it, and makes it if it is missing. What it holds stays. A link is not
+/// followed.
 ///
 /// # Errors
-/// Fails if it cannot be opened.
+/// As [`open_append`].
 pub fn open_lock(path: &Path) -> io::Result<File> {
-    OpenOptions::new().create(true).read(true).write(true).truncate(false).mode(0o600).open(path)
+    open_or_make(path, OpenOptions::new().read(true).write(true))
+}
+
+fn open_or_make(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
+    let sharing = Sharing::around(path)?;
+    let options = options.custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
+    let opened = match options.open(path) {
+        Err(e) if e.kind() == ErrorKind::NotFound => make(path).and_then(|()| options.open(path)),
+        opened => opened,
+    };
+    // Whoever may not open it hears why, if the rule knows.
+    let file = opened.map_err(|e| sharing.check(path, Kind::File, false).err().map_or(e, io::Error::other))?;
+    sharing.settle(&file, path)?;
+    Ok(file)
+}
+
+/// An empty file, which has its mode before it has its name: whoever shares it never finds it closed. If another was faster,
+/// theirs stays.
+fn make(path: &Path) -> io::Result<()> {
+    match draft(path)?.persist_noclobber(path) {
+        Err(e) if e.error.kind() != ErrorKind::AlreadyExists => Err(e.error),
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+/// A file beside `path` with the mode that `path` is to have. It vanishes unless it gets that name.
+fn draft(path: &Path) -> io::Result<NamedTempFile> {
+    let draft = NamedTempFile::new_in(parent(path))?;
+    let mode = Sharing::around(path)?.mode(Kind::File);
+    draft.as_file().set_permissions(Permissions::from_mode(mode))?;
+    Ok(draft)
 }
 
 #[cfg(test)]
@@ -84,5 +144,43 @@ mod tests {
         open_append(&log).unwrap().write_all(b"two\n").unwrap();
         assert_eq!(std::fs::read(&log).unwrap(), b"one\ntwo\n");
         assert_eq!(mode(&log), 0o600);
+    }
+
+    #[test]
+    fn in_a_shared_directory_all_is_made_for_the_group() {
+        let base = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(base.path(), Permissions::from_mode(0o2770)).unwrap();
+        let inner = base.path().join("fleet/shop");
+        create_dir(&inner).unwrap();
+        create_dir(&inner).unwrap();
+        for dir in [&inner, &base.path().join("fleet")] {
+            assert_eq!(std::fs::metadata(dir).unwrap().permissions().mode() & 0o7777, 0o2770, "{}", dir.display());
+        }
+        let file = |name: &str| inner.join(name);
+        write_atomic(&file("record.json"), b"x").unwrap();
+        open_append(&file("x.log")).unwrap().write_all(b"one\n").unwrap();
+        open_lock(&file("lease")).unwrap();
+        for name in ["record.json", "x.log", "lease"] {
+            assert_eq!(mode(&file(name)), 0o660, "{name}");
+        }
+        // What was private before is opened to the group by its owner; what the world could have written is refused.
+        std::fs::set_permissions(file("x.log"), Permissions::from_mode(0o600)).unwrap();
+        open_append(&file("x.log")).unwrap();
+        assert_eq!(mode(&file("x.log")), 0o660);
+        std::fs::set_permissions(file("lease"), Permissions::from_mode(0o666)).unwrap();
+        assert!(open_lock(&file("lease")).unwrap_err().to_string().contains("written by others"));
+        assert_eq!(std::fs::read_dir(&inner).unwrap().count(), 3, "nothing else is left");
+        assert_eq!(std::fs::read_dir(base.path()).unwrap().count(), 1, "nothing else is left");
+    }
+
+    #[test]
+    fn a_link_in_place_of_a_file_is_not_followed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (link, target) = (dir.path().join("lease"), dir.path().join("elsewhere"));
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        assert!(open_lock(&link).unwrap_err().to_string().contains("a link is not followed") && open_append(&link).is_err());
+        assert!(!target.exists());
+        std::fs::write(&target, "precious").unwrap();
+        assert!(open_lock(&link).is_err() && open_append(&link).is_err());
     }
 }

@@ -1,6 +1,6 @@
 //! Which programs run right now, kept in files, so that an engine that takes over can end what a dead one left running.
 //!
-//! Imports: os' process, file and text. May not: start a program, know what it is for.
+//! Imports: os' process, file, sharing and text. May not: start a program, know what it is for.
 //!
 //! A file is there before its program is, and goes when that has ended; it carries the program's own mark, by which it is
 //! found even if the engine died between starting it and writing down which process it is.
@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::process::ProcessId;
+use super::sharing::{Kind, Sharing};
 use super::{child, file, process, text};
 
 /// The mark in a program's environment.
@@ -25,9 +26,10 @@ static DIR: OnceLock<PathBuf> = OnceLock::new();
 /// From now on, every program of this process has its file in `dir`.
 ///
 /// # Errors
-/// Fails if the directory cannot be made.
+/// Fails if the directory cannot be made, or cannot be trusted.
 pub fn keep_in(dir: &Path) -> io::Result<()> {
     file::create_dir(dir)?;
+    Sharing::around(dir)?.check(dir, Kind::Dir, true).map_err(io::Error::other)?;
     // One engine a process.
     DIR.set(dir.to_owned()).ok();
     Ok(())
@@ -81,7 +83,7 @@ impl Entry {
     /// Not synced: what a power failure loses, it also ends.
     fn write(&self) -> bool {
         let bytes = serde_json::to_vec(&self.running).map_err(io::Error::from);
-        let written = bytes.and_then(|bytes| file::open_private(&self.path)?.write_all(&bytes));
+        let written = bytes.and_then(|bytes| file::open_empty(&self.path)?.write_all(&bytes));
         if let Err(e) = &written {
             tracing::warn!(target: "effect", "cannot write {}: {e}; the program would not be found after a crash", self.path.display());
         }

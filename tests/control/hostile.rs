@@ -65,26 +65,61 @@ async fn too_many_connections_are_dropped_until_there_is_room() {
     within(recovered).await;
 }
 
+/// What the engine answers to a command of a user with these ids; `None` where nobody can be another user.
+#[expect(clippy::print_stdout, reason = "whoever runs the tests must see what was skipped")]
+async fn pause_as(running: &Running, ids: &[&str]) -> Option<String> {
+    // As if the directory had been opened by mistake: the kernel's word is the second lock.
+    let (dir, path) = (running.dir.path(), running.path());
+    let opened = std::fs::metadata(dir).unwrap().permissions().mode() | 0o011;
+    std::fs::set_permissions(dir, std::fs::Permissions::from_mode(opened)).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o666)).unwrap();
+    let mut command = tokio::process::Command::new("setpriv");
+    command.args(ids).args(["curl", "--silent", "--show-error", "--max-time", "10"]);
+    command.args(["--write-out", " %{http_code}", "--data", r#"{"command":"pause"}"#, "--unix-socket"]);
+    let output = command.arg(&path).arg("http://localhost/v1/commands").output().await;
+    let is_root = std::fs::metadata(&path).unwrap().uid() == 0;
+    let Some(output) = output.ok().filter(|output| is_root && output.status.code() != Some(127)) else {
+        println!("skipped: a client of another user (needs root, setpriv and curl; apt install util-linux curl)");
+        return None;
+    };
+    Some(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
 #[tokio::test]
 async fn another_user_is_refused() {
     let running = Running::start();
-    let (path, uid) = (running.path(), std::fs::metadata(running.path()).unwrap().uid());
-    // As if the directory had been opened by mistake: the kernel's word is the second lock.
-    std::fs::set_permissions(running.dir.path(), std::fs::Permissions::from_mode(0o711)).unwrap();
-    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o666)).unwrap();
-    let mut command = tokio::process::Command::new("setpriv");
-    command.args(["--reuid=65534", "--regid=65534", "--clear-groups", "curl", "--silent", "--show-error", "--max-time", "10"]);
-    command.args(["--write-out", " %{http_code}", "--data", r#"{"command":"pause"}"#, "--unix-socket"]);
-    let output = match command.arg(&path).arg("http://localhost/v1/commands").output().await {
-        Ok(output) if uid == 0 && output.status.code() != Some(127) => output,
-        Ok(_) | Err(_) => {
-            println!("skipped: a client of another user (needs root, setpriv and curl; apt install util-linux curl)");
-            return;
-        }
-    };
-    let answer = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(answer.contains("not uid 65534") && answer.ends_with(" 403"), "{answer} {output:?}");
+    let Some(answer) = pause_as(&running, &["--reuid=65534", "--regid=65534", "--clear-groups"]).await else { return };
+    assert!(answer.contains("only the engine's own user") && answer.contains("not uid 65534"), "{answer}");
+    assert!(answer.ends_with(" 403"), "{answer}");
     assert_eq!(running.engine.requests(), []);
+}
+
+#[tokio::test]
+async fn in_a_shared_directory_the_members_of_its_group_are_served_and_nobody_else() {
+    // A number that no list has: the kernel alone knows who is a member.
+    const GROUP: &str = "4000000010";
+    let dir = private_dir();
+    if std::os::unix::fs::chown(dir.path(), None, GROUP.parse().ok()).is_err() {
+        println!("skipped: a directory of another group (needs root)");
+        return;
+    }
+    std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o2770)).unwrap();
+    let running = Running::start_in(dir, Limits::default());
+    let meta = std::fs::metadata(running.path()).unwrap();
+    assert_eq!((meta.mode() & 0o7777, meta.gid().to_string().as_str()), (0o660, GROUP));
+    let own = format!("--regid={GROUP}");
+    let as_member = pause_as(&running, &["--reuid=65534", &own, "--clear-groups"]).await;
+    let Some(answer) = as_member else { return };
+    assert!(answer.ends_with(" 200"), "by the own group: {answer}");
+    let more = format!("--groups=7,{GROUP}");
+    let answer = pause_as(&running, &["--reuid=65533", "--regid=65533", &more]).await.unwrap();
+    assert!(answer.ends_with(" 200"), "by one of the others: {answer}");
+    let uids: Vec<Actor> = running.engine.requests().into_iter().map(|request| request.actor).collect();
+    let nobody = Actor::Operator { login: "nobody".to_owned(), uid: 65_534 };
+    assert_eq!(uids, [nobody, Actor::Operator { login: "65533".to_owned(), uid: 65_533 }]);
+    let answer = pause_as(&running, &["--reuid=65533", "--regid=65533", "--groups=7"]).await.unwrap();
+    assert!(answer.contains(&format!("only members of group {GROUP} and root")) && answer.ends_with(" 403"), "{answer}");
+    assert_eq!(running.engine.requests().len(), 2);
 }
 
 #[tokio::test]

@@ -27,7 +27,11 @@ impl Running {
     }
 
     pub(crate) fn start_within(limits: Limits) -> Self {
-        let (dir, engine) = (private_dir(), Fake::new(1));
+        Self::start_in(private_dir(), limits)
+    }
+
+    pub(crate) fn start_in(dir: TempDir, limits: Limits) -> Self {
+        let engine = Fake::new(1);
         let (stop, task) = serve(dir.path(), &engine, limits);
         Self { dir, engine, stop, task }
     }

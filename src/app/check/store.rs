@@ -8,15 +8,17 @@ use super::finding::Finding;
 use crate::app::Place;
 use crate::app::past::rows;
 use crate::config::Config;
-use crate::journal::{Holder, Lease};
+use crate::journal::{self, Holder, Lease};
+use crate::os::sharing::Sharing;
 use crate::os::text::counted;
+use crate::os::users;
 use crate::state::State;
 
 const KIND: &str = "store";
 
 /// Looks at the store of the service without making anything in it.
 pub(super) fn look(config: &Config, place: &Place, runs: Option<&State>) -> Vec<Finding> {
-    let mut findings = vec![directory(&place.dir())];
+    let mut findings = vec![directory(&place.base, &place.dir())];
     if let Err(failure) = place.socket() {
         findings.push(Finding::missing(KIND, "control socket", &failure.message, ""));
     }
@@ -30,9 +32,15 @@ pub(super) fn look(config: &Config, place: &Place, runs: Option<&State>) -> Vec<
 }
 
 /// The directory, or the nearest one above it that is there, must be writable.
-fn directory(dir: &Path) -> Finding {
+fn directory(base: &Path, dir: &Path) -> Finding {
     let there = dir.ancestors().find(|dir| dir.symlink_metadata().is_ok()).unwrap_or_else(|| Path::new("/"));
     let subject = dir.display().to_string();
+    let whose = match journal::sharing(base) {
+        // Its remedy is part of the sentence.
+        Err(error) => return Finding::missing(KIND, &subject, &error.to_string(), ""),
+        Ok(Some(Sharing::Group(gid))) => format!("shared by group {}", users::group(gid)),
+        Ok(Some(Sharing::Private) | None) => "private".to_owned(),
+    };
     let wanted = Access::WRITE_OK | Access::EXEC_OK;
     // By the rights of who will write: `access` asks for the real user, who is the same here.
     match rustix::fs::access(there, wanted) {
@@ -40,8 +48,8 @@ fn directory(dir: &Path) -> Finding {
             let message = format!("{} is no directory", there.display());
             Finding::missing(KIND, &subject, &message, "move it away, or write another journal.dir")
         }
-        Ok(()) if there == dir => Finding::ok(KIND, &subject, "can be written"),
-        Ok(()) => Finding::ok(KIND, &subject, "will be made"),
+        Ok(()) if there == dir => Finding::ok(KIND, &subject, &format!("{whose}, can be written")),
+        Ok(()) => Finding::ok(KIND, &subject, &format!("{whose}, will be made")),
         Err(error) => {
             let message = format!("{} cannot be written: {}", there.display(), std::io::Error::from(error));
             let remedy = format!("give this user the right to write in {}, or write another journal.dir", there.display());
@@ -76,18 +84,23 @@ fn lock(config: &Config, place: &Place, runs: Option<&State>) -> Finding {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
     use crate::app::check::finding::Level;
 
     #[test]
     fn a_directory_that_cannot_be_is_named() {
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(directory(dir.path()).level, Level::Ok);
-        assert!(directory(&dir.path().join("a/b")).message.contains("will be made"));
+        assert_eq!(directory(dir.path(), dir.path()).level, Level::Ok);
+        assert!(directory(dir.path(), &dir.path().join("a/b")).message.contains("private, will be made"));
         assert!(!dir.path().join("a").exists());
+        std::fs::set_permissions(dir.path(), Permissions::from_mode(0o2770)).unwrap();
+        assert!(directory(dir.path(), dir.path()).message.starts_with("shared by group "));
         let file = dir.path().join("file");
         std::fs::write(&file, "").unwrap();
-        let finding = directory(&file.join("shop.default"));
+        let finding = directory(dir.path(), &file.join("shop.default"));
         assert!(finding.level == Level::Missing && finding.message.contains("is no directory"), "{finding:?}");
     }
 }

@@ -1,6 +1,6 @@
 //! What each path of the control socket answers.
 //!
-//! Imports: ports, command, model. May not: accept or close a connection.
+//! Imports: ports, command, model, os. May not: accept or close a connection.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -21,9 +21,10 @@ use tokio_util::sync::CancellationToken;
 use super::Limits;
 use crate::command;
 use crate::control::ledger::{Answer, Ledger};
-use crate::control::peer::Peer;
+use crate::control::peer::{Peer, who_may};
 use crate::control::wire::{self, After, Order, PROGRAM, PROGRAM_HEADER, PROTOCOL, PROTOCOL_HEADER, Trouble, frame};
 use crate::model::Seq;
+use crate::os::sharing::Sharing;
 use crate::ports::{Engine, Feed, Update};
 
 /// What all requests share.
@@ -35,7 +36,7 @@ struct Shared {
 }
 
 /// All paths. Each request must carry its [`Peer`] as an extension.
-pub(super) fn router(engine: Arc<dyn Engine>, limits: Limits, stop: CancellationToken) -> Router {
+pub(super) fn router(engine: Arc<dyn Engine>, limits: Limits, sharing: Sharing, stop: CancellationToken) -> Router {
     let shared = Arc::new(Shared { engine, ledger: Ledger::default(), limits, stop });
     Router::new()
         .route(wire::DEPLOYMENT, get(deployment))
@@ -50,7 +51,7 @@ pub(super) fn router(engine: Arc<dyn Engine>, limits: Limits, stop: Cancellation
             trouble(StatusCode::METHOD_NOT_ALLOWED, format!("{} takes POST, all else GET", wire::COMMANDS))
         })
         .with_state(shared)
-        .layer(from_fn(guard))
+        .layer(from_fn(move |peer, request, next| guard(sharing, peer, request, next)))
 }
 
 fn trouble(status: StatusCode, message: impl Into<String>) -> Response {
@@ -58,9 +59,9 @@ fn trouble(status: StatusCode, message: impl Into<String>) -> Response {
 }
 
 /// Lets in only who may come and speaks our protocol, and says in every answer which that is.
-async fn guard(Extension(peer): Extension<Peer>, request: Request, next: Next) -> Response {
-    let mut response = if !peer.is_allowed() {
-        trouble(StatusCode::FORBIDDEN, format!("only the engine's own user and root may connect, not uid {}", peer.uid))
+async fn guard(sharing: Sharing, Extension(peer): Extension<Peer>, request: Request, next: Next) -> Response {
+    let mut response = if !peer.is_allowed {
+        trouble(StatusCode::FORBIDDEN, format!("{}, not uid {}", who_may(sharing), peer.uid))
     } else if let Err(theirs) = speaks_ours(request.headers()) {
         let message =
             format!("this engine (rollout {PROGRAM}) speaks protocol {PROTOCOL}, not {theirs}; use its own version of rollout");

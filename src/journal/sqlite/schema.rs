@@ -1,6 +1,6 @@
 //! The tables, how the file comes to be, how it is opened, and SQLite's errors in words.
 //!
-//! Imports: ports. May not: read or write an event.
+//! Imports: ports, os. May not: read or write an event.
 
 use std::fs::{self, File, Permissions};
 use std::io;
@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, TransactionBehavior};
 
-use super::super::place::{self, refused};
+use super::super::place::refused;
+use crate::os::sharing::{Kind, Sharing};
 use crate::ports::JournalError;
 
 /// The file's name in the service's directory.
@@ -66,10 +67,13 @@ CREATE TABLE leases (
 
 /// Makes the store under another name and then gives it its own: a file of that name is never half made, so an empty
 /// one is a damaged one. If another process was faster, its store stays.
-pub(super) fn create(home: &Path, path: &Path, service: &str, env: &str) -> Result<(), JournalError> {
+///
+/// SQLite gives `-wal` and `-shm` the mode of the file, whoever makes them.
+pub(super) fn create(home: &Path, path: &Path, sharing: Sharing, owner: (&str, &str)) -> Result<(), JournalError> {
     let cannot = |e: &io::Error| refused(path, format!("cannot make the store: {e}"));
     let draft = tempfile::Builder::new().prefix(".journal.").tempfile_in(home).map_err(|e| cannot(&e))?;
-    fill(draft.path(), service, env).map_err(|e| explain(path, &e))?;
+    fill(draft.path(), owner).map_err(|e| explain(path, &e))?;
+    draft.as_file().set_permissions(Permissions::from_mode(sharing.mode(Kind::File))).map_err(|e| cannot(&e))?;
     draft.as_file().sync_all().map_err(|e| cannot(&e))?;
     match draft.persist_noclobber(path) {
         Ok(_) => {}
@@ -79,7 +83,7 @@ pub(super) fn create(home: &Path, path: &Path, service: &str, env: &str) -> Resu
     File::open(home).and_then(|dir| dir.sync_all()).map_err(|e| cannot(&e))
 }
 
-fn fill(path: &Path, service: &str, env: &str) -> rusqlite::Result<()> {
+fn fill(path: &Path, (service, env): (&str, &str)) -> rusqlite::Result<()> {
     let mut connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     set(&connection, "journal_mode", "WAL")?;
     let tx = connection.transaction()?;
@@ -96,16 +100,6 @@ fn set(connection: &Connection, pragma: &str, value: &str) -> rusqlite::Result<(
         rusqlite::Error::QueryReturnedNoRows => Ok(()),
         other => Err(other),
     })
-}
-
-/// Fails unless the file is private to us; takes away what others may read. SQLite gives `-wal` and `-shm` its mode.
-pub(super) fn check_file(path: &Path) -> Result<(), JournalError> {
-    let meta = place::check_file(path)?;
-    if meta.permissions().mode() & 0o777 != 0o600 {
-        let set = fs::set_permissions(path, Permissions::from_mode(0o600));
-        set.map_err(|e| refused(path, format!("cannot set mode 0600: {e}")))?;
-    }
-    Ok(())
 }
 
 /// Opens an existing store.
