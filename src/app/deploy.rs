@@ -200,7 +200,8 @@ fn spawn(path: &Path, common: &Common, config: &Config, engine: &[OsString]) -> 
     let path = std::path::absolute(path).map_err(cannot("find the configuration"))?;
     let dir = Place::of(config).dir();
     os::file::create_dir(&dir).map_err(|e| Failure::refused(format!("cannot make {}: {e}", dir.display())))?;
-    let stderr: File = os::file::open_append(&stderr_path(config)).map_err(cannot("open the engine's error file"))?;
+    let stderr: File = os::file::open_append(&stderr_path(config))
+        .map_err(|e| Failure::refused(format!("cannot write in {}: {e}; nothing is touched", dir.display())))?;
     let mut process = Process::new(exe);
     process.arg("--config").arg(path);
     for set in &common.sets {

@@ -1,6 +1,6 @@
 //! Serves one engine at the control socket. Every connection is a task of its own: a peer can only hurt itself.
 //!
-//! Imports: ports. May not: wait for a peer without a bound, or keep anything for it without one.
+//! Imports: ports, os. May not: wait for a peer without a bound, or keep anything for it without one.
 
 mod routes;
 
@@ -20,6 +20,7 @@ use tracing::{debug, warn};
 
 use super::peer::Peer;
 use super::socket::{self, Bound, ControlError};
+use crate::os::failpoint;
 use crate::ports::Engine;
 
 /// What a peer may take.
@@ -101,7 +102,10 @@ impl Server {
                     Ok((_, _)) if connections.len() >= limits.connections => {
                         warn!(limit = limits.connections, "a connection to the control socket was dropped: there are too many");
                     }
-                    Ok((stream, _)) => accept(stream, &router, limits, &stop, &mut connections),
+                    Ok((stream, _)) => {
+                        failpoint::pass("task.control");
+                        accept(stream, &router, limits, &stop, &mut connections);
+                    }
                     Err(error) => {
                         warn!(%error, "the control socket cannot accept");
                         // Out of descriptors, most likely: it does not help to ask again at once.
@@ -142,6 +146,7 @@ fn accept(stream: UnixStream, router: &Router, limits: Limits, stop: &Cancellati
     let connection = http.serve_connection(TokioIo::new(stream), service);
     let stop = stop.clone();
     connections.spawn(async move {
+        failpoint::pass("task.connection");
         let mut connection = std::pin::pin!(connection);
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
