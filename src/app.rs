@@ -17,6 +17,7 @@ mod recover;
 mod redact;
 mod request;
 mod schema;
+mod signals;
 mod startable;
 mod verbs;
 
@@ -37,6 +38,8 @@ pub use parts::clock;
 const USAGE: u8 = 2;
 /// Something needs a person.
 const PERSON: u8 = 4;
+/// Ended by whoever asked for it.
+const CANCELLED: u8 = 5;
 /// Refused before touching anything.
 const REFUSED: u8 = 6;
 /// Stopped by a signal after touching, recoverable.
@@ -254,6 +257,7 @@ pub fn recover(common: &Common, args: &RecoverArgs) -> u8 {
 /// `rollout engine`.
 pub fn engine(common: &Common, args: &EngineArgs) -> u8 {
     engine::leave_the_terminal();
+    crate::telemetry::end_on_panic();
     run(engine::engine(common, args))
 }
 

@@ -11,12 +11,13 @@ use jiff::tz::TimeZone;
 use serde::Serialize;
 use serde_json::json;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use crate::core;
 use crate::event::{Event, EventKind, FORMAT, clean};
 use crate::model::{Seq, Timestamp};
 use crate::ports::{Progress, Session, SessionError, Snapshot, Update};
-use crate::state::{State, Summary};
+use crate::state::{State, Status, Summary};
 
 pub use report::{local_time, show_text, status_line, summary_text};
 
@@ -43,32 +44,48 @@ pub enum HeadlessError {
     Output(#[from] io::Error),
 }
 
-/// Follows the deployment to its end. Returns the exit code of the contract, or `None` if the engine went away before.
+/// How following a deployment came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Followed {
+    /// The deployment ended, with this exit code of the contract.
+    Ended(u8),
+    /// It was to be left, and is paused with no instance in the middle.
+    Rests,
+    /// Its engine went away before the end.
+    Gone,
+}
+
+/// Follows the deployment to its end; once `leave` is cancelled, to where it rests.
 ///
 /// # Errors
 /// Fails if the deployment cannot be read or the output cannot be written.
-pub async fn run(mut session: Box<dyn Session>, format: Format, out: &mut dyn Write) -> Result<Option<u8>, HeadlessError> {
+pub async fn run(
+    mut session: Box<dyn Session>,
+    format: Format,
+    out: &mut dyn Write,
+    leave: &CancellationToken,
+) -> Result<Followed, HeadlessError> {
     let snapshot = session.snapshot().await?;
     let mut printer = Printer::new(snapshot, format, TimeZone::system(), out);
     printer.begin()?;
-    while printer.state.end.is_none() {
-        let update = match timeout(QUIET, session.next()).await {
-            Ok(update) => update,
-            Err(_quiet) => {
-                printer.still_waiting()?;
-                continue;
-            }
+    while printer.state.end.is_none() && !printer.closed && !(leave.is_cancelled() && printer.rests()) {
+        let update = tokio::select! {
+            update = timeout(QUIET, session.next()) => update,
+            () = leave.cancelled(), if !leave.is_cancelled() => continue,
         };
-        if printer.take(update)? == Next::ReadAgain {
-            let snapshot = session.snapshot().await?;
-            printer.resync(snapshot)?;
-        }
-        if printer.closed {
-            break;
+        match update {
+            Ok(update) => {
+                if printer.take(update)? == Next::ReadAgain {
+                    let snapshot = session.snapshot().await?;
+                    printer.resync(snapshot)?;
+                }
+            }
+            Err(_quiet) => printer.still_waiting()?,
         }
     }
     printer.end()?;
-    Ok(printer.state.exit_code())
+    let code = printer.state.exit_code();
+    Ok(code.map_or(if printer.closed { Followed::Gone } else { Followed::Rests }, Followed::Ended))
 }
 
 /// A fact in one line, as on the reader's clock.
@@ -209,11 +226,20 @@ impl<'a> Printer<'a> {
         Ok(())
     }
 
+    /// Paused, and no instance is in the middle.
+    fn rests(&self) -> bool {
+        self.state.pause.is_some() && self.state.active.is_empty()
+    }
+
     fn end(&mut self) -> io::Result<()> {
-        let summary = Summary::of(&self.state, (self.progress.vip, self.progress.lb));
+        let mut summary = Summary::of(&self.state, (self.progress.vip, self.progress.lb));
+        if self.state.end.is_none() && self.closed {
+            Status::Interrupted.word().clone_into(&mut summary.status);
+            summary.exceptions = self.state.exceptions_if_dead();
+        }
         match self.format {
             Format::Lines => {
-                if self.state.end.is_none() {
+                if self.closed && self.state.end.is_none() {
                     writeln!(self.out, "the engine went away before the end; `rollout status` looks again")?;
                 }
                 write!(self.out, "\n{}", summary_text(&self.state, &summary))?;

@@ -15,7 +15,7 @@ use crate::ports::{Clock, FleetDriver, Journal, Prober, TrafficDriver, VipProber
 
 pub use bus::{Bus, LocalSession};
 pub use survey::survey;
-pub use turn::{Handle, Recovery, Stopped, continued, start};
+pub use turn::{Handle, Recovery, Stop, Stopped, continued, start};
 
 /// Everything from outside that an engine needs.
 #[derive(Clone)]

@@ -4,6 +4,7 @@
 
 mod file;
 mod lines;
+mod panics;
 
 use std::io;
 use std::path::Path;
@@ -16,6 +17,7 @@ use crate::model::Timestamp;
 use crate::os::logring::LogRing;
 use file::LogFile;
 use lines::Lines;
+pub use panics::{end_on_panic, panics_go_to};
 
 /// The environment variable that sets what is logged: a level, or directives such as `info,rollout::traffic=debug`.
 pub const LOG_ENV: &str = "ROLLOUT_LOG";

@@ -125,7 +125,7 @@ pub enum TuiError {
 
 /// Runs the console until the operator leaves.
 ///
-/// From its first call on, SIGTERM, SIGINT and SIGHUP are caught for the life of the process.
+/// From its first call on, SIGTERM, SIGINT, SIGQUIT and SIGHUP are caught for the life of the process.
 ///
 /// # Errors
 /// Fails if there is no terminal, if it breaks, or if the deployment cannot be read. The terminal is as it was before.

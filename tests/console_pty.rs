@@ -265,7 +265,7 @@ async fn a_panic_gives_the_terminal_back_and_is_readable() {
 
 #[tokio::test]
 async fn signals_end_it_and_give_the_terminal_back() {
-    for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
+    for signal in [Signal::TERM, Signal::INT, Signal::QUIT, Signal::HUP] {
         let mut screen = Screen::start("run", &[]);
         screen.shows("[PLANNED]").await;
         screen.signal(signal);

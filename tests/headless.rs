@@ -13,10 +13,11 @@ use futures::FutureExt;
 use futures::future::BoxFuture;
 use rollout::command::{Command, Receipt, Refusal};
 use rollout::event::{Ending, EventKind};
-use rollout::headless::{self, Format, show_text, status_line};
+use rollout::headless::{self, Followed, Format, show_text, status_line};
 use rollout::model::{InstanceState, Seq};
 use rollout::ports::{Progress, Reading, Session, SessionError, Snapshot, Update};
 use rollout::state::{State, Summary};
+use tokio_util::sync::CancellationToken;
 
 /// Tells a past deployment.
 struct Told {
@@ -54,7 +55,11 @@ impl Session for Told {
 
 async fn output(told: Told, format: Format) -> (String, Option<u8>) {
     let mut out = Vec::new();
-    let code = headless::run(Box::new(told), format, &mut out).await.unwrap();
+    let followed = headless::run(Box::new(told), format, &mut out, &CancellationToken::new()).await.unwrap();
+    let code = match followed {
+        Followed::Ended(code) => Some(code),
+        Followed::Rests | Followed::Gone => None,
+    };
     (String::from_utf8(out).unwrap(), code)
 }
 

@@ -21,9 +21,9 @@ async fn what_a_killed_engine_left_running_is_ended_as_a_group() {
     assert_eq!(running::left(dir.path()), []);
     let argv: Vec<String> = ["sh", "-c", "trap '' TERM; sleep 60 & while :; do sleep 0.02; done"].map(str::to_owned).into();
     let path = std::env::var("PATH").unwrap();
-    let env = [("PATH".to_owned(), path), ("ROLLOUT_INSTANCE".to_owned(), "web-01".to_owned())];
+    let env = [("PATH".to_owned(), path)];
     let deadline = Instant::now() + Duration::from_mins(1);
-    let limits = Run { argv: &argv, env: &env, deadline, grace: Duration::from_secs(1), may_leave: false };
+    let limits = Run { about: "web-01", argv: &argv, env: &env, deadline, grace: Duration::from_secs(1), may_leave: false };
     let mut program = Box::pin(child::run(limits));
     let begun = wait_for("the program's file", async || running::left(dir.path()).pop());
     let left = tokio::select! {

@@ -11,7 +11,7 @@ use futures::future::BoxFuture;
 use rollout::clock::SystemClock;
 use rollout::command::{Command, Request};
 use rollout::core::{PlanRequest, Planned, Selection, plan};
-use rollout::event::{Actor, Event};
+use rollout::event::{Actor, Event, EventKind};
 use rollout::journal::Memory;
 use rollout::model::{
     Count, DeploymentId, InstanceId, LbStats, Observation, Plan, Policy, Rotation, Sample, SampleResult, Span, Target, Version,
@@ -20,7 +20,7 @@ use rollout::os::logring::LogRing;
 use rollout::ports::{
     DeploymentRow, Engine as _, FleetDriver, FleetError, Journal, JournalError, Prober, TrafficDriver, TrafficError, UpdateOrder,
 };
-use rollout::runner::{Handle, Parts, Stopped, start, survey};
+use rollout::runner::{Handle, Parts, Stop, Stopped, start, survey};
 
 /// A fleet in which everything works at once.
 #[derive(Default)]
@@ -97,6 +97,10 @@ impl Journal for Forgetful {
             return Err(JournalError::Store { path: "here".to_owned(), reason: "the disk did not answer".to_owned() });
         }
         Ok(())
+    }
+
+    fn check_writable(&self) -> Result<(), JournalError> {
+        self.stored.check_writable()
     }
 
     fn read(&self, deployment: &DeploymentId) -> Result<Vec<Event>, JournalError> {
@@ -178,8 +182,7 @@ async fn an_engine_that_cannot_journal_can_still_be_stopped() {
     let journal = Arc::new(Memory::new("shop"));
     let handle = engine(journal.clone()).await;
     journal.refuse(Some("no space left on device"));
-    handle.signals.send("SIGTERM").await.unwrap();
-    handle.signals.send("SIGTERM").await.unwrap();
+    handle.stop.send(Stop::AtSafePoint("SIGTERM")).await.unwrap();
     let stopped = tokio::time::timeout(SOON, handle.stopped()).await.expect("it stops");
     assert!(matches!(stopped, Stopped::Signalled(_)), "{stopped:?}");
     journal.refuse(None);
@@ -188,22 +191,28 @@ async fn an_engine_that_cannot_journal_can_still_be_stopped() {
 }
 
 #[tokio::test]
-async fn a_full_disk_holds_the_deployment_until_there_is_room() {
+async fn on_a_full_disk_a_command_is_refused_and_readers_are_told_until_there_is_room() {
     let journal = Arc::new(Memory::new("shop"));
     let handle = engine(journal.clone()).await;
     journal.refuse(Some("no space left on device"));
     let bus = handle.bus.clone();
-    let asked = tokio::task::spawn(bus.send(begin()));
-    let troubled = async {
-        while bus.snapshot().await.unwrap().progress.troubles.is_empty() {
+    let refused = tokio::time::timeout(SOON, bus.send(begin())).await.expect("an answer").unwrap_err().to_string();
+    assert!(refused.contains("start cannot be recorded and is not done") && refused.contains("no space left"), "{refused}");
+    let told = bus.snapshot().await.unwrap();
+    assert!(told.progress.troubles[0].contains("nothing new begins"), "{:?}", told.progress.troubles);
+    assert!(told.state.started_at.is_none(), "nothing is shown that is not stored");
+    journal.refuse(None);
+    let mended = async {
+        while !bus.snapshot().await.unwrap().progress.troubles.is_empty() {
             tokio::task::yield_now().await;
         }
     };
-    tokio::time::timeout(SOON, troubled).await.expect("readers are told why nothing happens");
-    assert!(bus.snapshot().await.unwrap().state.started_at.is_none(), "nothing is shown that is not stored");
-    journal.refuse(None);
-    asked.await.unwrap().unwrap();
+    tokio::time::timeout(SOON, mended).await.expect("it is seen by itself that there is room");
+    bus.send(begin()).await.unwrap();
     assert!(matches!(tokio::time::timeout(SOON, handle.stopped()).await.unwrap(), Stopped::Ended(_)));
+    let kinds = journal.read(&DeploymentId::new("shop", 1)).unwrap();
+    let begun = kinds.iter().filter(|event| matches!(event.kind, EventKind::DeploymentStarted { .. })).count();
+    assert_eq!(begun, 1, "the refused one left nothing behind");
 }
 
 #[tokio::test]

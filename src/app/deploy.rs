@@ -201,9 +201,8 @@ fn spawn(path: &Path, common: &Common, config: &Config, engine: &[OsString]) -> 
     let path = std::path::absolute(path).map_err(cannot("find the configuration"))?;
     let place = Place::of(config);
     journal::prepare(&place.base, &place.service, &place.env).map_err(Failure::refused)?;
-    let stderr_path = stderr_path(config);
-    let stderr: File = os::file::open_append(&stderr_path)
-        .map_err(|e| Failure::refused(format!("the engine's error file {}: {e}", stderr_path.display())))?;
+    let stderr: File = os::file::open_append(&stderr_path(config))
+        .map_err(|e| Failure::refused(format!("cannot write in {}: {e}; nothing is touched", place.dir().display())))?;
     let mut process = Process::new(exe);
     process.arg("--config").arg(path);
     for set in &common.sets {

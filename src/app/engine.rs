@@ -6,22 +6,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::args::EngineArgs;
-use super::lease::{self, Right};
+use super::lease::{self, Held, Right};
 use super::past::find;
 use super::request::{Asked, Goal, planned};
-use super::{Common, Done, Failure, PERSON, Place, SIGNALLED, files, load, parts};
+use super::signals::Signals;
+use super::{CANCELLED, Common, Done, Failure, PERSON, Place, SIGNALLED, files, load, parts};
 use crate::command::Request;
+use crate::config::Config;
 use crate::control::Server;
 use crate::core::Planned;
 use crate::event::{Actor, Event, EventKind, FORMAT};
-use crate::journal::{Holder, Sqlite};
+use crate::journal::{Holder, Lease, Sqlite};
 use crate::model::{DeploymentId, Plan, Seq};
 use crate::ports::{DeploymentRow, Journal};
-use crate::runner::{self, Handle, Recovery, Stopped};
+use crate::runner::{self, Handle, Recovery, Stop, Stopped};
 use crate::state::{State, Summary};
 use crate::telemetry;
 
@@ -83,9 +84,11 @@ pub(super) async fn engine(common: &Common, args: &EngineArgs) -> Done {
 }
 
 async fn boot(common: &Common, args: &EngineArgs) -> Done {
-    let signals = Signals::new().map_err(|e| Failure::person(format!("cannot listen to signals: {e}")))?;
+    let mut signals = Signals::new().map_err(|e| Failure::person(format!("cannot listen to signals: {e}")))?;
     let (_, config) = load(common)?;
     let place = Place::of(&config);
+    let (log, redactor) = (crate::journal::log_path(&place.base, &place.service, &place.env), config.redactor.clone());
+    telemetry::panics_go_to(&log, parts::now, move |text| redactor.redact(text));
     let right = match (&args.recover, args.steal) {
         (None, _) => Right::Free,
         (Some(_), None) => Right::Stopped,
@@ -96,6 +99,36 @@ async fn boot(common: &Common, args: &EngineArgs) -> Done {
     let mut held = lease::take(&place, holder, right).await?;
     let journal = Arc::new(Sqlite::open(&place.base, &place.service, &place.env).map_err(Failure::refused)?);
     lease::without_lock(&mut held, &journal, right).await?;
+    journal.check_writable().map_err(Failure::refused)?;
+    let begun = tokio::select! {
+        begun = begin(&config, args, &place, (&mut held, journal)) => begun?,
+        signal = signals.stop() => {
+            let message = format!("stopped by {} before anything began; nothing is touched", signal.name());
+            return Err(Failure { code: CANCELLED, message });
+        }
+    };
+    match begun {
+        Begun::Runs(handle) => serve(handle, (&place, &held.lease), signals).await,
+        Begun::AlreadyThere(plan) => {
+            report(&Report::AlreadyThere { summary: Box::new(nothing_to_do(*plan)) });
+            Ok(0)
+        }
+    }
+}
+
+/// What came of the order.
+enum Begun {
+    Runs(Handle),
+    AlreadyThere(Box<Plan>),
+}
+
+/// Reads the world and journals the plan, or takes an interrupted deployment over.
+async fn begin(
+    config: &Config,
+    args: &EngineArgs,
+    place: &Place,
+    (held, journal): (&mut Held, Arc<Sqlite>),
+) -> Result<Begun, Failure> {
     let interrupted = journal.list().map_err(Failure::refused)?.into_iter().next().filter(|row| row.ended_at.is_none());
     let recover = args.recover.as_ref().map(|id| recoverable(id, interrupted.as_ref())).transpose()?;
     if let Some(row) = interrupted.as_ref().filter(|_| recover.is_none()) {
@@ -104,7 +137,7 @@ async fn boot(common: &Common, args: &EngineArgs) -> Done {
             row.id, row.version, row.status
         )));
     }
-    lease::clear(&mut held, &place).await?;
+    lease::clear(held, place).await?;
     if let Some(row) = &interrupted
         && let Some(last) = journal.read(&row.id).map_err(Failure::refused)?.last()
     {
@@ -117,34 +150,29 @@ async fn boot(common: &Common, args: &EngineArgs) -> Done {
         tracing::warn!(target: "engine", "{shortage}");
     }
     crate::fleet::prepare(&config.fleet).map_err(Failure::refused)?;
-    let parts = parts::parts(&config, journal.clone())?;
+    let parts = parts::parts(config, journal.clone())?;
     // Before anything is journalled: a deployment must not be left planned because nobody could reach its engine.
     place.socket()?;
-    let handle = if let (Some(row), Some(id)) = (&interrupted, &recover) {
-        lease::claim(&mut held, &journal, format!("{id} to {}", row.version))?;
+    if let (Some(row), Some(id)) = (&interrupted, &recover) {
+        lease::claim(held, &journal, format!("{id} to {}", row.version))?;
         let recovery = Recovery { takeover: held.takeover.clone(), then: chosen(args, journal.as_ref(), id)? };
-        runner::continued(parts, id, recovery, logs).map_err(Failure::refused)?
-    } else {
-        let asked = Asked {
-            config: &config,
-            journal: Some(journal.as_ref()),
-            deployment: journal.next_id().map_err(Failure::refused)?,
-            started_by: args.started_by.clone(),
-            scope: &args.scope,
-            goal: goal(args, journal.as_ref())?,
-        };
-        match planned(asked, &parts).await? {
-            Planned::AlreadyThere(plan) => {
-                report(&Report::AlreadyThere { summary: Box::new(nothing_to_do(*plan)) });
-                return Ok(0);
-            }
-            Planned::Plan(plan) => {
-                lease::claim(&mut held, &journal, format!("{} to {}", plan.deployment, plan.version))?;
-                runner::start(parts, *plan, logs).map_err(Failure::refused)?
-            }
-        }
+        return runner::continued(parts, id, recovery, logs).map(Begun::Runs).map_err(Failure::refused);
+    }
+    let asked = Asked {
+        config,
+        journal: Some(journal.as_ref()),
+        deployment: journal.next_id().map_err(Failure::refused)?,
+        started_by: args.started_by.clone(),
+        scope: &args.scope,
+        goal: goal(args, journal.as_ref())?,
     };
-    serve(handle, &place, signals).await
+    match planned(asked, &parts).await? {
+        Planned::AlreadyThere(plan) => Ok(Begun::AlreadyThere(plan)),
+        Planned::Plan(plan) => {
+            lease::claim(held, &journal, format!("{} to {}", plan.deployment, plan.version))?;
+            runner::start(parts, *plan, logs).map(Begun::Runs).map_err(Failure::refused)
+        }
+    }
 }
 
 /// What whoever takes over has chosen, as their command.
@@ -186,28 +214,37 @@ fn nothing_to_do(plan: Plan) -> Summary {
     summary
 }
 
-async fn serve(handle: Handle, place: &Place, signals: Signals) -> Done {
+async fn serve(handle: Handle, (place, held): (&Place, &Lease), signals: Signals) -> Done {
     let socket = place.socket()?;
     let server = match Server::bind(&socket, Arc::new(handle.bus.clone())) {
         Ok(server) => server,
         Err(error) => {
             // Nobody could ever start it: it ends as cancelled, or stays as it was found.
-            handle.signals.send("no control socket").await.ok();
+            handle.stop.send(Stop::AtSafePoint("no control socket")).await.ok();
             drop(handle.stopped().await);
             return Err(Failure::refused(error));
         }
     };
-    let stop = CancellationToken::new();
+    let (stop, leave) = (CancellationToken::new(), CancellationToken::new());
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(server.serve(stop.clone()));
-    tasks.spawn(signals.pass_on(handle.signals.clone()));
+    tasks.spawn(signals.pass_on(handle.stop.clone(), leave.clone()));
     report(&Report::Runs { deployment: handle.bus.deployment(), pid: std::process::id() });
     let bus = handle.bus.clone();
-    let stopped = handle.stopped().await;
-    // Readers fetch the end by themselves; one that hangs does not hold the engine.
-    drop(tokio::time::timeout(LINGER, bus.read_to_the_end()).await);
-    stop.cancel();
-    drop(tokio::time::timeout(LINGER, async { tasks.join_next().await }).await);
+    let ended = async {
+        let stopped = handle.stopped().await;
+        held.ends();
+        // Readers fetch the end by themselves; one that hangs does not hold the engine.
+        drop(tokio::time::timeout(LINGER, bus.read_to_the_end()).await);
+        stop.cancel();
+        drop(tokio::time::timeout(LINGER, tasks.join_next()).await);
+        stopped
+    };
+    let stopped = tokio::select! {
+        stopped = ended => stopped,
+        // What is on disk is whole at every moment.
+        () = leave.cancelled() => return Ok(SIGNALLED),
+    };
     tasks.shutdown().await;
     match stopped {
         Stopped::Ended(state) => Ok(state.exit_code().unwrap_or(PERSON)),
@@ -215,36 +252,6 @@ async fn serve(handle: Handle, place: &Place, signals: Signals) -> Done {
         Stopped::Fault(why) => {
             tracing::error!(target: "engine", "{why}");
             Err(Failure { code: PERSON, message: why })
-        }
-    }
-}
-
-/// Signals as names. A hang-up says nothing to the engine.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    hangup: Signal,
-}
-
-impl Signals {
-    fn new() -> std::io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hangup: signal(SignalKind::hangup())?,
-        })
-    }
-
-    async fn pass_on(mut self, to: tokio::sync::mpsc::Sender<&'static str>) {
-        loop {
-            let name = tokio::select! {
-                _ = self.terminate.recv() => "SIGTERM",
-                _ = self.interrupt.recv() => "SIGINT",
-                _ = self.hangup.recv() => continue,
-            };
-            if to.send(name).await.is_err() {
-                return;
-            }
         }
     }
 }

@@ -7,8 +7,10 @@ use crate::event::{Predecessor, Takeover};
 use crate::journal::{Holder, Lease, Sqlite, Taking};
 use crate::os::{process, running};
 
-/// A killed engine is gone at once, unless the kernel holds it; one that has ended gives its lease back a moment before.
+/// A killed engine is gone at once, unless the kernel holds it.
 const GONE: Duration = Duration::from_secs(5);
+/// An engine that has ended stays for its readers to fetch the end.
+const LINGER: Duration = Duration::from_secs(12);
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(20);
 /// From SIGTERM to SIGKILL for what an engine left running.
@@ -36,7 +38,7 @@ pub(super) struct Held {
 /// Takes the lease. A holder that may be taken from is killed first, so that it never acts again.
 pub(super) async fn take(place: &Place, holder: Holder, right: Right) -> Result<Held, Failure> {
     let mut takeover = Takeover { by: holder.login.clone(), ..Takeover::default() };
-    let deadline = tokio::time::Instant::now() + GONE;
+    let deadline = tokio::time::Instant::now() + LINGER;
     loop {
         let taking = Lease::take(&place.base, (&place.service, &place.env), &holder).map_err(Failure::refused)?;
         let other = match taking {

@@ -72,10 +72,17 @@ pub(super) fn last_line(config: &Config, row: &DeploymentRow) -> String {
     }
 }
 
-/// As `last_line`, with what came of one that has ended.
+/// As `last_line`, with what came of one that has ended, or how far one came that lost its engine and which instances
+/// it left in the middle.
 pub(super) fn ended_line(config: &Config, row: &DeploymentRow) -> Result<String, Failure> {
-    let Some(at) = row.ended_at else { return Ok(last_line(config, row)) };
-    let (at, headline) = (headless::local_time(at), replayed(config, &row.id)?.headline());
+    let state = replayed(config, &row.id)?;
+    let headline = state.headline();
+    let Some(at) = row.ended_at else {
+        let left = state.exceptions_if_dead().into_iter().map(|e| format!("  {} {}: {}", e.instance, e.state, e.reason));
+        let lines = [last_line(config, row), format!("  {headline}")].into_iter().chain(left);
+        return Ok(lines.map(|line| clean(&line).into_owned()).collect::<Vec<_>>().join("\n"));
+    };
+    let at = headless::local_time(at);
     let line = format!("{} to {}: {}, {headline}; {at}, by {}", row.id, row.version, row.status, row.started_by);
     Ok(clean(&line).into_owned())
 }

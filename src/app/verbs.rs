@@ -4,20 +4,28 @@ use std::time::Duration;
 
 use rustix::fs::Access;
 use rustix::io::Errno;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::args::{Color, Output};
 use super::deploy::{is_interactive, not_read_only};
-use super::past::{ended_line, find, json, last_line, last_row, last_status, rows};
+use super::past::{ended_line, find, json, last_line, last_row, last_status, replayed, rows};
+use super::signals::{Signal, Signals};
 use super::{Common, Done, Failure, PERSON, Place, SIGNALLED, complain, load, say};
 use crate::command::Command;
 use crate::config::{ColorDepth, Config};
 use crate::control::Client;
-use crate::headless::{self, Format};
-use crate::journal::{self, Lease};
+use crate::event::Actor;
+use crate::headless::{self, Followed, Format};
+use crate::journal::{self, Holder, Lease};
 use crate::ports::{Session, SessionError, Update};
 use crate::state::{State, Status, Summary};
 use crate::tui;
+
+/// How long an engine may take to leave once it has said that it does.
+const LEAVE: Duration = Duration::from_secs(12);
+/// Between two looks whether it has.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// How a front door was left.
 #[derive(Debug, Clone, Copy)]
@@ -78,7 +86,7 @@ async fn left(config: &Config) -> Result<Left, Failure> {
                 say(&ended_line(config, &row)?);
                 Ok(Left { code: 0, next: false, running: false })
             }
-            Some(row) => Err(Failure::person(format!("the engine is gone; {}", last_line(config, &row)))),
+            Some(_) => gone(config).await,
             None => Ok(Left { code: 0, next: false, running: false }),
         };
     };
@@ -114,43 +122,76 @@ fn console_settings(common: &Common, config: &Config, scene: Scene) -> tui::Sett
     }
 }
 
-/// Lines or JSON to the end. A first SIGINT or SIGTERM pauses the deployment at a safe point and leaves it there.
+/// Lines or JSON to the end. A first signal pauses the deployment, and leaves it where it rests; a second leaves at once.
 async fn headless(common: &Common, config: &Config, session: Box<dyn Session>) -> Result<Left, Failure> {
     let format = match common.output {
         Output::Text => Format::Lines,
         Output::Json => Format::Json,
     };
-    let listen = |kind| signal(kind).map_err(|e| Failure::person(format!("cannot listen to signals: {e}")));
-    let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
-    let mut out = std::io::stdout();
-    let printing = headless::run(session, format, &mut out);
+    let mut signals = Signals::new().map_err(|e| Failure::person(format!("cannot listen to signals: {e}")))?;
+    let (mut out, leave) = (std::io::stdout(), CancellationToken::new());
+    let printing = headless::run(session, format, &mut out, &leave);
     tokio::pin!(printing);
-    let name = tokio::select! {
-        ended = &mut printing => {
-            return match ended {
-                Ok(Some(code)) => Ok(Left { code, next: false, running: false }),
-                Ok(None) => Err(Failure::person("the link to the engine broke before the end; look with: rollout status")),
-                Err(error) => Err(Failure::person(error)),
-            };
+    let mut first: Option<Signal> = None;
+    loop {
+        let caught = tokio::select! {
+            followed = &mut printing => return left_by(config, followed.map_err(Failure::person)?).await,
+            caught = signals.next() => caught,
+        };
+        if caught == Signal::Hangup || first.is_some() {
+            let name = caught.name();
+            complain(&format!("{name}: leaving; its engine goes on by itself: rollout attach, pause, cancel or rollback"));
+            return Ok(Left { code: SIGNALLED, next: false, running: true });
         }
-        _ = interrupt.recv() => "SIGINT",
-        _ = terminate.recv() => "SIGTERM",
-    };
-    complain(&format!("{name}: pausing at the next safe point; once more leaves at once"));
+        first = Some(caught);
+        complain(&pause_for(config, caught).await?);
+        leave.cancel();
+    }
+}
+
+/// Asks for the pause that a signal stands for. What came of it, in words.
+async fn pause_for(config: &Config, signal: Signal) -> Result<String, Failure> {
+    let name = signal.name();
+    let Some(client) = running(&Place::of(config)).await? else { return Ok(format!("{name}: no engine answers any more")) };
     let pause = Command::Pause { reason: format!("{name} to the deploy command") };
-    if let Some(client) = running(&Place::of(config)).await?
-        && let Err(error) = client.send(pause, None).await
-    {
-        complain(&format!("rollout: {error}"));
+    Ok(match client.send(pause, None).await {
+        Ok(receipt) => format!("{name}: {}, then this command leaves; a second signal leaves at once", receipt.message),
+        Err(error) => format!("{name}: the pause was refused: {error}; a second signal leaves at once"),
+    })
+}
+
+/// How the lines ended.
+async fn left_by(config: &Config, followed: Followed) -> Result<Left, Failure> {
+    match followed {
+        Followed::Ended(code) => Ok(Left { code, next: false, running: false }),
+        Followed::Rests => {
+            complain("it rests, and its engine waits: rollout attach, resume, cancel or rollback");
+            Ok(Left { code: SIGNALLED, next: false, running: true })
+        }
+        Followed::Gone => gone(config).await,
     }
-    tokio::select! {
-        _ = &mut printing => {}
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-        () = tokio::time::sleep(Duration::from_millis(300)) => {}
+}
+
+/// The engine went away before the end: why, as far as its journal tells.
+async fn gone(config: &Config) -> Result<Left, Failure> {
+    let place = Place::of(config);
+    let lives = || Lease::look(&place.base, &place.service, &place.env).is_some_and(|holder| Holder::lives(&holder));
+    let deadline = Instant::now() + LEAVE;
+    // It says that it is over a moment before it is.
+    while lives() && Instant::now() < deadline {
+        tokio::time::sleep(LOOK).await;
     }
-    complain("paused; its engine waits: rollout attach, resume, cancel or rollback");
-    Ok(Left { code: SIGNALLED, next: false, running: true })
+    let Some(row) = last_row(config)? else {
+        return Err(Failure::person("the engine is gone, and its journal with it; look at the instances"));
+    };
+    if row.ended_at.is_some() {
+        say(&ended_line(config, &row)?);
+        let code = replayed(config, &row.id)?.exit_code().unwrap_or(PERSON);
+        return Ok(Left { code, next: false, running: false });
+    }
+    let pause = replayed(config, &row.id)?.pause;
+    let code = if pause.is_some_and(|pause| matches!(pause.by, Actor::Signal { .. })) { SIGNALLED } else { PERSON };
+    Err(Failure { code, message: format!("the engine is gone before the end; {}", ended_line(config, &row)?) })
 }
 
 pub(super) async fn running(place: &Place) -> Result<Option<Client>, Failure> {

@@ -20,6 +20,7 @@ use tracing::{debug, warn};
 
 use super::peer::{self, Peer};
 use super::socket::{self, Bound, ControlError};
+use crate::os::failpoint;
 use crate::os::sharing::Sharing;
 use crate::ports::Engine;
 
@@ -103,7 +104,10 @@ impl Server {
                     Ok((_, _)) if connections.len() >= limits.connections => {
                         warn!(limit = limits.connections, "a connection to the control socket was dropped: there are too many");
                     }
-                    Ok((stream, _)) => accept(stream, &router, (limits, sharing), &stop, &mut connections),
+                    Ok((stream, _)) => {
+                        failpoint::pass("task.control");
+                        accept(stream, &router, (limits, sharing), &stop, &mut connections);
+                    }
                     Err(error) => {
                         warn!(%error, "the control socket cannot accept");
                         // Out of descriptors, most likely: it does not help to ask again at once.
@@ -147,6 +151,7 @@ fn accept(
     let connection = http.serve_connection(TokioIo::new(stream), service);
     let stop = stop.clone();
     connections.spawn(async move {
+        failpoint::pass("task.connection");
         let mut connection = std::pin::pin!(connection);
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,

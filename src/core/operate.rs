@@ -133,6 +133,11 @@ pub(super) fn operate(state: &State, observed: &Observed, now: Timestamp, reques
             let reason = said(&by, reason);
             vec![EventKind::DeploymentPaused { by, reason, cause: Cause::Asked, until: None }]
         }
+        // A signal to the engine is journalled whatever rests already: it says why the engine went away.
+        Command::Pause { reason } if matches!(by, Actor::Signal { .. }) => {
+            let cause = state.pause.as_ref().map_or(Cause::Asked, |pause| pause.cause);
+            vec![EventKind::DeploymentPaused { by, reason: after_an_earlier(state, reason), cause, until: None }]
+        }
         Command::Resume if state.pause.is_some() => vec![EventKind::DeploymentResumed { by }],
         Command::Promote { full } if state.awaits == Some(Awaits::Approval) => {
             vec![EventKind::BatchApproved { by, full: *full }]
@@ -164,6 +169,16 @@ pub(super) fn operate(state: &State, observed: &Observed, now: Timestamp, reques
         | Command::Promote { .. }
         | Command::Cancel { .. }
         | Command::Rollback { .. } => Vec::new(),
+    }
+}
+
+/// What was said, and why it was paused before, so that whoever takes over reads both.
+fn after_an_earlier(state: &State, reason: &str) -> String {
+    match &state.pause {
+        Some(pause) if !matches!(pause.by, Actor::Signal { .. }) => {
+            format!("{reason}; paused before that by {}: {}", pause.by.name(), pause.reason)
+        }
+        Some(_) | None => reason.to_owned(),
     }
 }
 

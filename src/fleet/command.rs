@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep};
 use self::progress::Progress;
 use super::{CommandSettings, Step, blocking};
 use crate::model::{Observation, Target, Version};
-use crate::os::child::End;
+use crate::os::child::{self, End};
 use crate::os::extract::Extractor;
 use crate::os::program::{Limits, Program, Subject, Trouble};
 use crate::os::text;
@@ -76,6 +76,8 @@ impl Commands {
     }
 
     async fn carry_out(&self, order: &UpdateOrder) -> Result<(), FleetError> {
+        // A step of an order that was given up may still be in its grace.
+        child::stopped(Some(order.target.id.as_str())).await;
         let deadline = Instant::now() + self.time_for_steps();
         let mut progress = self.progress(order).await?;
         while let Some((step, program)) = self.steps.get(progress.done) {
@@ -177,7 +179,7 @@ impl FleetDriver for Commands {
         Box::pin(async move { complaints })
     }
 
-    /// Dropped, it kills the step that runs, with all that it started in its group.
+    /// Dropped, it ends the step that runs, with all that it started in its group: SIGTERM, `stop_timeout`, SIGKILL.
     fn update<'a>(&'a self, order: &'a UpdateOrder) -> BoxFuture<'a, Result<(), FleetError>> {
         Box::pin(self.carry_out(order))
     }

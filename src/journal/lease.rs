@@ -66,7 +66,7 @@ pub enum Taking {
         /// Who held it and died.
         dead: Option<Holder>,
     },
-    /// Somebody else holds it; `None` in the moment before it has said who it is.
+    /// Somebody else holds it; `None` in the moment before it has said who it is, or after it has ended.
     Held(Option<Holder>),
 }
 
@@ -122,11 +122,18 @@ impl Lease {
     }
 }
 
-impl Drop for Lease {
-    fn drop(&mut self) {
+impl Lease {
+    /// Its deployment needs it no longer, and its process is about to go: who comes next waits for that moment.
+    pub fn ends(&self) {
         if let Err(e) = self.file.set_len(0) {
             tracing::warn!("cannot empty {}: {e}", self.path.display());
         }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.ends();
     }
 }
 

@@ -66,6 +66,10 @@ impl Journal for Memory {
         Ok(())
     }
 
+    fn check_writable(&self) -> Result<(), JournalError> {
+        self.kept().refusal.clone().map_or(Ok(()), |reason| Err(self.store_error(reason)))
+    }
+
     fn read(&self, deployment: &DeploymentId) -> Result<Vec<Event>, JournalError> {
         Ok(self.kept().deployments.get(&deployment.number()).map_or_else(Vec::new, |(_, events)| events.clone()))
     }

@@ -6,6 +6,8 @@ mod schema;
 #[cfg(test)]
 mod tests;
 
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -30,6 +32,8 @@ const BUSY: Duration = Duration::from_secs(5);
 pub struct Sqlite {
     path: PathBuf,
     service: String,
+    /// Device and inode of the file that is open: the one at `path` must be the same.
+    file: Option<(u64, u64)>,
     /// The layout number, if it is newer than ours: then it is only read.
     newer: Option<i64>,
     /// The number of the lease under which we append; 0 before there was any.
@@ -86,7 +90,8 @@ impl Sqlite {
 
     fn on(connection: Connection, path: PathBuf, service: &str, env: &str) -> Result<Self, JournalError> {
         let newer = schema::check(&connection, &path, service, env)?;
-        Ok(Self { path, service: service.to_owned(), newer, epoch: AtomicU64::new(0), connection: Mutex::new(connection) })
+        let file = identity(&path).ok();
+        Ok(Self { path, file, service: service.to_owned(), newer, epoch: AtomicU64::new(0), connection: Mutex::new(connection) })
     }
 
     /// Writes down that `holder` has the lease now, and under which number. From here on this store takes events from us
@@ -96,7 +101,7 @@ impl Sqlite {
     /// Fails if the store does.
     pub fn claim(&self, holder: &Holder, predecessor: &str) -> Result<u64, JournalError> {
         let mut connection = self.connection();
-        self.check_writable(FORMAT)?;
+        self.check_writable_in(FORMAT)?;
         let mut claim = || {
             let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let epoch = newest_epoch(&tx)? + 1;
@@ -132,6 +137,20 @@ impl Sqlite {
         schema::explain(&self.path, error)
     }
 
+    /// What is moved away or deleted is still written to, and nobody would ever read it.
+    fn check_in_place(&self) -> Result<(), JournalError> {
+        let reason = match identity(&self.path) {
+            Ok(now) if Some(now) == self.file => return Ok(()),
+            Ok(_) => "is another file than the one that was opened: put that back in its place",
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                "was moved away or deleted: put it back in its place, with what lies beside it; if it is lost, end this engine \
+                 with SIGTERM and look at every instance"
+            }
+            Err(e) => return Err(refused(&self.path, e.to_string())),
+        };
+        Err(refused(&self.path, reason.to_owned()))
+    }
+
     fn check_service(&self, id: &DeploymentId) -> Result<(), JournalError> {
         if id.service() == self.service {
             return Ok(());
@@ -139,7 +158,7 @@ impl Sqlite {
         Err(refused(&self.path, format!("holds the deployments of {}, and {id} is none of them", self.service)))
     }
 
-    fn check_writable(&self, stored_format: u32) -> Result<(), JournalError> {
+    fn check_writable_in(&self, stored_format: u32) -> Result<(), JournalError> {
         let (what, found, known) = match self.newer {
             Some(layout) => ("layout", layout, schema::LAYOUT),
             None if stored_format > FORMAT => ("format", i64::from(stored_format), i64::from(FORMAT)),
@@ -211,11 +230,12 @@ impl Journal for Sqlite {
 
     fn append(&self, events: &[Event], row: &DeploymentRow) -> Result<(), JournalError> {
         self.check_service(&row.id)?;
+        self.check_in_place()?;
         let mut connection = self.connection();
         // Immediate: what is read in here is still true when it is written.
         let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(|e| self.failed(&e))?;
         let head = self.head(&tx, row.id.number())?.unwrap_or_else(|| Head { last_seq: 0, chain: 0, format: format_of(events) });
-        self.check_writable(head.format)?;
+        self.check_writable_in(head.format)?;
         let newest = newest_epoch(&tx).map_err(|e| self.failed(&e))?;
         let ours = self.epoch.load(Ordering::Relaxed);
         if ours != newest {
@@ -227,6 +247,16 @@ impl Journal for Sqlite {
         };
         let chain = self.insert(&tx, events, head.chain)?;
         self.update_row(&tx, row, &Head { last_seq: last.seq.0, chain, format: head.format })?;
+        tx.commit().map_err(|e| self.failed(&e))
+    }
+
+    fn check_writable(&self) -> Result<(), JournalError> {
+        self.check_in_place()?;
+        self.check_writable_in(FORMAT)?;
+        let mut connection = self.connection();
+        let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(|e| self.failed(&e))?;
+        // Only a commit that writes a page says whether there is room for one.
+        tx.execute("UPDATE store SET service = service", []).map_err(|e| self.failed(&e))?;
         tx.commit().map_err(|e| self.failed(&e))
     }
 
@@ -343,4 +373,8 @@ fn format_of(events: &[Event]) -> u32 {
 fn link(previous: u64, body: &str) -> u64 {
     let seed = 0xcbf2_9ce4_8422_2325 ^ previous;
     body.bytes().fold(seed, |sum, byte| (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
+    std::fs::symlink_metadata(path).map(|meta| (meta.dev(), meta.ino()))
 }

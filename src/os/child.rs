@@ -1,10 +1,14 @@
 //! Runs a program to its end: no shell, no input, bounded output, bounded time, and nothing left behind.
 //!
-//! Imports: os' process, running and text. May not: know what a program is for, judge its exit code, put anything on a terminal.
+//! Imports: os' process, running and text, its children. May not: know what a program is for, judge its exit code, put anything on a
+//! terminal.
 //!
 //! A program gets a process group of its own, which is ended as a whole: SIGTERM, time to finish, SIGKILL. What it prints
 //! is read to its end, kept up to a cap, and never waited for once the program itself has ended: a grandchild that holds
-//! the pipe open costs a fifth of a second. Dropping the future kills the group at once.
+//! the pipe open costs a fifth of a second. Dropping the future ends the group in the same way, in a task of its own:
+//! [`stopped`] waits for that. Where the runtime ends before it, the group is killed at once.
+
+mod group;
 
 use std::fmt;
 use std::io;
@@ -16,9 +20,13 @@ use rustix::process::Signal;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, ChildStderr, ChildStdout};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
 
+use self::group::{Group, Stopper};
 use super::running::Entry;
 use super::{process, text};
+
+pub use group::{kill_all, stopped};
 
 /// As much of an output as is kept from its beginning.
 pub const OUTPUT_BYTES_MAX: usize = 64 * 1024;
@@ -30,12 +38,11 @@ const LINES_SHOWN: usize = 3;
 const DRAIN: Duration = Duration::from_millis(200);
 /// After SIGKILL a group is gone at once, unless the kernel holds one of its processes.
 const KILL_TIMEOUT: Duration = Duration::from_secs(5);
-/// How often a group that is to end is looked at.
-const POLL: Duration = Duration::from_millis(10);
-
 /// What to run, and its limits.
 #[derive(Clone, Copy)]
 pub struct Run<'a> {
+    /// On whose account: [`stopped`] waits by this name.
+    pub about: &'a str,
     /// Program and arguments.
     pub argv: &'a [String],
     /// The whole environment.
@@ -97,31 +104,20 @@ impl Finished {
 /// # Errors
 /// Fails with a sentence if it could not be started: nothing has happened then.
 pub async fn run(run: Run<'_>) -> Result<Finished, String> {
-    let mut running = Running::start(run)?;
-    let status = running.ended_by(run.deadline).await;
-    if status.is_none() {
-        running.group.signal(Signal::TERM);
-        // One that was stopped for reaching for a terminal hears nothing else.
-        running.group.signal(Signal::CONT);
-        running.ended_by(Instant::now() + run.grace).await;
-        running.group.signal(Signal::KILL);
-        running.ended_by(Instant::now() + KILL_TIMEOUT).await;
-    }
-    let end = status.map_or(End::Deadline, |status| end_of(status.as_ref()));
-    let held = timeout(DRAIN, running.read_to_end()).await.is_err();
-    let group_lives = process::group_lives(running.group.id);
-    let left = match (group_lives, held) {
-        (true, _) => Some("processes of its group"),
-        (false, true) => Some("a process that holds its output, in a group of its own"),
-        (false, false) => None,
-    };
-    if group_lives && !(run.may_leave && end == End::Exit(0)) {
-        running.group.sweep(run.grace.min(DRAIN)).await;
-    }
-    running.group.release();
-    let Running { stdout, stderr, .. } = running;
-    let tail = if stderr.total == 0 { last_lines(&stdout) } else { last_lines(&stderr) };
-    Ok(Finished { end, whole: stdout.total == stdout.head.len(), stdout: stdout.head, left, tail })
+    let running = Running::start(run)?;
+    let stopper = Stopper::of(&running.group);
+    let limits = Limits { deadline: run.deadline, grace: run.grace, may_leave: run.may_leave };
+    // A task of its own: it ends the program also where nobody waits for it any more.
+    let ended = group::WAITING.spawn(running.until_its_end(limits, stopper.token()));
+    ended.await.map_err(|e| format!("what came of it was lost: {e}"))
+}
+
+/// Of one run.
+#[derive(Clone, Copy)]
+struct Limits {
+    deadline: Instant,
+    grace: Duration,
+    may_leave: bool,
 }
 
 fn end_of(status: Result<&ExitStatus, &io::Error>) -> End {
@@ -148,8 +144,7 @@ struct Running {
 impl Running {
     fn start(run: Run<'_>) -> Result<Self, String> {
         let (program, arguments) = run.argv.split_first().ok_or("the command is empty")?;
-        let instance = run.env.iter().find(|(name, _)| name == "ROLLOUT_INSTANCE").map(|(_, id)| id.as_str());
-        let mut entry = Entry::begin(run.argv, instance);
+        let mut entry = Entry::begin(run.argv, Some(run.about));
         let started = tokio::process::Command::new(program)
             .args(arguments)
             .env_clear()
@@ -166,7 +161,38 @@ impl Running {
             entry.started(process::identify(id));
         }
         let (stdout, stderr) = (Capture::new(child.stdout.take()), Capture::new(child.stderr.take()));
-        Ok(Self { child, _entry: entry, group: Group { id, ours: true }, stdout, stderr })
+        Ok(Self { child, _entry: entry, group: Group::begin(id, run.about), stdout, stderr })
+    }
+
+    /// Until it ends by itself, runs out of time or is stopped.
+    async fn until_its_end(mut self, limits: Limits, stop: CancellationToken) -> Finished {
+        let status = tokio::select! {
+            status = self.ended_by(limits.deadline) => status,
+            () = stop.cancelled() => None,
+        };
+        if status.is_none() {
+            self.group.signal(Signal::TERM);
+            // One that was stopped for reaching for a terminal hears nothing else.
+            self.group.signal(Signal::CONT);
+            self.ended_by(Instant::now() + limits.grace).await;
+            self.group.signal(Signal::KILL);
+            self.ended_by(Instant::now() + KILL_TIMEOUT).await;
+        }
+        let end = status.map_or(End::Deadline, |status| end_of(status.as_ref()));
+        let held = timeout(DRAIN, self.read_to_end()).await.is_err();
+        let group_lives = process::group_lives(self.group.id());
+        let left = match (group_lives, held) {
+            (true, _) => Some("processes of its group"),
+            (false, true) => Some("a process that holds its output, in a group of its own"),
+            (false, false) => None,
+        };
+        if group_lives && !(limits.may_leave && end == End::Exit(0)) {
+            self.group.sweep(limits.grace.min(DRAIN)).await;
+        }
+        self.group.release();
+        let Self { stdout, stderr, .. } = self;
+        let tail = if stderr.total == 0 { last_lines(&stdout) } else { last_lines(&stderr) };
+        Finished { end, whole: stdout.total == stdout.head.len(), stdout: stdout.head, left, tail }
     }
 
     /// Reads along until it ends; `None` if it is there longer than that.
@@ -193,50 +219,11 @@ impl Running {
 
 /// Ends a group that another engine left running. It may be there still if it is not ours to signal.
 pub(super) async fn end(group: i32, grace: Duration) {
-    let group = Group { id: group, ours: false };
+    let group = Group::of_another_engine(group);
     group.sweep(grace).await;
     let deadline = Instant::now() + KILL_TIMEOUT;
-    while process::group_lives(group.id) && Instant::now() < deadline {
-        sleep(POLL).await;
-    }
-}
-
-/// A process group, killed when this is dropped before it was released.
-struct Group {
-    id: i32,
-    ours: bool,
-}
-
-impl Group {
-    fn signal(&self, signal: Signal) {
-        if let Err(e) = process::signal_group(self.id, signal) {
-            tracing::debug!("cannot signal process group {}: {e}", self.id);
-        }
-    }
-
-    /// Ends what is left of it.
-    async fn sweep(&self, grace: Duration) {
-        self.signal(Signal::TERM);
-        let deadline = Instant::now() + grace;
-        while process::group_lives(self.id) {
-            if Instant::now() >= deadline {
-                return self.signal(Signal::KILL);
-            }
-            sleep(POLL).await;
-        }
-    }
-
-    /// It is over: its number may be used again by others.
-    fn release(&mut self) {
-        self.ours = false;
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        if self.ours {
-            self.signal(Signal::KILL);
-        }
+    while process::group_lives(group.id()) && Instant::now() < deadline {
+        sleep(group::POLL).await;
     }
 }
 

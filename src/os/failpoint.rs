@@ -6,7 +6,7 @@
 //!
 //! `ROLLOUT_FAILPOINT` holds `PLACE[#NUMBER]=ACTION`, several separated by `;`. A place that counts passes its number (the
 //! journal: that of the last event); the action happens once, at the first number that is at least `NUMBER`. Without
-//! `#NUMBER` it happens each time. Actions: `kill` `term` `stop` (signals to this process), `panic`, `error` (the place
+//! `#NUMBER` it happens each time. Where nothing is to be counted but how often a place was passed, that is its number. Actions: `kill` `term` `stop` (signals to this process), `panic`, `error` (the place
 //! fails as its own world would let it fail).
 
 /// Does what is ordered for this place; `true` if the place shall fail.
@@ -15,13 +15,20 @@ pub(crate) const fn hit(_place: &str, _number: u64) -> bool {
     false
 }
 
+/// As [`hit`], with the number of times that this place was passed.
+#[cfg(not(feature = "failpoints"))]
+pub(crate) const fn pass(_place: &'static str) -> bool {
+    false
+}
+
 #[cfg(feature = "failpoints")]
-pub(crate) use armed::hit;
+pub(crate) use armed::{hit, pass};
 
 #[cfg(feature = "failpoints")]
 mod armed {
-    use std::sync::LazyLock;
+    use std::collections::BTreeMap;
     use std::sync::atomic::{AtomicBool, Ordering};
+    use std::sync::{LazyLock, Mutex, PoisonError};
 
     use rustix::process::Signal;
 
@@ -51,6 +58,20 @@ mod armed {
             order.place == place && order.from.is_none_or(|from| number >= from && !order.done.swap(true, Ordering::Relaxed))
         });
         due.is_some_and(|order| act(&order.action, place))
+    }
+
+    pub(crate) fn pass(place: &'static str) -> bool {
+        static PASSED: Mutex<BTreeMap<&str, u64>> = Mutex::new(BTreeMap::new());
+        if ORDERS.is_empty() {
+            return false;
+        }
+        let number = {
+            let mut passed = PASSED.lock().unwrap_or_else(PoisonError::into_inner);
+            let number = passed.entry(place).or_default();
+            *number += 1;
+            *number
+        };
+        hit(place, number)
     }
 
     #[expect(clippy::panic, reason = "a test ordered it")]

@@ -180,7 +180,8 @@ impl Program {
         marks.extend(subject.effect.map(|effect| ("ROLLOUT_EFFECT", effect)));
         let env = self.env.whole(&marks);
         let Limits { deadline, grace, may_leave } = limits;
-        let finished = child::run(child::Run { argv: &argv, env: &env, deadline, grace, may_leave }).await?;
+        let about = subject.target.id.as_str();
+        let finished = child::run(child::Run { about, argv: &argv, env: &env, deadline, grace, may_leave }).await?;
         if let Some(left) = finished.left {
             let program = argv.first().map_or("", String::as_str);
             tracing::warn!(target: "effect", "{}: {program} left {left} behind", subject.target.id);

@@ -77,6 +77,12 @@ pub trait Journal: Send + Sync {
     /// Fails if they do not continue the stored ones without a gap, or if the store does; then none is stored.
     fn append(&self, events: &[Event], row: &DeploymentRow) -> Result<(), JournalError>;
 
+    /// Proves that events could be stored now, by writing what changes nothing.
+    ///
+    /// # Errors
+    /// Fails as `append` would.
+    fn check_writable(&self) -> Result<(), JournalError>;
+
     /// The events of a deployment, in order.
     ///
     /// # Errors

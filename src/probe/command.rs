@@ -51,7 +51,7 @@ impl ExecProber {
 }
 
 impl Look for ExecProber {
-    /// Dropped half-way, it kills the program with all that it started.
+    /// Dropped half-way, it ends the program with all that it started.
     fn look<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Seen> {
         Box::pin(self.run(target))
     }

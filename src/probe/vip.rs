@@ -29,7 +29,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::VipSettings;
 use crate::model::VipStats;
-use crate::os::{http, process, text};
+use crate::os::{failpoint, http, process, text};
 use crate::ports::VipProber;
 
 /// The longest that a request may take, its body included.
@@ -160,6 +160,7 @@ async fn pace(requester: Arc<Requester>, rate: u32, stopping: CancellationToken)
                     requester.fail(format!("not sent: {room} requests are unanswered"));
                 }
                 number = number.wrapping_add(1);
+                failpoint::hit("task.vip", number as u64);
             }
         }
     }
@@ -192,6 +193,7 @@ fn scatter(round: usize) -> usize {
 impl Requester {
     /// The request with this number, counted from zero.
     async fn request(&self, number: usize) {
+        failpoint::hit("task.vip.request", number as u64);
         let (count, round) = (self.urls.len().max(1), number / self.urls.len().max(1));
         let Some(url) = self.urls.get((number + scatter(round) % count) % count) else { return };
         // By rounds over the addresses, so that with two of them each is asked in both ways.

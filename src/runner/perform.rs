@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use crate::core::{Input, wanted_for, wanted_for_fleet};
 use crate::effect::{Effect, EffectKind, Outcome};
 use crate::model::{InstanceId, LbStats, Rotation, Sample, SampleResult, Span, Target, Version};
-use crate::os::failpoint;
+use crate::os::{child, failpoint};
 use crate::ports::{FleetError, TrafficError, UpdateOrder};
 use crate::state::State;
 
@@ -38,6 +38,7 @@ pub(super) struct Performer {
     hands: Hands,
     in_flight: HashMap<Option<InstanceId>, Vec<(Effect, AbortHandle)>>,
     tasks: JoinSet<()>,
+    shut_down: bool,
 }
 
 /// What a task needs.
@@ -53,7 +54,7 @@ struct Hands {
 impl Performer {
     pub(super) fn new(parts: Parts, bus: Bus, inputs: mpsc::Sender<Input>) -> Self {
         let hands = Hands { parts, bus, inputs, probes: Arc::new(Semaphore::new(PROBES)), meter: Arc::default() };
-        Self { hands, in_flight: HashMap::new(), tasks: JoinSet::new() }
+        Self { hands, in_flight: HashMap::new(), tasks: JoinSet::new(), shut_down: false }
     }
 
     /// Brings what is in flight in line with what `state` wants of these instances and of the fleet.
@@ -84,9 +85,22 @@ impl Performer {
         }
     }
 
-    /// Gives everything up and waits until all of it has let go.
+    /// True while a driver brings an instance to a version.
+    pub(super) fn is_updating(&self) -> bool {
+        let flying = self.in_flight.values().flatten();
+        flying.into_iter().any(|(effect, task)| matches!(effect.kind, EffectKind::Update { .. }) && !task.is_finished())
+    }
+
+    /// Gives everything up and waits until all of it has let go, the programs that ran included.
     pub(super) async fn shutdown(&mut self) {
+        self.shut_down = true;
         self.tasks.shutdown().await;
+        child::stopped(None).await;
+    }
+
+    /// Nothing begins any more.
+    pub(super) fn is_shut_down(&self) -> bool {
+        self.shut_down
     }
 }
 
@@ -109,6 +123,9 @@ impl Scene {
 
 async fn perform(hands: Hands, effect: Effect, scene: Scene) {
     let began = Instant::now();
+    if let EffectKind::Update { .. } = effect.kind {
+        failpoint::pass("task.perform");
+    }
     let outcome = match (&effect.kind, &scene.target) {
         (EffectKind::SurveyFleet, _) => hands.survey_fleet(&scene).await,
         (EffectKind::WatchRotation { every }, _) => {
@@ -217,6 +234,7 @@ impl Hands {
         let mut lost = true;
         loop {
             let (at, began) = ((self.parts.clock)(), Instant::now());
+            failpoint::pass("task.rotation");
             match self.parts.traffic.read(fleet).await {
                 Ok(rotations) => {
                     if std::mem::take(&mut lost) {
@@ -354,6 +372,7 @@ impl Hands {
             let began = Instant::now();
             let sample = {
                 let Ok(_permit) = self.probes.acquire().await else { return };
+                failpoint::pass("task.probe");
                 self.look(target, &watch).await
             };
             let news = if sample.passed() { passes == 0 } else { true };

@@ -1,40 +1,48 @@
 //! The loop: an input, one turn of the core, one append, one publication, then the effects. The order never changes.
 //!
-//! Imports: core, state, event, command, ports, model, the bus and the performer. May not: decide.
+//! Imports: core, state, event, command, ports, model, its children, the bus and the performer. May not: decide.
+
+mod store;
 
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, MissedTickBehavior};
 
-use crate::command::{Command, Request};
+use crate::command::{Command, Receipt, Refusal, Request};
 use crate::core::{Input, Observed, check, next_deadline, turn};
 use crate::event::{Actor, Event, EventKind, FORMAT, Takeover};
-use crate::model::{DeploymentId, Plan, Seq, Timestamp};
+use crate::model::{DeploymentId, Plan, Seq};
 use crate::os::failpoint;
 use crate::os::logring::{FACTS, LogRing};
-use crate::ports::{DeploymentRow, Journal, JournalError};
+use crate::ports::JournalError;
 use crate::state::{Illegal, State, Status};
 
 use super::Parts;
-use super::bus::{Asked, Bus, COMMANDS, Trouble};
+use super::bus::{Asked, Bus, COMMANDS};
 use super::perform::{INPUTS, Performer};
 
 /// How often the latest readings go out to readers.
 const PROGRESS: Duration = Duration::from_millis(200);
-/// Between two tries of an append that failed.
-const APPEND_AGAIN: Duration = Duration::from_secs(1);
-
 /// A running engine.
 #[derive(Debug)]
 pub struct Handle {
     /// Where readers and commands meet it.
     pub bus: Bus,
-    /// Signals to the process, as names: the first stops it at a safe point, the second at once.
-    pub signals: mpsc::Sender<&'static str>,
+    /// Orders to stop.
+    pub stop: mpsc::Sender<Stop>,
     /// The one task of the engine.
     task: JoinSet<Stopped>,
+}
+
+/// How an engine is to stop, and what asks for it: `SIGTERM`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// Nothing new begins; it leaves when no instance is in the middle.
+    AtSafePoint(&'static str),
+    /// The commands that run are ended and awaited.
+    Now(&'static str),
 }
 
 /// Why an engine stopped.
@@ -69,7 +77,7 @@ pub fn start(parts: Parts, plan: Plan, logs: LogRing) -> Result<Handle, JournalE
     let kind = EventKind::DeploymentPlanned { format: FORMAT, plan: Box::new(plan) };
     let event = Event { seq: Seq(1), at, deployment: deployment.clone(), kind };
     let state = State::begin(&event).map_err(|illegal| damaged(&deployment, &illegal))?;
-    parts.journal.append(std::slice::from_ref(&event), &row(&state))?;
+    parts.journal.append(std::slice::from_ref(&event), &store::row(&state))?;
     Ok(launch(parts, state, vec![event], None, logs))
 }
 
@@ -99,7 +107,7 @@ fn damaged(deployment: &DeploymentId, illegal: &Illegal) -> JournalError {
 fn launch(parts: Parts, state: State, events: Vec<Event>, recovery: Option<Recovery>, logs: LogRing) -> Handle {
     let (bus, asked) = Bus::new(state.clone(), events, logs);
     let (inputs, arriving) = mpsc::channel(INPUTS);
-    let (signals, signalled) = mpsc::channel(COMMANDS);
+    let (stop, stops) = mpsc::channel(COMMANDS);
     let performer = Performer::new(parts.clone(), bus.clone(), inputs);
     let run = Run {
         parts,
@@ -107,20 +115,19 @@ fn launch(parts: Parts, state: State, events: Vec<Event>, recovery: Option<Recov
         observed: Observed::default(),
         bus: bus.clone(),
         performer,
-        signalled,
-        stopping: 0,
+        asked,
+        arriving,
+        stops,
+        stopping: None,
+        unrecorded: None,
+        held: None,
+        looked: Instant::now(),
         unsaved: false,
         lost: None,
     };
-    let sources = Sources { asked, arriving };
     let mut task = JoinSet::new();
-    task.spawn(run.run(sources, recovery));
-    Handle { bus, signals, task }
-}
-
-struct Sources {
-    asked: mpsc::Receiver<Asked>,
-    arriving: mpsc::Receiver<Input>,
+    task.spawn(run.run(recovery));
+    Handle { bus, stop, task }
 }
 
 struct Run {
@@ -129,8 +136,17 @@ struct Run {
     observed: Observed,
     bus: Bus,
     performer: Performer,
-    signalled: mpsc::Receiver<&'static str>,
-    stopping: u8,
+    asked: mpsc::Receiver<Asked>,
+    arriving: mpsc::Receiver<Input>,
+    stops: mpsc::Receiver<Stop>,
+    /// The last order to stop.
+    stopping: Option<Stop>,
+    /// It came while nothing could be journalled.
+    unrecorded: Option<Stop>,
+    /// Why the journal takes nothing: nothing new begins.
+    held: Option<String>,
+    /// When that was looked at last.
+    looked: Instant,
     /// It was stopped while the journal took nothing: what the state holds beyond it never happened.
     unsaved: bool,
     /// Another engine has the lease.
@@ -141,14 +157,17 @@ struct Run {
 enum Arrival {
     Input(Input),
     Asked(Asked),
-    Signal(&'static str),
+    Stop(Stop),
     Flush,
 }
 
 impl Run {
-    async fn run(mut self, mut sources: Sources, recovery: Option<Recovery>) -> Stopped {
-        let outcome = self.turns(&mut sources, recovery).await;
+    async fn run(mut self, recovery: Option<Recovery>) -> Stopped {
+        let mut outcome = self.turns(recovery).await;
         self.performer.shutdown().await;
+        if outcome.is_ok() {
+            outcome = self.record_what_came().await;
+        }
         self.bus.flush((self.parts.clock)());
         self.bus.close();
         match outcome {
@@ -159,7 +178,7 @@ impl Run {
         }
     }
 
-    async fn turns(&mut self, sources: &mut Sources, recovery: Option<Recovery>) -> Result<(), Illegal> {
+    async fn turns(&mut self, recovery: Option<Recovery>) -> Result<(), Illegal> {
         self.performer.reconcile(&self.state, 0..0);
         if let Some(recovery) = recovery {
             self.take_over(recovery).await?;
@@ -167,24 +186,50 @@ impl Run {
         self.performer.reconcile(&self.state, 0..self.state.instances.len());
         let mut flush = tokio::time::interval(PROGRESS);
         flush.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        while self.state.end.is_none() {
+        while self.state.end.is_none() && !self.may_leave() {
             let wait = self.until_deadline();
             let arrival = tokio::select! {
                 biased;
-                Some(name) = self.signalled.recv() => Arrival::Signal(name),
-                Some(asked) = sources.asked.recv() => Arrival::Asked(asked),
-                Some(input) = sources.arriving.recv() => Arrival::Input(input),
+                Some(stop) = self.stops.recv() => Arrival::Stop(stop),
+                Some(asked) = self.asked.recv() => Arrival::Asked(asked),
+                Some(input) = self.arriving.recv() => Arrival::Input(input),
                 _ = flush.tick() => Arrival::Flush,
                 () = tokio::time::sleep(wait) => Arrival::Input(Input::Tick),
             };
+            failpoint::hit("task.turn", self.state.seq.0);
             match arrival {
                 Arrival::Input(input) => self.turn(&input).await?,
                 Arrival::Asked(asked) => self.answer(asked).await?,
-                Arrival::Signal(name) => self.signal(name).await?,
-                Arrival::Flush => self.progress(),
+                Arrival::Stop(stop) => self.stop(stop).await?,
+                Arrival::Flush => self.progress().await,
             }
-            if self.stopping > 1 || self.stopping == 1 && self.state.active.is_empty() {
-                return Ok(());
+            if let Some(stop) = self.unrecorded.take() {
+                self.stop(stop).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// It was told to stop, and is where it can: with no instance in the middle, or with its commands ended.
+    fn may_leave(&self) -> bool {
+        if self.lost.is_some() {
+            return true;
+        }
+        match self.stopping {
+            None => false,
+            // What an instance waits for cannot be recorded; only what a command does to it must come to its end.
+            Some(Stop::AtSafePoint(_)) if self.held.is_some() => !self.performer.is_updating(),
+            Some(Stop::AtSafePoint(_)) => self.state.active.is_empty(),
+            Some(Stop::Now(_)) => true,
+        }
+    }
+
+    /// Outcomes that came while it was stopping are facts; nothing follows from them any more but their record.
+    async fn record_what_came(&mut self) -> Result<(), Illegal> {
+        while self.state.end.is_none() && !self.unsaved {
+            let Ok(input) = self.arriving.try_recv() else { break };
+            if matches!(input, Input::Outcome { .. }) {
+                self.turn(&input).await?;
             }
         }
         Ok(())
@@ -228,43 +273,8 @@ impl Run {
         if self.store(&events).await {
             self.follow(events);
         } else {
-            (self.unsaved, self.stopping) = (true, 2);
+            self.unsaved = true;
         }
-    }
-
-    /// Nothing is shown or done before it is on disk. Without a journal the engine holds: what is in flight goes on,
-    /// nothing new begins, until it is mended or a signal stops the engine (`false`).
-    async fn store(&mut self, events: &[Event]) -> bool {
-        let row = row(&self.state);
-        let last = events.last().map(|e| e.seq.0);
-        loop {
-            let (journal, batch, row) = (self.parts.journal.clone(), events.to_vec(), row.clone());
-            let stored = tokio::task::spawn_blocking(move || append(journal.as_ref(), &batch, &row)).await;
-            let why = match stored {
-                Ok(Ok(())) => break,
-                // An earlier try had its effect, only its answer was lost: nobody else writes under this lease.
-                Ok(Err(JournalError::Gap { last: stored, .. })) if Some(stored) == last => break,
-                Ok(Err(error @ JournalError::Fenced { .. })) => {
-                    tracing::error!(target: "journal", "{error}; stopping at once");
-                    self.lost = Some(error.to_string());
-                    return false;
-                }
-                Ok(Err(error)) => error.to_string(),
-                Err(error) => error.to_string(),
-            };
-            tracing::error!(target: "journal", "{why}; nothing new begins until this is mended");
-            self.bus.trouble(Trouble::Journal, Some(format!("cannot journal, nothing new begins: {why}")));
-            self.bus.flush((self.parts.clock)());
-            tokio::select! {
-                () = tokio::time::sleep(APPEND_AGAIN) => {}
-                Some(name) = self.signalled.recv() => {
-                    tracing::warn!(target: "engine", "{name}: stopping at once, for nothing can be journalled");
-                    return false;
-                }
-            }
-        }
-        self.bus.trouble(Trouble::Journal, None);
-        true
     }
 
     fn follow(&mut self, events: Vec<Event>) {
@@ -284,6 +294,9 @@ impl Run {
             }
         }
         self.bus.publish(events);
+        if self.performer.is_shut_down() {
+            return;
+        }
         if all {
             self.performer.reconcile(&self.state, 0..self.state.instances.len());
         } else {
@@ -296,7 +309,15 @@ impl Run {
         }
     }
 
-    fn progress(&mut self) {
+    async fn progress(&mut self) {
+        if self.held.is_some() {
+            self.look_whether_mended().await;
+        }
+        self.tell();
+    }
+
+    /// The latest readings go out.
+    fn tell(&self) {
         if let Some(vip) = &self.parts.vip {
             for failure in vip.failures() {
                 tracing::warn!(target: "vip", "request through the balancer failed: {failure}");
@@ -307,17 +328,50 @@ impl Run {
     }
 
     async fn answer(&mut self, (request, answer): Asked) -> Result<(), Illegal> {
-        let checked = check(&self.state, &request.command);
-        if let Ok(receipt) = checked {
-            tracing::info!(target: "operator", "{}: {} ({})", request.actor.name(), request.command.verb(), receipt.message);
-            self.turn(&Input::Command(request)).await?;
-            // Who asked may have gone; the command stands.
-            drop(answer.send(Ok(crate::command::Receipt { seq: self.state.seq, ..receipt })));
-        } else if let Err(refusal) = checked {
-            tracing::info!(target: "operator", "{}: {} refused: {refusal}", request.actor.name(), request.command.verb());
-            drop(answer.send(Err(refusal)));
+        let (who, verb) = (request.actor.name().to_owned(), request.command.verb());
+        let allowed = match self.leaving(&request.command) {
+            Some(refusal) => Err(refusal),
+            None => check(&self.state, &request.command),
+        };
+        let answered = match allowed {
+            Ok(receipt) => self.obey(request).await?.map(|()| Receipt { seq: self.state.seq, ..receipt }),
+            Err(refusal) => Err(refusal),
+        };
+        match &answered {
+            Ok(receipt) => tracing::info!(target: "operator", "{who}: {verb} ({})", receipt.message),
+            Err(refusal) => tracing::info!(target: "operator", "{who}: {verb} refused: {refusal}"),
         }
+        // Who asked may have gone; the command stands.
+        drop(answer.send(answered));
         Ok(())
+    }
+
+    /// Carries an allowed command out, or leaves everything as it was: what is answered is recorded.
+    async fn obey(&mut self, request: Request) -> Result<Result<(), Refusal>, Illegal> {
+        let before = (self.state.clone(), self.observed.clone());
+        let verb = request.command.verb();
+        let now = (self.parts.clock)();
+        let events = turn(&mut self.state, &mut self.observed, now, &Input::Command(request))?;
+        if !events.is_empty() {
+            if !self.try_to_store(&events).await {
+                (self.state, self.observed) = before;
+                return Ok(Err(self.cannot_record(verb)));
+            }
+            self.follow(events);
+        }
+        Ok(Ok(()))
+    }
+
+    /// An engine that is to stop begins nothing new.
+    fn leaving(&self, command: &Command) -> Option<Refusal> {
+        let (Stop::AtSafePoint(name) | Stop::Now(name)) = self.stopping?;
+        let rests =
+            matches!(command, Command::Pause { .. } | Command::Cancel { .. } | Command::Hold { .. } | Command::Skip { .. });
+        let message = format!(
+            "{name} stops this engine at the next safe point; then take the deployment over with: rollout recover, and {} again",
+            command.verb()
+        );
+        (!rests).then_some(Refusal { message })
     }
 
     async fn order(&mut self, command: Command, actor: Actor) -> Result<(), Illegal> {
@@ -327,12 +381,14 @@ impl Run {
         Ok(())
     }
 
-    /// The first signal takes nothing new and waits for a safe point; the second stops at once.
-    async fn signal(&mut self, name: &'static str) -> Result<(), Illegal> {
-        self.stopping = self.stopping.saturating_add(1);
-        let actor = Actor::Signal { name: name.to_owned() };
+    async fn stop(&mut self, stop: Stop) -> Result<(), Illegal> {
+        self.stopping = Some(stop);
+        let (name, reason) = match stop {
+            Stop::Now(name) if self.performer.is_updating() => (name, format!("stopped by {name}, with the commands that ran")),
+            Stop::AtSafePoint(name) | Stop::Now(name) => (name, format!("stopped by {name}")),
+        };
         let command = match self.state.status() {
-            Status::Pending => Command::Cancel { reason: format!("stopped by {name}") },
+            Status::Pending => Command::Cancel { reason },
             Status::InProgress
             | Status::Paused
             | Status::Completed
@@ -340,32 +396,13 @@ impl Run {
             | Status::RolledBack
             | Status::Failed
             | Status::Cancelled
-            | Status::Interrupted => Command::Pause { reason: format!("stopped by {name}") },
+            | Status::Interrupted => Command::Pause { reason },
         };
-        tracing::warn!(target: "engine", "{name}: stopping at the next safe point; once more stops at once");
-        self.order(command, actor).await
-    }
-}
-
-fn append(journal: &dyn Journal, batch: &[Event], row: &DeploymentRow) -> Result<(), JournalError> {
-    let last = batch.last().map_or(0, |event| event.seq.0);
-    if failpoint::hit("append", last) {
-        return Err(JournalError::Store { path: "of a test".to_owned(), reason: "failpoint".to_owned() });
-    }
-    journal.append(batch, row)?;
-    failpoint::hit("appended", last);
-    Ok(())
-}
-
-/// The deployment's line in the history.
-fn row(state: &State) -> DeploymentRow {
-    let ended_at: Option<Timestamp> = state.end.as_ref().map(|end| end.at);
-    DeploymentRow {
-        id: state.plan.deployment.clone(),
-        version: state.plan.version.to_string(),
-        status: state.status().word().to_owned(),
-        started_by: state.plan.started_by.clone(),
-        planned_at: state.planned_at,
-        ended_at,
+        let how = match stop {
+            Stop::AtSafePoint(_) => "stopping at the next safe point; a second signal ends the commands that run",
+            Stop::Now(_) => "ending the commands that run; a third signal leaves at once",
+        };
+        tracing::warn!(target: "engine", "{name}: {how}");
+        self.order(command, Actor::Signal { name: name.to_owned() }).await
     }
 }

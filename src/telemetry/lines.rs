@@ -15,6 +15,7 @@ use tracing_subscriber::registry::LookupSpan;
 
 use super::file::LogFile;
 use crate::model::Timestamp;
+use crate::os::failpoint;
 use crate::os::logring::LogRing;
 
 /// Tells the wall time.
@@ -113,7 +114,9 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for Lines {
         if let Some(file) = &self.file {
             let level = line.level.to_uppercase();
             let text = format!("{} {level:>5} {}: {}", line.at, line.target, line.message);
-            file.lock().unwrap_or_else(PoisonError::into_inner).line(&text);
+            let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
+            failpoint::pass("task.log");
+            file.line(&text);
         }
     }
 }

@@ -9,7 +9,7 @@ use futures::future::BoxFuture;
 use super::word::{Balancer, Order, meaning};
 use super::{Asked, CommandSettings};
 use crate::model::{InstanceId, Rotation, Target};
-use crate::os::child::Finished;
+use crate::os::child::{self, Finished};
 use crate::os::extract::Extractor;
 use crate::os::program::{Limits, Program, Subject, Trouble};
 use crate::os::text;
@@ -107,6 +107,8 @@ impl Balancer for Commands {
                 Order::Out => ("out", &self.out),
                 Order::In => ("in", &self.into),
             };
+            // An opposite order that was given up may still be at work.
+            child::stopped(Some(target.id.as_str())).await;
             self.run(key, program, target).await.map(drop)
         })
     }

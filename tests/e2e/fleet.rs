@@ -96,7 +96,7 @@ impl Fleet {
         self.runtime.block_on(found)
     }
 
-    pub(crate) fn wait<T>(&self, what: &str, look: impl Fn() -> Option<T>) -> T {
+    pub(crate) fn wait<T>(&self, what: &str, mut look: impl FnMut() -> Option<T>) -> T {
         self.runtime.block_on(wait_for(what, async || look()))
     }
 

@@ -107,11 +107,11 @@ pub(super) fn connect(path: &Path, busy: Duration) -> Result<Connection, Journal
     try_connect(path, busy).map_err(|e| explain(path, &e))
 }
 
-/// Opens an existing store to look at it. On a read-only filesystem SQLite cannot make the file that readers share; if
-/// there is nothing but the main file, that file alone is the whole truth.
+/// Opens an existing store to look at it. On a read-only or full filesystem SQLite cannot make the file that readers
+/// share; if there is nothing but the main file, that file alone is the whole truth.
 pub(super) fn connect_to_look(path: &Path, busy: Duration) -> Result<Connection, JournalError> {
     let opened = try_connect(path, busy).or_else(|error| match error.sqlite_error_code() {
-        Some(ErrorCode::CannotOpen) if !has_wal(path) => {
+        Some(ErrorCode::CannotOpen | ErrorCode::SystemIoFailure | ErrorCode::DiskFull) if !has_wal(path) => {
             let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
             Connection::open_with_flags(uri(path), flags)
         }
@@ -190,11 +190,20 @@ pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
 }
 
+const FULL: &str = "the disk is full; nothing of this was stored, free some space";
+
+/// True if the filesystem has no room left for us.
+fn is_full(path: &Path) -> bool {
+    rustix::fs::statvfs(path).is_ok_and(|stat| stat.f_bavail == 0)
+}
+
 /// SQLite's error in words, with what to do.
 pub(super) fn explain(path: &Path, error: &rusqlite::Error) -> JournalError {
     let said = error.to_string();
     let reason = match error.sqlite_error_code() {
-        Some(ErrorCode::DiskFull) => "the disk is full; nothing of this was stored, free some space".to_owned(),
+        Some(ErrorCode::DiskFull) => FULL.to_owned(),
+        // Without room for the file that readers share, SQLite only says that the disk failed.
+        Some(ErrorCode::SystemIoFailure) if is_full(path) => FULL.to_owned(),
         Some(ErrorCode::ReadOnly) => "is read-only here; nothing of this was stored".to_owned(),
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
             format!("another process kept it locked for {}s; `fuser {}` names it", super::BUSY.as_secs(), path.display())

@@ -1,0 +1,143 @@
+//! The process groups of programs that run, and the ending of those that nobody waits for any more.
+//!
+//! Imports: os' process. May not: start a program.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::super::process;
+
+/// How often a group that is to end is looked at.
+pub(super) const POLL: Duration = Duration::from_millis(10);
+
+/// Every group of this process by its id. In a static, as the groups themselves are: whoever ends the process must find
+/// them all.
+static GROUPS: LazyLock<watch::Sender<BTreeMap<i32, Entry>>> = LazyLock::new(watch::Sender::default);
+
+/// Owns the tasks that wait for programs: they outlast whoever asked for a run.
+pub(super) static WAITING: LazyLock<TaskTracker> = LazyLock::new(TaskTracker::new);
+
+struct Entry {
+    about: String,
+    /// Nobody waits for the program any more: it is being ended.
+    stopping: bool,
+}
+
+/// Waits until every program that was given up has ended: those of `about`, or all.
+pub async fn stopped(about: Option<&str>) {
+    let over = |groups: &BTreeMap<i32, Entry>| {
+        !groups.values().any(|entry| entry.stopping && about.is_none_or(|about| about == entry.about))
+    };
+    // The other end is a static: it does not go away.
+    drop(GROUPS.subscribe().wait_for(over).await);
+}
+
+/// Kills every program that runs, without waiting for anything: for the last moment of this process.
+pub fn kill_all() {
+    for group in GROUPS.borrow().keys() {
+        signal(*group, Signal::KILL);
+    }
+}
+
+fn signal(group: i32, signal: Signal) {
+    if let Err(e) = process::signal_group(group, signal) {
+        tracing::debug!("cannot signal process group {group}: {e}");
+    }
+}
+
+/// A process group, killed when this is dropped before it was released.
+pub(super) struct Group {
+    id: i32,
+    ours: bool,
+}
+
+impl Group {
+    /// The group of a program that was just started.
+    pub(super) fn begin(id: i32, about: &str) -> Self {
+        GROUPS.send_modify(|groups| {
+            groups.insert(id, Entry { about: about.to_owned(), stopping: false });
+        });
+        Self { id, ours: true }
+    }
+
+    /// A group that is left alone when this is dropped.
+    pub(super) const fn of_another_engine(id: i32) -> Self {
+        Self { id, ours: false }
+    }
+
+    pub(super) const fn id(&self) -> i32 {
+        self.id
+    }
+
+    pub(super) fn signal(&self, which: Signal) {
+        signal(self.id, which);
+    }
+
+    /// Ends what is left of it.
+    pub(super) async fn sweep(&self, grace: Duration) {
+        self.signal(Signal::TERM);
+        let deadline = Instant::now() + grace;
+        while process::group_lives(self.id) {
+            if Instant::now() >= deadline {
+                return self.signal(Signal::KILL);
+            }
+            sleep(POLL).await;
+        }
+    }
+
+    /// It is over: its number may be used again by others.
+    pub(super) fn release(&mut self) {
+        if std::mem::take(&mut self.ours) {
+            GROUPS.send_modify(|groups| {
+                groups.remove(&self.id);
+            });
+        }
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if self.ours {
+            self.signal(Signal::KILL);
+            self.release();
+        }
+    }
+}
+
+/// Ends the program when this is dropped, if it still runs.
+pub(super) struct Stopper {
+    group: i32,
+    token: CancellationToken,
+}
+
+impl Stopper {
+    pub(super) fn of(group: &Group) -> Self {
+        Self { group: group.id, token: CancellationToken::new() }
+    }
+
+    /// Cancelled once the program is to end.
+    pub(super) fn token(&self) -> CancellationToken {
+        self.token.clone()
+    }
+}
+
+impl Drop for Stopper {
+    fn drop(&mut self) {
+        // Noted here and not by the task that ends it: whoever asks from now on must wait for it. One that has ended by
+        // itself is no longer among them.
+        GROUPS.send_if_modified(|groups| {
+            if let Some(entry) = groups.get_mut(&self.group) {
+                entry.stopping = true;
+            }
+            false
+        });
+        self.token.cancel();
+    }
+}
