@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
+use common::server;
 use operators::Who;
 use site::{Site, lines, summary};
 
@@ -118,6 +119,12 @@ fn members_of_the_group_share_one_deployment_and_nobody_else_sees_it() {
     assert_closed_to(&site, Who::Eve);
     assert_eq!(site.run(Who::Root, &["status"]).code, Some(0), "root may look everywhere");
 
+    if server("curl").is_some() {
+        let curl = format!("curl -sS --unix-socket {} http://rollout/v1/deployment", site.socket().display());
+        let read = site.operators.shell(Who::Bob, &curl);
+        assert!(read.out.contains("shop-1"), "{read:?}");
+    }
+
     let attached = site.spawn(Who::Bob, &[], &["attach", "--output", "json"]);
     let resumed = site.run(Who::Bob, &["resume"]);
     assert_eq!(resumed.code, Some(0), "{}", resumed.err);
@@ -147,6 +154,12 @@ fn a_member_takes_over_what_anothers_killed_engine_left() {
     let deploy = site.spawn(Who::Ann, SLOWLY, &["deploy", "v2", "--yes", "--output", "json"]);
     site.until(Who::Bob, "it is under way", |s| s["updated"].as_u64() >= Some(1));
     let pid = rollout::control::engine_pid(&site.socket()).and_then(Pid::from_raw).unwrap();
+    // Hers to end, and root's: he hears whom to ask.
+    kill_process(pid, Signal::STOP).unwrap();
+    let refused = site.run(Who::Bob, &["recover", "--detach"]);
+    let remedy = format!("have {} or root run: kill -KILL {}", site.operators.login(Who::Ann), pid.as_raw_nonzero());
+    assert_eq!(refused.code, Some(6));
+    assert!(refused.err.contains(&remedy), "{}", refused.err);
     kill_process(pid, Signal::KILL).unwrap();
     site.wait("its socket is dead", || rollout::control::engine_pid(&site.socket()).is_none().then_some(()));
     drop(site::ended(deploy));
@@ -220,6 +233,26 @@ fn what_does_not_do_is_refused_with_a_command_that_mends_it() {
     }
     assert_eq!(fs::read_to_string(&precious).unwrap(), "precious");
     assert_eq!(site.run(Who::Bob, &["deploy", "v3", "--yes"]).code, Some(0));
+}
+
+/// Local processes are whose engine started them: another operator hears it before anything is touched.
+#[test]
+fn processes_of_another_operator_are_left_alone() {
+    let Some(site) = Site::start() else { return };
+    let file = site.processes_file();
+    let with = |who, args: &[&str]| site.run(who, &[&["--config", file.to_str().unwrap()][..], args].concat());
+
+    let first = with(Who::Ann, &["--set", "health.before=first", "deploy", "v1", "--yes"]);
+    assert_eq!(first.code, Some(0), "{first:?}");
+    for verb in [&["plan", "v2"][..], &["deploy", "v2", "--yes"]] {
+        let refused = with(Who::Bob, verb);
+        assert_eq!(refused.code, Some(6), "{verb:?}: {refused:?}");
+        assert!(format!("{}{}", refused.out, refused.err).contains("was started by another user"), "{verb:?}: {refused:?}");
+    }
+    assert_eq!(lines(&with(Who::Bob, &["history", "--output", "json"])).len(), 1, "nothing was begun");
+    assert_shared(&site);
+    let next = with(Who::Ann, &["deploy", "v2", "--yes"]);
+    assert_eq!(next.code, Some(0), "{next:?}");
 }
 
 /// The commands of the README that turn a private directory into a shared one.

@@ -189,9 +189,9 @@ impl Sharing {
                 let remedy = match kind {
                     Kind::File => format!("`chgrp {ours} {path} && chmod {wanted:04o} {path}`"),
                     // Made when it was private: what lies in it must be handed over as well.
-                    Kind::Dir => {
-                        format!("`chgrp -R {ours} {path} && chmod -R u=rwX,g=rwX,o= {path} && chmod {wanted:04o} {path}`")
-                    }
+                    Kind::Dir => format!(
+                        "`chgrp -R {ours} {path} && find {path} -type d -exec chmod 2770 {{}} + && find {path} ! -type d -exec chmod 0660 {{}} +`"
+                    ),
                 };
                 return Err(format!("is of group {theirs}, not of {ours} that shares it; its owner or root can run {remedy}"));
             }

@@ -9,6 +9,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
+use rollout::model::Span;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -33,6 +34,7 @@ print $answer;
 pub(crate) struct Site {
     agent: Option<std::thread::JoinHandle<()>>,
     dir: TempDir,
+    ports: Vec<u16>,
     pub(crate) operators: Operators,
     runtime: tokio::runtime::Runtime,
 }
@@ -91,14 +93,14 @@ impl Site {
         fs::write(dir.path().join("rollout.toml"), config(&socket, &state, &ports)).unwrap();
         open(&dir.path().join("rollout.toml"), 0o644);
         let runtime = tokio::runtime::Runtime::new().unwrap();
-        let listening: Vec<u16> = ports.values().copied().collect();
+        let all_ports: Vec<u16> = ports.values().copied().collect();
         let agent = std::thread::spawn(move || agent(&listener, &exe, &ports));
-        let site = Self { agent: Some(agent), dir, operators, runtime };
+        let site = Self { agent: Some(agent), dir, ports: all_ports, operators, runtime };
         for id in INSTANCES {
             site.ask(&format!("restart {id} v1"));
         }
         let serves = |port: &u16| TcpStream::connect((Ipv4Addr::LOCALHOST, *port)).is_ok();
-        site.wait("the instances serve", || listening.iter().all(serves).then_some(()));
+        site.wait("the instances serve", || site.ports.iter().all(serves).then_some(()));
         Some(site)
     }
 
@@ -127,9 +129,27 @@ impl Site {
         self.service_dir().join("engine.sock")
     }
 
+    /// A configuration of a second service, `jobs`: as the first, but as local processes.
+    pub(crate) fn processes_file(&self) -> PathBuf {
+        let words = ["--id", "{{ instance.id }}", "--port", "{{ instance.port }}", "--version", "{{ version }}"];
+        let exe = self.dir.path().join("rollout").display().to_string();
+        let start = [&[exe.as_str(), "demo-instance"][..], &words].concat();
+        let of_first = fs::read_to_string(self.dir.path().join("rollout.toml")).unwrap();
+        let head = of_first.split("[update]").next().unwrap().replace("\"command\"", "\"process\"").replace("shop", "jobs");
+        let head = self.ports.iter().fold(head, |head, port| head.replace(&port.to_string(), &free_port().to_string()));
+        let tail = of_first.split("[traffic]").nth(1).unwrap();
+        let text = format!("{head}[update]\nstart = {}\nstop_timeout = \"1s\"\n[traffic]{tail}", Value::from(start));
+        let file = self.dir.path().join("processes.toml");
+        fs::write(&file, text).unwrap();
+        fs::set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
+        file
+    }
+
     fn command(&self, who: Who, sets: &[&str], args: &[&str]) -> Command {
         let mut command = self.operators.command(who, &self.dir.path().join("rollout"));
-        command.arg("--config").arg(self.dir.path().join("rollout.toml"));
+        if !args.contains(&"--config") {
+            command.arg("--config").arg(self.dir.path().join("rollout.toml"));
+        }
         for set in sets {
             command.args(["--set", set]);
         }
@@ -164,6 +184,8 @@ impl Drop for Site {
         if let Some(pid) = rollout::control::engine_pid(&self.socket()).and_then(Pid::from_raw) {
             kill_process(pid, Signal::KILL).ok();
         }
+        let processes = self.state().join("fleet/jobs/default");
+        self.runtime.block_on(rollout::fleet::stop_recorded(&processes, Span::from_millis(500)));
         self.ask("");
         if let Some(agent) = self.agent.take() {
             agent.join().ok();
