@@ -20,7 +20,7 @@ use crate::core::Planned;
 use crate::event::{Actor, Event, EventKind, FORMAT};
 use crate::journal::{Holder, Sqlite};
 use crate::model::{DeploymentId, Plan, Seq};
-use crate::ports::{DeploymentRow, Journal};
+use crate::ports::{DeploymentRow, Journal, Past};
 use crate::runner::{self, Handle, Recovery, Stopped};
 use crate::state::{State, Summary};
 use crate::telemetry;
@@ -96,7 +96,7 @@ async fn boot(common: &Common, args: &EngineArgs) -> Done {
     let mut held = lease::take(&place, holder, right).await?;
     let journal = Arc::new(Sqlite::open(&place.base, &place.service, &place.env).map_err(Failure::refused)?);
     lease::without_lock(&mut held, &journal, right).await?;
-    let interrupted = journal.list().map_err(Failure::refused)?.into_iter().next().filter(|row| row.ended_at.is_none());
+    let interrupted = journal.past().and_then(Past::latest).map_err(Failure::refused)?.filter(|row| row.ended_at.is_none());
     let recover = args.recover.as_ref().map(|id| recoverable(id, interrupted.as_ref())).transpose()?;
     if let Some(row) = interrupted.as_ref().filter(|_| recover.is_none()) {
         return Err(Failure::refused(format!(
@@ -104,10 +104,10 @@ async fn boot(common: &Common, args: &EngineArgs) -> Done {
             row.id, row.version, row.status
         )));
     }
+    // Before anything is touched: a history that is damaged or of a newer program is not taken over.
+    let last = interrupted.as_ref().map(|row| last_event(&journal, &row.id)).transpose()?.flatten();
     lease::clear(&mut held, &place).await?;
-    if let Some(row) = &interrupted
-        && let Some(last) = journal.read(&row.id).map_err(Failure::refused)?.last()
-    {
+    if let Some(last) = last {
         parts::begin_after(last.at);
     }
     let (log, redactor) = (crate::journal::log_path(&place.base, &place.service, &place.env), config.redactor.clone());
@@ -140,11 +140,18 @@ async fn boot(common: &Common, args: &EngineArgs) -> Done {
             }
             Planned::Plan(plan) => {
                 lease::claim(&mut held, &journal, format!("{} to {}", plan.deployment, plan.version))?;
+                journal.keep(config.journal_keep);
                 runner::start(parts, *plan, logs).map_err(Failure::refused)?
             }
         }
     };
-    serve(handle, &place, signals).await
+    serve(handle, &place, signals, journal).await
+}
+
+/// The last event of a deployment that can be taken over.
+fn last_event(journal: &Sqlite, id: &DeploymentId) -> Result<Option<Event>, Failure> {
+    journal.check_resumable(id).map_err(Failure::refused)?;
+    Ok(journal.read(id).map_err(Failure::refused)?.pop())
 }
 
 /// What whoever takes over has chosen, as their command.
@@ -158,8 +165,8 @@ fn chosen(args: &EngineArgs, journal: &dyn Journal, id: &DeploymentId) -> Result
 fn goal(args: &EngineArgs, journal: &dyn Journal) -> Result<Goal, Failure> {
     match (&args.undo, &args.version) {
         (Some(ended), to) => {
-            let rows = journal.list().map_err(Failure::refused)?;
-            Ok(Goal::Undo { ended: find(&rows, ended)?.id.clone(), to: to.clone() })
+            let past = journal.past().map_err(Failure::refused)?;
+            Ok(Goal::Undo { ended: find(&past, ended)?.id.clone(), to: to.clone() })
         }
         (None, Some(version)) => Ok(Goal::Version(version.clone())),
         (None, None) => Err(Failure::usage("the engine needs --version, --undo or --recover")),
@@ -186,7 +193,7 @@ fn nothing_to_do(plan: Plan) -> Summary {
     summary
 }
 
-async fn serve(handle: Handle, place: &Place, signals: Signals) -> Done {
+async fn serve(handle: Handle, place: &Place, signals: Signals, journal: Arc<Sqlite>) -> Done {
     let socket = place.socket()?;
     let server = match Server::bind(&socket, Arc::new(handle.bus.clone())) {
         Ok(server) => server,
@@ -209,6 +216,9 @@ async fn serve(handle: Handle, place: &Place, signals: Signals) -> Done {
     stop.cancel();
     drop(tokio::time::timeout(LINGER, async { tasks.join_next().await }).await);
     tasks.shutdown().await;
+    if matches!(stopped, Stopped::Ended(_)) {
+        tokio::task::spawn_blocking(move || journal.back_up()).await.ok();
+    }
     match stopped {
         Stopped::Ended(state) => Ok(state.exit_code().unwrap_or(PERSON)),
         Stopped::Signalled(_) => Ok(SIGNALLED),

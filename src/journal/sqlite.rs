@@ -148,6 +148,17 @@ impl Sqlite {
         self.reading(|reading| reading.read(deployment))
     }
 
+    /// Fails if a newer program wrote the deployment: then only that one continues it.
+    ///
+    /// # Errors
+    /// Fails if that is so, or if the store does.
+    pub fn check_resumable(&self, deployment: &DeploymentId) -> Result<(), JournalError> {
+        let mut connection = self.connection();
+        let tx = connection.transaction().map_err(|e| self.failed(&e))?;
+        let head = self.head(&tx, deployment.number())?;
+        self.check_writable(head.map_or(FORMAT, |head| head.format))
+    }
+
     /// Reads in one transaction: everything of the same moment.
     fn reading<T>(&self, read: impl FnOnce(&Reading<'_>) -> Result<T, JournalError>) -> Result<T, JournalError> {
         let last = Last::read(&self.path);
@@ -278,12 +289,13 @@ impl Journal for Sqlite {
     }
 
     fn past(&self) -> Result<Past, JournalError> {
-        let past = self.reading(|reading| reading.past())?;
-        if past.damaged.is_empty() {
-            // A failure leaves a larger log behind, nothing else.
-            schema::fold_on_close(&self.connection(), true).ok();
-        }
-        Ok(past)
+        self.reading(|reading| {
+            let past = reading.past()?;
+            if past.damaged.is_empty() {
+                reading.fold_on_close();
+            }
+            Ok(past)
+        })
     }
 }
 
@@ -306,4 +318,11 @@ fn format_of(events: &[Event]) -> u32 {
 fn link(previous: u64, body: &str) -> u64 {
     let seed = 0xcbf2_9ce4_8422_2325 ^ previous;
     body.bytes().fold(seed, |sum, byte| (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// The file beside the store whose name is the store's and `suffix`.
+fn beside(store: &Path, suffix: &str) -> PathBuf {
+    let mut name = store.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
 }

@@ -44,6 +44,23 @@ pub enum JournalError {
         /// Why, in words.
         reason: String,
     },
+    /// A stored record is of a format that this program does not know.
+    #[error(
+        "journal of {deployment}: record {seq} was written by a newer rollout (format {format}, this one knows {known}): {reason}; \
+         look with that one"
+    )]
+    Newer {
+        /// Whose.
+        deployment: DeploymentId,
+        /// Which record.
+        seq: u64,
+        /// Its format.
+        format: u32,
+        /// The newest one known here.
+        known: u32,
+        /// What is not understood.
+        reason: String,
+    },
     /// What the history says of a deployment cannot be trusted.
     #[error("journal of {deployment}: {reason}")]
     Line {

@@ -2,7 +2,6 @@
 //!
 //! Imports: ports, model. May not: fail a deployment; put a damaged copy in the place of a sound one.
 
-use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
@@ -80,9 +79,7 @@ fn copy(connection: &Connection, store: &Path, draft: &Path) -> Result<(), Journ
 
 fn discard(draft: &Path) -> io::Result<()> {
     for suffix in ["", "-journal", "-wal", "-shm"] {
-        let mut name: OsString = draft.as_os_str().to_owned();
-        name.push(suffix);
-        match fs::remove_file(name) {
+        match fs::remove_file(super::beside(draft, suffix)) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
             Ok(()) | Err(_) => {}
         }
@@ -92,11 +89,20 @@ fn discard(draft: &Path) -> io::Result<()> {
 
 /// What to do about a damaged store.
 pub(super) fn remedy(store: &Path) -> String {
-    let home = store.parent().unwrap_or(store).display();
-    let away = format!("cd {home} && mkdir damaged && mv journal.sqlite3* damaged/");
+    let home = store.parent().unwrap_or(store);
+    let mut steps = vec![format!("cd {}", home.display())];
+    if ["", "-wal", "-shm", "-last"].iter().any(|suffix| super::beside(store, suffix).symlink_metadata().is_ok()) {
+        let names = std::iter::once("damaged".to_owned()).chain((2..1000).map(|n| format!("damaged-{n}")));
+        let name = names.into_iter().find(|name| home.join(name).symlink_metadata().is_err()).unwrap_or_default();
+        steps.push(format!("mkdir {name}"));
+        steps.push(format!("mv journal.sqlite3* {name}/"));
+    }
     match described(store) {
-        Some(what) => format!("{what}; to go back to it: {away} && cp -p {FILE} journal.sqlite3"),
-        None => format!("restore it from a backup, or move it away to begin a new history: {away}"),
+        Some(what) => {
+            steps.push(format!("cp -p {FILE} journal.sqlite3"));
+            format!("{what}; to go back to it: {}", steps.join(" && "))
+        }
+        None => format!("restore it from a backup, or move it away to begin a new history: {}", steps.join(" && ")),
     }
 }
 

@@ -6,13 +6,12 @@
 //!
 //! Imports: ports. May not: keep a record from being stored.
 
-use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use super::link;
+use super::{beside, link};
 use crate::model::Timestamp;
 
 /// The length of the file. Short enough to be written in one piece.
@@ -29,9 +28,7 @@ pub(super) struct Last {
 
 /// The note's file. Its name begins with the store's, so that both are moved away together.
 pub(super) fn path(store: &Path) -> PathBuf {
-    let mut name: OsString = store.as_os_str().to_owned();
-    name.push("-last");
-    name.into()
+    beside(store, "-last")
 }
 
 impl Last {

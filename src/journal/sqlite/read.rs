@@ -72,6 +72,12 @@ impl<'a> Reading<'a> {
         JournalError::Damaged { deployment: self.id(number), seq, reason }
     }
 
+    /// Nothing is wrong with the store: whoever closes it last may fold the log in.
+    pub(super) fn fold_on_close(&self) {
+        // A failure leaves a larger log behind, nothing else.
+        schema::fold_on_close(self.connection, true).ok();
+    }
+
     /// Every deployment whose line and last record are as they were written, and what is wrong with the others.
     pub(super) fn past(&self) -> Result<Past, JournalError> {
         let mut past = Past::default();
@@ -253,7 +259,7 @@ impl<'a> Reading<'a> {
         let ended = line.as_ref().is_some_and(|line| line.row.ended_at.is_some());
         let head = line.map(|line| line.head);
         let format = head.as_ref().map_or(FORMAT, |head| head.format);
-        let mut chain = Chain { reading: self, deployment: id, format, chain: 0, events: Vec::new() };
+        let mut chain = Chain { reading: self, deployment: id, format, sum: 0, events: Vec::new() };
         let sql = "SELECT seq, body, chain FROM events WHERE deployment = ?1 ORDER BY seq";
         let mut statement = self.connection.prepare_cached(sql).map_err(|e| self.failed(&e))?;
         let mut rows = statement.query([number]).map_err(|e| self.failed(&e))?;
@@ -300,7 +306,7 @@ struct Chain<'a> {
     reading: &'a Reading<'a>,
     deployment: &'a DeploymentId,
     format: u32,
-    chain: u64,
+    sum: u64,
     events: Vec<Event>,
 }
 
@@ -320,24 +326,25 @@ impl Chain<'_> {
         if seq.cast_unsigned() != self.expected() {
             return Err(self.damaged(&format!("it is missing, record {seq} follows")));
         }
-        let expected = link(self.chain, &body);
+        let expected = link(self.sum, &body);
         let noted = self.reading.last.filter(|last| last.deployment == self.deployment.number() && last.seq == self.expected());
         if chain.cast_unsigned() != expected || noted.is_some_and(|last| last.chain != expected) {
             return Err(self.damaged(CHANGED));
         }
         let event = codec::decode(&body).map_err(|e| match self.format {
-            // Nothing is wrong with it: no backup would help.
-            newer if newer > FORMAT => JournalError::Damaged {
+            newer if newer > FORMAT => JournalError::Newer {
                 deployment: self.deployment.clone(),
                 seq: self.expected(),
-                reason: format!("written by a newer rollout (format {newer}, this one knows {FORMAT}): {e}"),
+                format: newer,
+                known: FORMAT,
+                reason: e.to_string(),
             },
             _ => self.damaged(&e.to_string()),
         })?;
         if event.seq.0 != self.expected() || event.deployment != *self.deployment {
             return Err(self.damaged(&format!("it holds event {} of {}", event.seq, event.deployment)));
         }
-        self.chain = expected;
+        self.sum = expected;
         self.events.push(event);
         Ok(())
     }
@@ -348,7 +355,7 @@ impl Chain<'_> {
         if found < last {
             return Err(self.damaged(&format!("it is missing, the history counts {last} records")));
         }
-        if found > last || chain != self.chain {
+        if found > last || chain != self.sum {
             let reason = format!("the history counts {last} records with another checksum, {found} were found");
             return Err(self.damaged(&reason));
         }
@@ -373,9 +380,7 @@ pub(super) fn sum_all(connection: &Connection) -> rusqlite::Result<()> {
 
 /// What a store that is not there, but was, leaves behind.
 pub(super) fn missing(path: &Path) -> Option<JournalError> {
-    let mut wal = path.as_os_str().to_owned();
-    wal.push("-wal");
-    let trace = [super::last::path(path), wal.into()].into_iter().chain([backup::path(path)]);
+    let trace = [super::last::path(path), super::beside(path, "-wal")].into_iter().chain([backup::path(path)]);
     let trace = trace.into_iter().find(|trace| trace.symlink_metadata().is_ok())?;
     let name = trace.file_name().unwrap_or_default().to_string_lossy().into_owned();
     Some(refused(path, format!("is gone, though {name} beside it says that there was one; {}", backup::remedy(path))))

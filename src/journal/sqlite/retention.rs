@@ -15,7 +15,7 @@ impl Sqlite {
         match self.trim(most) {
             Ok(0) => {}
             Ok(removed) => {
-                tracing::info!(target: "journal", "removed the {removed} oldest deployments, as journal.keep = {most} says")
+                tracing::info!(target: "journal", "removed the {removed} oldest deployments, as journal.keep = {most} says");
             }
             Err(error) => tracing::warn!(target: "journal", "old deployments stay: {error}"),
         }

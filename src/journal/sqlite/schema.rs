@@ -154,9 +154,7 @@ fn try_connect(path: &Path, busy: Duration) -> rusqlite::Result<Connection> {
 }
 
 fn has_wal(path: &Path) -> bool {
-    let mut wal = path.as_os_str().to_owned();
-    wal.push("-wal");
-    fs::metadata(wal).is_ok_and(|meta| meta.len() > 0)
+    fs::metadata(super::beside(path, "-wal")).is_ok_and(|meta| meta.len() > 0)
 }
 
 /// `path` as SQLite's URI for a file that nobody changes.
