@@ -362,7 +362,7 @@ fn a_store_that_is_gone_is_not_begun_anew_while_anything_of_it_is_left() {
     for files in [
         Files { main: None, ..recorded.files.clone() },
         Files { main: None, wal: None, ..recorded.files.clone() },
-        Files { main: None, wal: recorded.files.wal.clone(), last: None },
+        Files { main: None, wal: recorded.files.wal, last: None },
     ] {
         let base = prepared();
         lay(base.path(), &files);
