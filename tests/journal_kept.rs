@@ -1,6 +1,6 @@
 //! What stays of a journal: the backup beside it, and the deployments that `[journal] keep` leaves in it.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test ends at the first surprise")]
+#![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

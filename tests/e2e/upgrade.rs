@@ -114,6 +114,11 @@ fn a_deployment_interrupted_under_layout_1_is_taken_over() {
     is_taken_over("layout-1", 1);
 }
 
+#[test]
+fn a_deployment_interrupted_under_layout_2_is_taken_over() {
+    is_taken_over("layout-2", 2);
+}
+
 /// The store as statements, ports replaced by their place in the plan.
 fn dump(store: &Connection) -> String {
     let layout: i64 = store.pragma_query_value(None, "user_version", |r| r.get(0)).unwrap();
