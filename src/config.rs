@@ -69,6 +69,8 @@ pub struct Config {
     policy: Policy,
     /// `[journal] dir`, absolute.
     pub journal_dir: PathBuf,
+    /// `[journal] keep`: how many ended deployments stay in it.
+    pub journal_keep: u32,
     /// `[console]`.
     pub console: Console,
     /// `[env.NAME]`.
@@ -183,6 +185,7 @@ struct Parts {
     vip: Option<VipSettings>,
     policy: Policy,
     journal_dir: PathBuf,
+    journal_keep: u32,
     console: Console,
     envs: IndexMap<String, EnvSettings>,
 }
@@ -214,7 +217,8 @@ impl Parts {
             check::without_zones(&rules.strategy, faults);
         }
         let base = base_of(path);
-        let journal_dir = match journal {
+        let journal_keep = journal.keep;
+        let journal_dir = match journal.dir {
             Some(dir) => base.join(dir),
             None => state_home(secrets, faults)?.join("rollout"),
         };
@@ -225,12 +229,39 @@ impl Parts {
         let policy = rules.policy(update.timeout.value, probe.tells_version());
         let settings = update.settings(&service.name, dir)?;
         let (targets, health) = (fleet.targets, probe);
-        Some(Self { service, targets, fleet: settings, traffic: traffic?, health, vip, policy, journal_dir, console, envs })
+        Some(Self {
+            service,
+            targets,
+            fleet: settings,
+            traffic: traffic?,
+            health,
+            vip,
+            policy,
+            journal_dir,
+            journal_keep,
+            console,
+            envs,
+        })
     }
 
     fn config(self, source: Source, warnings: Vec<String>, redactor: Redactor) -> Config {
-        let Self { service, targets, fleet, traffic, health, vip, policy, journal_dir, console, envs } = self;
-        Config { source, service, targets, fleet, traffic, health, vip, policy, journal_dir, console, envs, warnings, redactor }
+        let Self { service, targets, fleet, traffic, health, vip, policy, journal_dir, journal_keep, console, envs } = self;
+        Config {
+            source,
+            service,
+            targets,
+            fleet,
+            traffic,
+            health,
+            vip,
+            policy,
+            journal_dir,
+            journal_keep,
+            console,
+            envs,
+            warnings,
+            redactor,
+        }
     }
 }
 

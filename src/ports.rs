@@ -9,7 +9,7 @@ mod session;
 mod traffic;
 
 pub use fleet::{FleetDriver, FleetError, UpdateOrder};
-pub use journal::{DeploymentRow, Journal, JournalError};
+pub use journal::{DeploymentRow, Journal, JournalError, Past};
 pub use probe::{Prober, VipProber};
 pub use session::{Engine, Feed, LogLine, Progress, Reading, Session, SessionError, Snapshot, Update};
 pub use traffic::{TrafficDriver, TrafficError};

@@ -147,6 +147,6 @@ pub fn build(settings: &Settings) -> Result<Arc<dyn TrafficDriver>, String> {
         Settings::Haproxy(settings) => Ok(Arc::new(haproxy::Haproxy::new(settings.clone())?)),
         Settings::Command(settings) => Ok(Arc::new(word::ReadBack(command::Commands::new((**settings).clone())?))),
         Settings::Http(settings) => Ok(Arc::new(word::ReadBack(http::Requests::new((**settings).clone())?))),
-        Settings::None => Ok(Arc::new(none::Nobody)),
+        Settings::None => Ok(Arc::new(none::Nobody::default())),
     }
 }

@@ -19,6 +19,8 @@ mod fleet;
 mod alone;
 #[path = "cli/check.rs"]
 mod check;
+#[path = "cli/damage.rs"]
+mod damage;
 #[path = "cli/examples.rs"]
 mod examples;
 #[path = "cli/init.rs"]

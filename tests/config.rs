@@ -102,7 +102,7 @@ fn the_demos_file_says_what_the_demo_is() {
 fn the_smallest_file_has_the_defaults_of_the_contract() {
     let config = read(SMALLEST).unwrap();
     assert_eq!(config.service.env, "default");
-    assert_eq!(config.journal_dir, Path::new("/state/rollout"));
+    assert_eq!((config.journal_dir.as_path(), config.journal_keep), (Path::new("/state/rollout"), 500));
     let http = http(&config);
     assert_eq!((http.path.as_str(), http.status.as_slice()), ("/health", [(200, 299)].as_slice()));
     assert_eq!((&http.version, &config.health.version), (&None, &None));

@@ -13,7 +13,7 @@ use serde_json::json;
 
 use self::finding::{Finding, Level};
 use super::args::Output;
-use super::past::{json, replayed, rows};
+use super::past::{json, past, replayed};
 use super::verbs::running;
 use super::{Common, Done, Failure, PERSON, Place, USAGE, files, found_config, parts, say};
 use crate::config::{self, Config};
@@ -85,7 +85,7 @@ async fn all(config: &Config) -> Result<Vec<Finding>, Failure> {
 /// Who was left out of rotation by earlier deployments, and by which of them: the last that had it in hand. A journal that
 /// cannot be read is a matter for its own line.
 fn left_out(config: &Config) -> BTreeMap<InstanceId, DeploymentId> {
-    let rows = rows(config).unwrap_or_default();
+    let rows = past(config).unwrap_or_default().rows;
     let mut states = rows.iter().filter(|row| row.ended_at.is_some()).map_while(|row| replayed(config, &row.id).ok());
     let Some(last) = states.next() else { return BTreeMap::new() };
     let mut left: BTreeMap<InstanceId, DeploymentId> =

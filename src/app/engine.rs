@@ -21,7 +21,7 @@ use crate::core::Planned;
 use crate::event::{Actor, Event, EventKind, FORMAT};
 use crate::journal::{Holder, Lease, Sqlite};
 use crate::model::{DeploymentId, Plan, Seq};
-use crate::ports::{DeploymentRow, Journal};
+use crate::ports::{DeploymentRow, Journal, Past};
 use crate::runner::{self, Handle, Recovery, Stop, Stopped};
 use crate::state::{State, Summary};
 use crate::telemetry;
@@ -95,20 +95,20 @@ async fn boot(common: &Common, args: &EngineArgs) -> Done {
         (Some(_), Some(pid)) => Right::Steal(pid),
     };
     let what = args.version.as_ref().map_or_else(|| "a deployment".to_owned(), |version| format!("a deployment to {version}"));
-    let holder = Holder::this(args.started_by.clone(), parts::now(), what).map_err(Failure::refused)?;
+    let holder = Holder::this(args.started_by.clone(), parts::wall(), what).map_err(Failure::refused)?;
     let mut held = lease::take(&place, holder, right).await?;
     let journal = Arc::new(Sqlite::open(&place.base, &place.service, &place.env).map_err(Failure::refused)?);
     lease::without_lock(&mut held, &journal, right).await?;
     journal.check_writable().map_err(Failure::refused)?;
     let begun = tokio::select! {
-        begun = begin(&config, args, &place, (&mut held, journal)) => begun?,
+        begun = begin(&config, args, &place, (&mut held, journal.clone())) => begun?,
         signal = signals.stop() => {
             let message = format!("stopped by {} before anything began; nothing is touched", signal.name());
             return Err(Failure { code: CANCELLED, message });
         }
     };
     match begun {
-        Begun::Runs(handle) => serve(handle, (&place, &held.lease), signals).await,
+        Begun::Runs(handle) => serve(handle, (&place, &held.lease), signals, journal).await,
         Begun::AlreadyThere(plan) => {
             report(&Report::AlreadyThere { summary: Box::new(nothing_to_do(*plan)) });
             Ok(0)
@@ -129,7 +129,7 @@ async fn begin(
     place: &Place,
     (held, journal): (&mut Held, Arc<Sqlite>),
 ) -> Result<Begun, Failure> {
-    let interrupted = journal.list().map_err(Failure::refused)?.into_iter().next().filter(|row| row.ended_at.is_none());
+    let interrupted = journal.past().and_then(Past::latest).map_err(Failure::refused)?.filter(|row| row.ended_at.is_none());
     let recover = args.recover.as_ref().map(|id| recoverable(id, interrupted.as_ref())).transpose()?;
     if let Some(row) = interrupted.as_ref().filter(|_| recover.is_none()) {
         return Err(Failure::refused(format!(
@@ -137,10 +137,10 @@ async fn begin(
             row.id, row.version, row.status
         )));
     }
+    // Before anything is touched: a history that is damaged or of a newer program is not taken over.
+    let last = interrupted.as_ref().map(|row| last_event(&journal, &row.id)).transpose()?.flatten();
     lease::clear(held, place).await?;
-    if let Some(row) = &interrupted
-        && let Some(last) = journal.read(&row.id).map_err(Failure::refused)?.last()
-    {
+    if let Some(last) = last {
         parts::begin_after(last.at);
     }
     let (log, redactor) = (crate::journal::log_path(&place.base, &place.service, &place.env), config.redactor.clone());
@@ -170,9 +170,16 @@ async fn begin(
         Planned::AlreadyThere(plan) => Ok(Begun::AlreadyThere(plan)),
         Planned::Plan(plan) => {
             lease::claim(held, &journal, format!("{} to {}", plan.deployment, plan.version))?;
+            journal.keep(config.journal_keep);
             runner::start(parts, *plan, logs).map(Begun::Runs).map_err(Failure::refused)
         }
     }
+}
+
+/// The last event of a deployment that can be taken over.
+fn last_event(journal: &Sqlite, id: &DeploymentId) -> Result<Option<Event>, Failure> {
+    journal.check_resumable(id).map_err(Failure::refused)?;
+    Ok(journal.read(id).map_err(Failure::refused)?.pop())
 }
 
 /// What whoever takes over has chosen, as their command.
@@ -186,8 +193,8 @@ fn chosen(args: &EngineArgs, journal: &dyn Journal, id: &DeploymentId) -> Result
 fn goal(args: &EngineArgs, journal: &dyn Journal) -> Result<Goal, Failure> {
     match (&args.undo, &args.version) {
         (Some(ended), to) => {
-            let rows = journal.list().map_err(Failure::refused)?;
-            Ok(Goal::Undo { ended: find(&rows, ended)?.id.clone(), to: to.clone() })
+            let past = journal.past().map_err(Failure::refused)?;
+            Ok(Goal::Undo { ended: find(&past, ended)?.id.clone(), to: to.clone() })
         }
         (None, Some(version)) => Ok(Goal::Version(version.clone())),
         (None, None) => Err(Failure::usage("the engine needs --version, --undo or --recover")),
@@ -214,7 +221,7 @@ fn nothing_to_do(plan: Plan) -> Summary {
     summary
 }
 
-async fn serve(handle: Handle, (place, held): (&Place, &Lease), signals: Signals) -> Done {
+async fn serve(handle: Handle, (place, held): (&Place, &Lease), signals: Signals, journal: Arc<Sqlite>) -> Done {
     let socket = place.socket()?;
     let server = match Server::bind(&socket, Arc::new(handle.bus.clone())) {
         Ok(server) => server,
@@ -246,6 +253,9 @@ async fn serve(handle: Handle, (place, held): (&Place, &Lease), signals: Signals
         () = leave.cancelled() => return Ok(SIGNALLED),
     };
     tasks.shutdown().await;
+    if matches!(stopped, Stopped::Ended(_)) {
+        tokio::task::spawn_blocking(move || journal.back_up()).await.ok();
+    }
     match stopped {
         Stopped::Ended(state) => Ok(state.exit_code().unwrap_or(PERSON)),
         Stopped::Signalled(_) => Ok(SIGNALLED),

@@ -20,6 +20,11 @@ pub(super) fn begin_after(floor: Timestamp) {
     FLOOR.set(floor).ok();
 }
 
+/// What the machine's clock says, before anything of the journal is known.
+pub(super) fn wall() -> Timestamp {
+    SystemClock::new().now()
+}
+
 /// The time.
 pub(super) fn now() -> Timestamp {
     CLOCK.now()

@@ -7,28 +7,28 @@ use serde_json::json;
 
 use super::args::Output;
 use super::verbs::running;
-use super::{Common, Done, Failure, PERSON, Place, load, say};
+use super::{Common, Done, Failure, PERSON, Place, complain, load, say};
 use crate::config::Config;
 use crate::event::{Event, clean};
 use crate::headless::{self, Format};
 use crate::journal::{Holder, Lease, Sqlite};
 use crate::model::{DeploymentId, Seq, Span};
-use crate::ports::{DeploymentRow, Journal as _, Session as _, Update};
+use crate::ports::{DeploymentRow, Journal as _, JournalError, Past, Session as _, Update};
 use crate::state::{State, Status, Summary};
 
-/// All deployments of the service, newest first.
-pub(super) fn rows(config: &Config) -> Result<Vec<DeploymentRow>, Failure> {
-    view(config)?.map_or_else(|| Ok(Vec::new()), |j| j.list()).map_err(Failure::person)
+/// All deployments of the service, and what is wrong with those that are damaged.
+pub(super) fn past(config: &Config) -> Result<Past, Failure> {
+    view(config)?.map_or_else(|| Ok(Past::default()), |j| j.past()).map_err(Failure::refused)
 }
 
-/// The newest deployment of the service.
+/// The newest deployment of the service. Refused if it is damaged: then nobody knows how it stands.
 pub(super) fn last_row(config: &Config) -> Result<Option<DeploymentRow>, Failure> {
-    Ok(rows(config)?.into_iter().next())
+    past(config)?.latest().map_err(Failure::refused)
 }
 
 pub(super) fn view(config: &Config) -> Result<Option<Sqlite>, Failure> {
     let place = Place::of(config);
-    Sqlite::view(&place.base, &place.service, &place.env).map_err(Failure::person)
+    Sqlite::view(&place.base, &place.service, &place.env).map_err(Failure::refused)
 }
 
 pub(super) fn json(value: &impl Serialize) -> Result<(), Failure> {
@@ -88,12 +88,15 @@ pub(super) fn ended_line(config: &Config, row: &DeploymentRow) -> Result<String,
 }
 
 pub(super) fn replayed(config: &Config, id: &DeploymentId) -> Result<State, Failure> {
-    State::replay(&stored(config, id)?).map_err(Failure::person)
+    let (events, damage) = stored(config, id)?;
+    damage.map_or(Ok(()), |damage| Err(Failure::refused(damage)))?;
+    State::replay(&events).map_err(Failure::refused)
 }
 
-fn stored(config: &Config, id: &DeploymentId) -> Result<Vec<Event>, Failure> {
+/// The events of a deployment, up to the first that is damaged.
+fn stored(config: &Config, id: &DeploymentId) -> Result<(Vec<Event>, Option<JournalError>), Failure> {
     let journal = view(config)?.ok_or_else(|| Failure::refused("there is no journal yet"))?;
-    journal.read(id).map_err(Failure::person)
+    journal.read_sound(id).map_err(Failure::refused)
 }
 
 fn summary_of(config: &Config, id: &DeploymentId, dead: bool) -> Result<Summary, Failure> {
@@ -109,8 +112,8 @@ fn summary_of(config: &Config, id: &DeploymentId, dead: bool) -> Result<Summary,
 /// `rollout show`.
 pub(super) async fn show(common: &Common, id: &str) -> Done {
     let (_, config) = load(common)?;
-    let rows = rows(&config)?;
-    let row = find(&rows, id)?;
+    let past = past(&config)?;
+    let row = find(&past, id)?;
     let live = match running(&Place::of(&config)).await? {
         Some(client) => client.snapshot().await.ok().filter(|s| s.state.plan.deployment == row.id),
         None => None,
@@ -130,15 +133,20 @@ pub(super) async fn show(common: &Common, id: &str) -> Done {
 }
 
 /// An exact id, or the only one that begins with it. A bare number is the number of the deployment.
-pub(super) fn find<'a>(rows: &'a [DeploymentRow], id: &str) -> Result<&'a DeploymentRow, Failure> {
-    if let Some(row) = rows.iter().find(|r| r.id.to_string() == id || r.id.number().to_string() == id) {
-        return Ok(row);
+pub(super) fn find<'a>(past: &'a Past, id: &str) -> Result<&'a DeploymentRow, Failure> {
+    let whole = past.rows.iter().map(|row| (&row.id, Ok(row)));
+    let damaged = past.damaged.iter().filter_map(|damage| Some((damage.damaged()?, Err(damage))));
+    let mut all: Vec<(&DeploymentId, Result<&DeploymentRow, &JournalError>)> = whole.chain(damaged).collect();
+    all.sort_by_key(|(id, _)| std::cmp::Reverse(id.number()));
+    let found = |row: Result<&'a DeploymentRow, &JournalError>| row.map_err(Failure::refused);
+    if let Some((_, row)) = all.iter().find(|(one, _)| one.to_string() == id || one.number().to_string() == id) {
+        return found(*row);
     }
-    let fits: Vec<&DeploymentRow> = rows.iter().filter(|r| !id.is_empty() && r.id.to_string().starts_with(id)).collect();
-    match fits.as_slice() {
-        [one] => Ok(one),
+    all.retain(|(one, _)| !id.is_empty() && one.to_string().starts_with(id));
+    match all.as_slice() {
+        [(_, row)] => found(*row),
         [] => Err(Failure::usage(format!("there is no deployment {id:?}; rollout history lists them"))),
-        [first, .., last] => Err(Failure::usage(format!("{id} is not unique: {} to {}", last.id, first.id))),
+        [(first, _), .., (last, _)] => Err(Failure::usage(format!("{id} is not unique: {last} to {first}"))),
     }
 }
 
@@ -149,10 +157,11 @@ pub(super) async fn history(common: &Common, limit: u32) -> Done {
         Some(client) => client.snapshot().await.ok().map(|snapshot| snapshot.state.plan.deployment),
         None => None,
     };
-    let rows = rows(&config)?;
+    let Past { rows, damaged } = past(&config)?;
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let shown = rows.iter().take(limit).map(|row| Shown::of(row, runs.as_ref()));
     match common.output {
+        Output::Text if rows.is_empty() && !damaged.is_empty() => {}
         Output::Text if rows.is_empty() => say(&format!("{} ({}): no deployment yet", config.service.name, config.service.env)),
         Output::Text => {
             let width = crossterm::terminal::size().map_or(WIDTH, |(width, _)| usize::from(width).min(WIDTH));
@@ -168,7 +177,12 @@ pub(super) async fn history(common: &Common, limit: u32) -> Done {
             }
         }
     }
-    Ok(0)
+    let mut damaged = damaged;
+    let Some(last) = damaged.pop() else { return Ok(0) };
+    for damage in damaged {
+        complain(&format!("rollout: {damage}"));
+    }
+    Err(Failure::refused(last))
 }
 
 /// A row of the history whose status is true now.
@@ -247,8 +261,7 @@ fn shortened(text: &str, width: usize) -> String {
 /// `rollout events`.
 pub(super) async fn events(common: &Common, id: &str, follow: bool) -> Done {
     let (_, config) = load(common)?;
-    let rows = rows(&config)?;
-    let id = find(&rows, id)?.id.clone();
+    let id = find(&past(&config)?, id)?.id.clone();
     let format = match common.output {
         Output::Text => Format::Lines,
         Output::Json => Format::Json,
@@ -260,13 +273,13 @@ pub(super) async fn events(common: &Common, id: &str, follow: bool) -> Done {
     };
     let mut printer = Printer { format, last: Seq(0), ended: false };
     let done = async {
-        printer.all(&stored(&config, &id)?)?;
+        printer.stored(stored(&config, &id)?)?;
         while let Some(client) = client.as_mut().filter(|_| !printer.ended) {
             match client.next().await {
                 Update::Event(event) => printer.all(std::slice::from_ref(&event))?,
-                Update::Resync(_) => printer.all(&stored(&config, &id)?)?,
+                Update::Resync(_) => printer.stored(stored(&config, &id)?)?,
                 Update::Closed => {
-                    printer.all(&stored(&config, &id)?)?;
+                    printer.stored(stored(&config, &id)?)?;
                     break;
                 }
                 Update::Progress(_) | Update::Log(_) | Update::Disconnected { .. } => {}
@@ -309,6 +322,12 @@ impl From<Failure> for Stop {
 }
 
 impl Printer {
+    /// What can be read, then what is wrong with the rest.
+    fn stored(&mut self, (events, damage): (Vec<Event>, Option<JournalError>)) -> Result<(), Stop> {
+        self.all(&events)?;
+        damage.map_or(Ok(()), |damage| Err(Failure::refused(damage).into()))
+    }
+
     fn all(&mut self, events: &[Event]) -> Result<(), Stop> {
         let mut out = io::stdout().lock();
         for event in events.iter().filter(|event| event.seq > self.last) {
@@ -351,7 +370,8 @@ mod tests {
     #[test]
     fn an_id_is_found_by_itself_its_number_and_its_beginning() {
         let rows = [row(142, "v3", "ana"), row(14, "v2", "ana"), row(2, "v1", "ana")];
-        let found = |id: &str| find(&rows, id).map(|row| row.id.number()).map_err(|failure| failure.message);
+        let past = Past { rows: rows.into(), damaged: Vec::new() };
+        let found = |id: &str| find(&past, id).map(|row| row.id.number()).map_err(|failure| failure.message);
         assert_eq!(found("shop-142"), Ok(142));
         assert_eq!(found("142"), Ok(142));
         assert_eq!(found("shop-14"), Ok(14), "exact before unique");

@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::args::{Output, PlanArgs};
-use super::past::{self, replayed, rows, view};
+use super::past::{self, replayed, view};
 use super::request::{Asked, Goal, planned};
 use super::verbs::nothing_in_the_way;
 use super::{Common, Done, Failure, Place, load, parts, say, startable};
@@ -101,7 +101,7 @@ pub(super) async fn plan(common: &Common, args: &PlanArgs) -> Done {
 
 /// The version went wrong here the last time.
 fn rolled_back_before(config: &Config, version: &Version) -> Result<Option<String>, Failure> {
-    let rows = rows(config)?;
+    let rows = past::past(config)?.rows;
     let last = rows.iter().find(|row| row.version == version.as_str() && row.ended_at.is_some());
     let Some(row) = last.filter(|row| row.status == Status::RolledBack.word()) else { return Ok(None) };
     // A record that cannot be read is a matter for `show`.
@@ -114,7 +114,7 @@ fn rolled_back_before(config: &Config, version: &Version) -> Result<Option<Strin
 fn earlier(config: &Config, journal: Option<&Sqlite>) -> Result<Vec<Span>, Failure> {
     let Some(journal) = journal else { return Ok(Vec::new()) };
     let mut took = Vec::new();
-    for row in rows(config)?.iter().filter(|row| row.ended_at.is_some()).take(EARLIER) {
+    for row in past::past(config)?.rows.iter().filter(|row| row.ended_at.is_some()).take(EARLIER) {
         // A record that cannot be read is a matter for `show`, not for an estimate.
         let state = journal.read(&row.id).ok().and_then(|events| State::replay(&events).ok());
         took.extend(state.iter().flat_map(|state| state.instances.values().filter_map(|i| i.took)));

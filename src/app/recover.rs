@@ -11,7 +11,7 @@ use serde_json::json;
 use self::world::World;
 use super::args::{Choice, Output, RecoverArgs};
 use super::deploy::{Boot, already_there, is_interactive, not_read_only, start, watch};
-use super::past::{find, json, replayed, rows};
+use super::past::{find, json, past, replayed};
 use super::verbs::running;
 use super::{Common, Done, Failure, Place, lease, load, plan, say};
 use crate::command::{Command, Refusal, Request};
@@ -97,10 +97,10 @@ pub(super) async fn recover(common: &Common, args: &RecoverArgs) -> Done {
 
 /// The deployment that was interrupted. One whose engine answers was not, unless its lease is to be stolen.
 async fn interrupted(config: &Config, args: &RecoverArgs) -> Result<DeploymentRow, Failure> {
-    let rows = rows(config)?;
-    let named = args.id.as_deref().map(|id| find(&rows, id)).transpose()?;
-    let open = rows.first().filter(|row| row.ended_at.is_none());
-    let Some(open) = open else {
+    let past = past(config)?;
+    let named = args.id.as_deref().map(|id| find(&past, id).cloned()).transpose()?;
+    let newest = past.latest().map_err(Failure::refused)?;
+    let Some(open) = newest.filter(|row| row.ended_at.is_none()) else {
         return Err(Failure::refused("no deployment of this service is interrupted; the past ones: rollout history"));
     };
     if let Some(named) = named.filter(|named| named.id != open.id) {
@@ -110,7 +110,7 @@ async fn interrupted(config: &Config, args: &RecoverArgs) -> Result<DeploymentRo
         let why = format!("{} to {} is under way, its engine answers; watch it with: rollout attach", open.id, open.version);
         return Err(Failure::refused(why));
     }
-    Ok(open.clone())
+    Ok(open)
 }
 
 impl Choice {

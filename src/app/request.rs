@@ -9,7 +9,7 @@ use crate::config::{self, Config};
 use crate::core::{self, PlanRequest, Planned, Selection, Undo};
 use crate::event::EventKind;
 use crate::model::{DeploymentId, DeploymentKind, InstanceId, Version};
-use crate::ports::Journal;
+use crate::ports::{Journal, JournalError, Past};
 use crate::runner::{self, Parts};
 use crate::state::{State, Status};
 
@@ -54,6 +54,7 @@ async fn request(asked: Asked<'_>, parts: &Parts) -> Result<PlanRequest, Failure
         return Err(Failure::refused(complaints.join("; ")));
     }
     startable::owned(parts, &concerned, &surveys).await?;
+    let left_out = journal.map(left_out).transpose()?.unwrap_or_default();
     let (version, undo) = match goal {
         Goal::Version(version) => (version, None),
         Goal::Undo { ended, to } => {
@@ -74,7 +75,7 @@ async fn request(asked: Asked<'_>, parts: &Parts) -> Result<PlanRequest, Failure
         allow_outage: scope.allow_outage,
         restart: scope.restart,
         selection,
-        left_out: journal.map(left_out).unwrap_or_default(),
+        left_out,
         undo,
     })
 }
@@ -99,20 +100,18 @@ fn named(flag: &str, patterns: &[String]) -> Result<Vec<InstanceId>, Failure> {
     Ok(ids)
 }
 
-/// What earlier deployments left out. A journal that cannot be read leaves it at nothing: then nobody is readmitted.
-fn left_out(journal: &dyn Journal) -> BTreeSet<InstanceId> {
-    let last = || -> Result<BTreeSet<InstanceId>, String> {
-        let rows = journal.list().map_err(|e| e.to_string())?;
-        let Some(row) = rows.first() else { return Ok(BTreeSet::new()) };
-        let events = journal.read(&row.id).map_err(|e| e.to_string())?;
-        Ok(core::left_out(&State::replay(&events).map_err(|e| e.to_string())?))
-    };
-    last().unwrap_or_else(|why| {
-        complain(&format!(
-            "warning: what the last deployment left out of rotation stays so, as its record cannot be read: {why}"
-        ));
-        BTreeSet::new()
-    })
+/// What earlier deployments left out. If the last one is of a newer rollout and cannot be read, that is nothing: then nobody
+/// is readmitted. Refused if it is damaged.
+fn left_out(journal: &dyn Journal) -> Result<BTreeSet<InstanceId>, Failure> {
+    let Some(row) = journal.past().and_then(Past::latest).map_err(Failure::refused)? else { return Ok(BTreeSet::new()) };
+    match journal.read(&row.id) {
+        Ok(events) => Ok(core::left_out(&State::replay(&events).map_err(Failure::refused)?)),
+        Err(newer @ JournalError::Newer { .. }) => {
+            complain(&format!("warning: what {} left out of rotation stays so: {newer}", row.id));
+            Ok(BTreeSet::new())
+        }
+        Err(error) => Err(Failure::refused(error)),
+    }
 }
 
 /// What undoes an ended deployment.
@@ -143,7 +142,7 @@ const REMEMBERED: usize = 50;
 
 /// A version that once was out completely, or that instances ran before a deployment.
 fn known_good(journal: &dyn Journal, version: &Version) -> Result<(), Failure> {
-    let rows = journal.list().map_err(Failure::refused)?;
+    let rows = journal.past().map_err(Failure::refused)?.rows;
     let completed = rows.iter().filter(|row| row.status == Status::Completed.word()).map(|row| row.version.clone());
     let mut good: BTreeSet<String> = completed.collect();
     for row in rows.iter().take(REMEMBERED) {

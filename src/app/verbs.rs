@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::args::{Color, Output};
 use super::deploy::{is_interactive, not_read_only};
-use super::past::{ended_line, find, json, last_line, last_row, last_status, replayed, rows};
+use super::past::{ended_line, find, json, last_line, last_row, last_status, past, replayed};
 use super::signals::{Signal, Signals};
 use super::{Common, Done, Failure, PERSON, Place, SIGNALLED, complain, load, say};
 use crate::command::Command;
@@ -215,7 +215,10 @@ pub(super) async fn running(place: &Place) -> Result<Option<Client>, Failure> {
 }
 
 pub(super) fn nothing_runs(config: &Config) -> Failure {
-    let last = last_row(config).ok().flatten();
+    let last = match last_row(config) {
+        Ok(last) => last,
+        Err(damaged) => return damaged,
+    };
     match last.filter(|row| row.ended_at.is_none()) {
         Some(row) => Failure::refused(last_line(config, &row)),
         None => Failure::refused(format!(
@@ -262,7 +265,7 @@ pub(super) async fn attach(common: &Common, id: Option<&str>) -> Done {
     let client = running(&place).await?.ok_or_else(|| nothing_runs(&config))?;
     if let Some(id) = id {
         let runs = client.snapshot().await.map_err(Failure::person)?.state.plan.deployment;
-        let meant = &find(&rows(&config)?, id)?.id.clone();
+        let meant = &find(&past(&config)?, id)?.id.clone();
         if *meant != runs {
             return Err(Failure::refused(format!("{meant} is not under way; {runs} is")));
         }

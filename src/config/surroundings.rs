@@ -92,16 +92,25 @@ fn is_name(name: &str) -> bool {
         && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
 }
 
-/// Reads `[journal]`: its `dir` as written.
-pub(super) fn read_journal(root: &mut Section<'_>) -> Option<String> {
+/// `[journal]` as written.
+#[derive(Debug)]
+pub(super) struct JournalSettings {
+    pub(super) dir: Option<String>,
+    pub(super) keep: u32,
+}
+
+/// Reads `[journal]`.
+pub(super) fn read_journal(root: &mut Section<'_>) -> JournalSettings {
     let mut section = root.table("journal");
     let dir = section.text("dir");
     if let Some(dir) = dir.as_ref().filter(|dir| dir.value.full.is_empty()) {
         section.fault(dir.place, "dir", "is empty; write a directory, or remove the key");
     }
+    // The fewest are as many as estimates and a rollback after the end look at.
+    let keep = section.number("keep", 500, (10, 100_000)).value;
     section.later("url", "use journal.dir");
     section.finish();
-    dir.map(|dir| dir.value.full)
+    JournalSettings { dir: dir.map(|dir| dir.value.full), keep }
 }
 
 /// Reads `[env.NAME]`.

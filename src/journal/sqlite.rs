@@ -2,6 +2,10 @@
 //!
 //! Imports: ports, event, model, os. May not: change or drop a stored event; begin anew where something was.
 
+mod backup;
+mod last;
+mod read;
+mod retention;
 mod schema;
 #[cfg(test)]
 mod tests;
@@ -15,14 +19,16 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension as _, Row, Transaction, TransactionBehavior, params};
 
+use self::last::Last;
+use self::read::Reading;
 use super::codec;
 use super::lease::Holder;
 use super::memory::continues;
 use super::place::{self, is_missing, refused};
 use crate::event::{Event, EventKind, FORMAT};
-use crate::model::{DeploymentId, Timestamp};
+use crate::model::DeploymentId;
 use crate::os::sharing::Kind;
-use crate::ports::{DeploymentRow, Journal, JournalError};
+use crate::ports::{DeploymentRow, Journal, JournalError, Past};
 
 /// How long a call waits for another process that holds the store.
 const BUSY: Duration = Duration::from_secs(5);
@@ -58,6 +64,7 @@ impl Sqlite {
         place::check_local(&home)?;
         let path = home.join(schema::FILE);
         if is_missing(&path)? {
+            read::missing(&path).map_or(Ok(()), Err)?;
             schema::create(&home, &path, sharing, (service, env))?;
         }
         place::check(sharing, &path, Kind::File, true)?;
@@ -77,7 +84,7 @@ impl Sqlite {
         let Some((home, sharing)) = place::find(dir, service, env)? else { return Ok(None) };
         let path = home.join(schema::FILE);
         if is_missing(&path)? {
-            return Ok(None);
+            return read::missing(&path).map_or(Ok(None), Err);
         }
         place::check(sharing, &path, Kind::File, false)?;
         Self::on(schema::connect_to_look(&path, BUSY)?, path, service, env).map(Some)
@@ -151,6 +158,43 @@ impl Sqlite {
         Err(refused(&self.path, reason.to_owned()))
     }
 
+    /// The events of a deployment up to the first record that is not as it was written, and what is wrong with that one.
+    ///
+    /// # Errors
+    /// Fails if nothing of it can be read.
+    pub fn read_sound(&self, deployment: &DeploymentId) -> Result<(Vec<Event>, Option<JournalError>), JournalError> {
+        self.check_service(deployment)?;
+        self.reading(|reading| reading.read(deployment))
+    }
+
+    /// Fails if a newer program wrote the deployment: then only that one continues it.
+    ///
+    /// # Errors
+    /// Fails if that is so, or if the store does.
+    pub fn check_resumable(&self, deployment: &DeploymentId) -> Result<(), JournalError> {
+        let mut connection = self.connection();
+        let tx = connection.transaction().map_err(|e| self.failed(&e))?;
+        let head = self.head(&tx, deployment.number())?;
+        self.check_writable_in(head.map_or(FORMAT, |head| head.format))
+    }
+
+    /// Reads in one transaction: everything of the same moment.
+    fn reading<T>(&self, read: impl FnOnce(&Reading<'_>) -> Result<T, JournalError>) -> Result<T, JournalError> {
+        let last = Last::read(&self.path);
+        let mut connection = self.connection();
+        let tx = connection.transaction().map_err(|e| self.failed(&e))?;
+        read(&Reading::new(&tx, &self.path, &self.service, last)?)
+    }
+
+    /// The records are stored already: a note that cannot be written takes nothing away from them.
+    fn note(&self, connection: &Connection, last: Last) {
+        // A failure leaves a larger log behind, nothing else.
+        schema::fold_on_close(connection, true).ok();
+        if let Err(error) = last.write(&self.path) {
+            tracing::warn!(target: "journal", "cannot write {}: {error}", last::path(&self.path).display());
+        }
+    }
+
     fn check_service(&self, id: &DeploymentId) -> Result<(), JournalError> {
         if id.service() == self.service {
             return Ok(());
@@ -186,10 +230,11 @@ impl Sqlite {
     }
 
     fn update_row(&self, tx: &Transaction<'_>, row: &DeploymentRow, head: &Head) -> Result<(), JournalError> {
-        let sql = "INSERT INTO deployments (number, version, status, started_by, planned_at, ended_at, format, last_seq, chain)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+        let sql =
+            "INSERT INTO deployments (number, version, status, started_by, planned_at, ended_at, format, last_seq, chain, sum)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
             ON CONFLICT (number) DO UPDATE SET version = ?2, status = ?3, started_by = ?4, planned_at = ?5, ended_at = ?6,
-                last_seq = ?8, chain = ?9";
+                last_seq = ?8, chain = ?9, sum = ?10";
         let values = params![
             row.id.number(),
             row.version,
@@ -200,6 +245,7 @@ impl Sqlite {
             head.format,
             head.last_seq.cast_signed(),
             head.chain.cast_signed(),
+            read::sum(row, head).cast_signed(),
         ];
         tx.prepare_cached(sql).and_then(|mut s| s.execute(values)).map_err(|e| self.failed(&e))?;
         Ok(())
@@ -247,7 +293,9 @@ impl Journal for Sqlite {
         };
         let chain = self.insert(&tx, events, head.chain)?;
         self.update_row(&tx, row, &Head { last_seq: last.seq.0, chain, format: head.format })?;
-        tx.commit().map_err(|e| self.failed(&e))
+        tx.commit().map_err(|e| self.failed(&e))?;
+        self.note(&connection, Last { deployment: row.id.number(), seq: last.seq.0, chain, at: last.at });
+        Ok(())
     }
 
     fn check_writable(&self) -> Result<(), JournalError> {
@@ -261,96 +309,23 @@ impl Journal for Sqlite {
     }
 
     fn read(&self, deployment: &DeploymentId) -> Result<Vec<Event>, JournalError> {
-        self.check_service(deployment)?;
-        let mut connection = self.connection();
-        // One transaction: row and events of the same moment.
-        let tx = connection.transaction().map_err(|e| self.failed(&e))?;
-        let head = self.head(&tx, deployment.number())?;
-        let mut reader = Reader { deployment, format: head.as_ref().map_or(FORMAT, |h| h.format), chain: 0, events: Vec::new() };
-        let mut statement = tx
-            .prepare_cached("SELECT seq, body, chain FROM events WHERE deployment = ?1 ORDER BY seq")
-            .map_err(|e| self.failed(&e))?;
-        let mut rows = statement.query([deployment.number()]).map_err(|e| self.failed(&e))?;
-        loop {
-            match rows.next() {
-                Ok(Some(row)) => reader.take(row)?,
-                Ok(None) => break,
-                Err(error) if schema::is_damage(&error) => return Err(reader.damaged(error.to_string())),
-                Err(error) => return Err(self.failed(&error)),
-            }
-        }
-        reader.finish(head.as_ref())
+        let (events, error) = self.read_sound(deployment)?;
+        error.map_or(Ok(events), Err)
     }
 
     fn list(&self) -> Result<Vec<DeploymentRow>, JournalError> {
-        let sql = "SELECT number, version, status, started_by, planned_at, ended_at FROM deployments ORDER BY number DESC";
-        let connection = self.connection();
-        let mut statement = connection.prepare_cached(sql).map_err(|e| self.failed(&e))?;
-        let time = |ms: i64| Timestamp::from_millis(ms.cast_unsigned());
-        let rows = statement.query_map([], |row| {
-            Ok(DeploymentRow {
-                id: DeploymentId::new(&self.service, row.get(0)?),
-                version: row.get(1)?,
-                status: row.get(2)?,
-                started_by: row.get(3)?,
-                planned_at: time(row.get(4)?),
-                ended_at: row.get::<_, Option<i64>>(5)?.map(time),
-            })
-        });
-        rows.and_then(Iterator::collect).map_err(|e| self.failed(&e))
-    }
-}
-
-/// Checks record after record while they are read.
-struct Reader<'a> {
-    deployment: &'a DeploymentId,
-    format: u32,
-    chain: u64,
-    events: Vec<Event>,
-}
-
-impl Reader<'_> {
-    /// The number of the record that must come next.
-    fn expected(&self) -> u64 {
-        self.events.len() as u64 + 1
+        let past = self.past()?;
+        past.damaged.into_iter().next().map_or(Ok(past.rows), Err)
     }
 
-    fn damaged(&self, reason: String) -> JournalError {
-        JournalError::Damaged { deployment: self.deployment.clone(), seq: self.expected(), reason }
-    }
-
-    fn take(&mut self, row: &Row<'_>) -> Result<(), JournalError> {
-        let read = || Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, row.get::<_, i64>(2)?));
-        let (seq, body, chain) = read().map_err(|e: rusqlite::Error| self.damaged(e.to_string()))?;
-        if seq.cast_unsigned() != self.expected() {
-            return Err(self.damaged(format!("it is missing, record {seq} follows")));
-        }
-        let expected = link(self.chain, &body);
-        if chain.cast_unsigned() != expected {
-            return Err(self.damaged("its checksum does not match: it was changed after it was written".to_owned()));
-        }
-        let event = codec::decode(&body).map_err(|e| match self.format {
-            newer if newer > FORMAT => self.damaged(format!("written by a newer rollout in format {newer}: {e}")),
-            _ => self.damaged(e.to_string()),
-        })?;
-        if event.seq.0 != self.expected() || event.deployment != *self.deployment {
-            return Err(self.damaged(format!("it holds event {} of {}", event.seq, event.deployment)));
-        }
-        self.chain = expected;
-        self.events.push(event);
-        Ok(())
-    }
-
-    fn finish(self, head: Option<&Head>) -> Result<Vec<Event>, JournalError> {
-        let (last, chain) = head.map_or((0, 0), |h| (h.last_seq, h.chain));
-        let found = self.events.len() as u64;
-        if found < last {
-            return Err(self.damaged(format!("it is missing, the history counts {last} records")));
-        }
-        if found > last || chain != self.chain {
-            return Err(self.damaged(format!("the history counts {last} records with another checksum, {found} were found")));
-        }
-        Ok(self.events)
+    fn past(&self) -> Result<Past, JournalError> {
+        self.reading(|reading| {
+            let past = reading.past()?;
+            if past.damaged.is_empty() {
+                reading.fold_on_close();
+            }
+            Ok(past)
+        })
     }
 }
 
@@ -377,4 +352,11 @@ fn link(previous: u64, body: &str) -> u64 {
 
 fn identity(path: &Path) -> io::Result<(u64, u64)> {
     std::fs::symlink_metadata(path).map(|meta| (meta.dev(), meta.ino()))
+}
+
+/// The file beside the store whose name is the store's and `suffix`.
+fn beside(store: &Path, suffix: &str) -> PathBuf {
+    let mut name = store.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
 }

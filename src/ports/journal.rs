@@ -44,6 +44,63 @@ pub enum JournalError {
         /// Why, in words.
         reason: String,
     },
+    /// A stored record is of a format that this program does not know.
+    #[error(
+        "journal of {deployment}: record {seq} was written by a newer rollout (format {format}, this one knows {known}): {reason}; \
+         look with that one"
+    )]
+    Newer {
+        /// Whose.
+        deployment: DeploymentId,
+        /// Which record.
+        seq: u64,
+        /// Its format.
+        format: u32,
+        /// The newest one known here.
+        known: u32,
+        /// What is not understood.
+        reason: String,
+    },
+    /// What the history says of a deployment cannot be trusted.
+    #[error("journal of {deployment}: {reason}")]
+    Line {
+        /// Whose.
+        deployment: DeploymentId,
+        /// Why, in words.
+        reason: String,
+    },
+}
+
+impl JournalError {
+    /// The deployment whose history is damaged.
+    pub const fn damaged(&self) -> Option<&DeploymentId> {
+        match self {
+            Self::Damaged { deployment, .. } | Self::Line { deployment, .. } => Some(deployment),
+            _ => None,
+        }
+    }
+}
+
+/// The deployments of a service, as far as their history can be trusted.
+#[derive(Debug, Default)]
+pub struct Past {
+    /// Those that are whole, newest first.
+    pub rows: Vec<DeploymentRow>,
+    /// What is wrong with the others.
+    pub damaged: Vec<JournalError>,
+}
+
+impl Past {
+    /// The newest deployment.
+    ///
+    /// # Errors
+    /// Fails if one that is as new, or newer, is damaged: then nobody knows how it stands.
+    pub fn latest(self) -> Result<Option<DeploymentRow>, JournalError> {
+        let newest = self.rows.into_iter().next();
+        let number = newest.as_ref().map_or(0, |row| row.id.number());
+        let newer = self.damaged.into_iter().find(|error| error.damaged().is_none_or(|id| id.number() > number));
+        newer.map_or(Ok(newest), Err)
+    }
 }
 
 /// One deployment in the history.
@@ -92,6 +149,14 @@ pub trait Journal: Send + Sync {
     /// All deployments, newest first.
     ///
     /// # Errors
-    /// Fails if the store does.
+    /// Fails if the store does, or if what it says of one of them cannot be trusted.
     fn list(&self) -> Result<Vec<DeploymentRow>, JournalError>;
+
+    /// All deployments that can be trusted, and what is wrong with the others.
+    ///
+    /// # Errors
+    /// Fails if the store does.
+    fn past(&self) -> Result<Past, JournalError> {
+        Ok(Past { rows: self.list()?, damaged: Vec::new() })
+    }
 }

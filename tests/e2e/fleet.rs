@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rollout::config::{self, Config};
 use rollout::demo::world::{Lb, Spec, World};
-use rollout::model::{DeploymentId, EffectId, Rotation, Span, Version};
+use rollout::model::{DeploymentId, EffectId, InstanceId, Rotation, Span, Target, Version};
 use rollout::ports::UpdateOrder;
 use serde_json::Value;
 
@@ -44,12 +44,9 @@ impl Fleet {
             let world = World::prepare(&Spec { instances, lb, instance_exe: rollout() }).await.unwrap();
             let config = config::load(&world.config_path(), &sets, &|_| None).unwrap_or_else(|e| panic!("{e}"));
             rollout::fleet::prepare(&config.fleet).unwrap();
-            let fleet = rollout::fleet::build(&config.fleet).unwrap();
             let traffic = rollout::traffic::build(&config.traffic).unwrap();
             for target in &config.targets {
-                let effect = EffectId::new(&DeploymentId::new("demo", 0), Some(&target.id), "update", 1);
-                let order = UpdateOrder { effect, target: target.clone(), version: Version::new("v1").unwrap(), previous: None };
-                fleet.update(&order).await.unwrap();
+                bring(&config, target, "v1").await;
             }
             wait_for("the fleet serves", async || {
                 let read = traffic.read(&config.targets).await.ok()?;
@@ -59,6 +56,12 @@ impl Fleet {
             (world, config)
         });
         Self { world, config, sets, runtime, _alone: alone }
+    }
+
+    /// Brings one instance to a version, past all deployments.
+    pub(crate) fn update(&self, instance: &InstanceId, version: &str) {
+        let target = self.config.targets.iter().find(|target| target.id == *instance).unwrap();
+        self.runtime.block_on(bring(&self.config, target, version));
     }
 
     /// `rollout --config … --set … ARGS`, not started.
@@ -122,6 +125,12 @@ impl Fleet {
         lines.sort();
         lines
     }
+}
+
+async fn bring(config: &Config, target: &Target, version: &str) {
+    let effect = EffectId::new(&DeploymentId::new("demo", 0), Some(&target.id), version, 1);
+    let order = UpdateOrder { effect, target: target.clone(), version: Version::new(version).unwrap(), previous: None };
+    rollout::fleet::build(&config.fleet).unwrap().update(&order).await.unwrap();
 }
 
 pub(crate) fn read(path: &Path) -> String {

@@ -13,3 +13,4 @@ mod hey;
 mod steering;
 mod terminal;
 mod traffic;
+mod upgrade;

@@ -6,12 +6,13 @@ use rustix::fs::Access;
 
 use super::finding::Finding;
 use crate::app::Place;
-use crate::app::past::rows;
+use crate::app::past::{last_row, past};
 use crate::config::Config;
 use crate::journal::{self, Holder, Lease};
 use crate::os::sharing::Sharing;
 use crate::os::text::counted;
 use crate::os::users;
+use crate::ports::Past;
 use crate::state::State;
 
 const KIND: &str = "store";
@@ -22,9 +23,14 @@ pub(super) fn look(config: &Config, place: &Place, runs: Option<&State>) -> Vec<
     if let Err(failure) = place.socket() {
         findings.push(Finding::missing(KIND, "control socket", &failure.message, ""));
     }
-    match rows(config) {
-        Ok(rows) if rows.is_empty() => findings.push(Finding::ok(KIND, "journal", "empty; the first deployment makes it")),
-        Ok(rows) => findings.push(Finding::ok(KIND, "journal", &format!("{} can be read", counted(rows.len(), "deployment")))),
+    match past(config) {
+        Ok(Past { rows, damaged }) if rows.is_empty() && damaged.is_empty() => {
+            findings.push(Finding::ok(KIND, "journal", "empty; the first deployment makes it"));
+        }
+        Ok(Past { rows, damaged }) => {
+            findings.push(Finding::ok(KIND, "journal", &format!("{} can be read", counted(rows.len(), "deployment"))));
+            findings.extend(damaged.iter().map(|damage| Finding::missing(KIND, "journal", &damage.to_string(), "")));
+        }
         Err(failure) => findings.push(Finding::missing(KIND, "journal", &failure.message, "")),
     }
     findings.push(lock(config, place, runs));
@@ -74,7 +80,7 @@ fn lock(config: &Config, place: &Place, runs: Option<&State>) -> Finding {
         let message = format!("held by engine {pid} of {login} for {}, which {how}", holder.what);
         return Finding::missing(KIND, "lock", &message, &remedy);
     }
-    let open = rows(config).ok().and_then(|rows| rows.into_iter().next()).filter(|row| row.ended_at.is_none());
+    let open = last_row(config).ok().flatten().filter(|row| row.ended_at.is_none());
     if let Some(row) = open {
         let message = format!("{} to {} was interrupted while {}", row.id, row.version, row.status);
         return Finding::missing(KIND, "lock", &message, "take it over with: rollout recover");

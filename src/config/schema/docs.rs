@@ -102,6 +102,7 @@ pub(super) const DOCS: &[(&str, &str)] = &[
     ("rollback.max_unavailable", "Healthy instances out at once while going back; default: that of [strategy]."),
     ("journal", "Where the history is kept."),
     ("journal.dir", "The directory; default: $XDG_STATE_HOME/rollout."),
+    ("journal.keep", "How many ended deployments stay in it; older ones are removed when a new one is planned."),
     ("env", "How environments are told from each other on the screen; service.env chooses one."),
     ("env.NAME", "One environment."),
     ("env.NAME.stripe", "A colour by name, 0 to 255 or \"#rrggbb\"."),

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::event::{Actor, Cause};
-use crate::model::Seq;
+use crate::model::{Seq, Timestamp};
 
 fn turn(number: u32, from: u64, count: u64) -> (Vec<Event>, DeploymentRow) {
     let id = DeploymentId::new("shop", number);
