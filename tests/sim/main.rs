@@ -23,7 +23,7 @@
 //! | S4 | put back only after the last checks passed on the right version | `gate` |
 //! | S5 | nothing without a part is touched, nothing of others is put back | `act_begins`, `of_instance`; `world/acts.rs`: `admit`; `checks/end.rs` |
 //! | S6 | a stored order before every act, a stored command before every answer | `checks.rs`: `act_begins`, `answered` |
-//! | S7 | a replaced controller stores nothing and begins nothing | `world/engine.rs`: `wake_stale`; `act_begins` |
+//! | S7 | a replaced controller stores nothing and begins nothing | `world/takeover.rs`: `wake_stale`; `act_begins` |
 //! | S8 | never two commands on one instance, over deaths and takeovers | `world/work.rs`: `work_begins` |
 //! | S9, S9p | cancel, hold and pause bind from their answer on | `of_instance`, `ordered_update` |
 //! | S10 | the way back has one direction, and leads to each one's own version | `of_deployment`, `ordered_update`, `update_begins` |
@@ -40,7 +40,7 @@
 //! | L2 | never a hang in silence; what is wanted is under way | `checks/waiting.rs`: `silent`; `world/engine.rs`: `reconcile` |
 //! | L3 | what it says that it waits for is what it waits for, and the ways out are ways out | `checks/waiting.rs`: `explains` |
 //! | L4 | what we took out is back or listed | `checks/end.rs` |
-//! | L5 | after a death another start succeeds | `world/engine.rs`: `boot`, `restart` |
+//! | L5 | after a death another start succeeds | `world/engine.rs`: `boot`; `world/takeover.rs`: `restart` |
 //! | L6 | a console that comes back shows what the engine holds | `world/reader.rs` |
 //! | L7 | once the journal takes appends again, it goes on by itself | `world/engine.rs`: `resumed` |
 //!

@@ -9,6 +9,7 @@ mod machine;
 mod operator;
 mod reader;
 mod store;
+mod takeover;
 mod work;
 
 use std::collections::BTreeMap;
