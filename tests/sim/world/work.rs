@@ -60,7 +60,8 @@ impl World {
         let omens = std::mem::take(&mut machine.omens);
         machine.up = machine.works.is_empty();
         machine.passes = 0;
-        if omens.fails != Some(false) && !omens.lies {
+        let effective = omens.fails != Some(false) && !omens.lies;
+        if effective {
             machine.version = work.version.clone();
             machine.runs.push(work.id.clone());
         }
@@ -73,7 +74,10 @@ impl World {
         if let Some(lasts) = omens.slow {
             self.schedule(now + lasts, Due::Heal(Healing::Started(n)));
         }
-        self.checks.ran(n, &work)?;
+        // One that changed nothing, and of which nobody heard, may run again.
+        if effective {
+            self.checks.ran(n, &work)?;
+        }
         let failed = (omens.fails.is_some()).then(|| Outcome::UpdateFailed { reason: "exit code 1".to_owned() });
         self.reports(n, &work, failed.unwrap_or(Outcome::Updated))
     }
