@@ -339,7 +339,8 @@ impl Scene<'_> {
                 let reason = "it passes its checks, but somebody else took it out of rotation: it is not put back";
                 return Some(self.failed(Step::Admit, reason.to_owned()));
             }
-            if seen.passes >= rise {
+            // What waited behind a full disk tells of a world that has gone on since.
+            if seen.passes >= rise && seen.is_fresh(self.now, health) {
                 return Some(vec![EventKind::HealthPassed { instance: self.id.clone(), evidence: seen.evidence() }]);
             }
         }
