@@ -42,6 +42,7 @@ use crate::command::Request;
 use crate::effect::Outcome;
 use crate::event::{Actor, Cause, Event, EventKind, Takeover};
 use crate::model::{EffectId, InstanceId, Rotation, Sample, Timestamp};
+use crate::mutant::{self, Mutant};
 use crate::state::{Illegal, State};
 
 pub use consequence::{Consequence, consequence};
@@ -147,6 +148,8 @@ fn deadlines(state: &State, now: Timestamp) -> Option<Vec<EventKind>> {
 /// Fails if a decision does not fit the state: a fault of this program. The events before it are lost to the caller,
 /// who must stop and start again from the journal.
 pub fn turn(state: &mut State, observed: &mut Observed, now: Timestamp, input: &Input) -> Result<Vec<Event>, Illegal> {
+    // What is decided now is no earlier than what was: a deadline counted from a clock that went back would be over at once.
+    let now = now.max(state.at);
     observed.note(state, input);
     let mut events = Vec::new();
     let mut next = input;
@@ -156,7 +159,7 @@ pub fn turn(state: &mut State, observed: &mut Observed, now: Timestamp, input: &
             return Ok(events);
         }
         for kind in kinds {
-            let event = Event { seq: state.seq.next(), at: now.max(state.at), deployment: state.plan.deployment.clone(), kind };
+            let event = Event { seq: state.seq.next(), at: now, deployment: state.plan.deployment.clone(), kind };
             state.apply(&event)?;
             observed.apply(&event);
             events.push(event);
@@ -172,7 +175,8 @@ pub fn turn(state: &mut State, observed: &mut Observed, now: Timestamp, input: &
 /// When something will have to be decided without any further input. What was due by `now` has been decided, or waits
 /// for an input.
 pub fn next_deadline(state: &State, now: Timestamp) -> Option<Timestamp> {
-    let of_instances = state.active.iter().flat_map(|&index| pipeline::deadlines(state, index));
+    let heard = state.active.iter().filter(|_| !mutant::is(Mutant::DropDeadline));
+    let of_instances = heard.flat_map(|&index| pipeline::deadlines(state, index));
     let bake = state.batch.as_ref().and_then(|b| b.bake_until);
     let end_check = state.end_check_until.filter(|_| state.end_checked.is_none());
     let look = state.look.as_ref().filter(|_| state.is_looking()).map(|look| look.until);

@@ -11,11 +11,98 @@ pub enum Mutant {
     SkipDrain,
     /// Instances are taken out whatever the budget says.
     ForgetBudget,
+    /// Instances are taken out whoever else serves.
+    ForgetFloor,
+    /// Only instances that we took out hold the budget, not those that are down.
+    CountOnlyOurs,
+    /// A drain that no balancer confirms in time counts as done.
+    TrustUnconfirmedDrain,
+    /// An updated instance is put back without a check.
+    AdmitWithoutGate,
+    /// One pass is proof enough.
+    AdmitOnFirstPass,
+    /// A check passes whatever version answers.
+    IgnoreVersion,
+    /// An instance that somebody else took out is put back.
+    ReadmitForeign,
+    /// What is drained goes forward although a rollback began.
+    ForwardAfterRollback,
+    /// Every instance goes back to the first one's version.
+    BackToOneVersion,
+    /// A rollback is rolled back.
+    RollBackTwice,
+    /// Failed instances are not listed.
+    ForgetFailed,
+    /// A cancel does not stop what is drained from being updated.
+    IgnoreCancel,
+    /// What was only looked at is taken although a pause began.
+    IgnorePause,
+    /// A hold is forgotten at once.
+    LoseHeld,
+    /// What a dead controller had ordered is ordered anew under another id.
+    NewIdAfterRecovery,
+    /// An update that a dead controller had ordered counts as done.
+    TrustTheDead,
+    /// The times set for instances wake nobody.
+    DropDeadline,
+    /// Deadlines go on while no controller lives.
+    KeepOldDeadlines,
+    /// The threshold is crossed at the share itself.
+    ThresholdOrEqual,
+    /// A drain that was undone is not ordered again.
+    ForgetReloads,
+    /// What is read at the end is believed to be right.
+    SkipEndCheck,
+    /// What is read back lacks a field.
+    ReplayForgets,
+    /// The journal takes appends of a controller that has been replaced.
+    IgnoreEpoch,
+    /// Instances without a part in the plan are taken like the others.
+    TakeExcluded,
+    /// When the budget leaves no room, nobody is told.
+    WaitInSilence,
+    /// What is waited for is told as the step before.
+    NameTheWrongStep,
+    /// A failed instance is taken out although too few others serve.
+    EvictAnyway,
+    /// A look that the budget then forbids is taken again at once.
+    LookForever,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::SkipDrain, Self::ForgetBudget];
+    pub const ALL: [Self; 30] = [
+        Self::SkipDrain,
+        Self::ForgetBudget,
+        Self::ForgetFloor,
+        Self::CountOnlyOurs,
+        Self::TrustUnconfirmedDrain,
+        Self::AdmitWithoutGate,
+        Self::AdmitOnFirstPass,
+        Self::IgnoreVersion,
+        Self::ReadmitForeign,
+        Self::ForwardAfterRollback,
+        Self::BackToOneVersion,
+        Self::RollBackTwice,
+        Self::ForgetFailed,
+        Self::IgnoreCancel,
+        Self::IgnorePause,
+        Self::LoseHeld,
+        Self::NewIdAfterRecovery,
+        Self::TrustTheDead,
+        Self::DropDeadline,
+        Self::KeepOldDeadlines,
+        Self::ThresholdOrEqual,
+        Self::ForgetReloads,
+        Self::SkipEndCheck,
+        Self::ReplayForgets,
+        Self::IgnoreEpoch,
+        Self::TakeExcluded,
+        Self::WaitInSilence,
+        Self::NameTheWrongStep,
+        Self::EvictAnyway,
+        Self::LookForever,
+    ];
 }
 
 /// True if this rule is broken in this thread.

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::{Actor, Cause, Ending, Event, EventKind, Exception};
 use crate::model::{InstanceId, InstanceState, LbStats, Member, Plan, Seq, Span, Timestamp, VipStats};
+use crate::mutant::{self, Mutant};
 
 pub use apply::Illegal;
 pub use instance::{Failure, Goal, Instance, Phase};
@@ -288,6 +289,9 @@ impl State {
         let mut state = Self::begin(first)?;
         for event in events {
             state.apply(event)?;
+        }
+        if mutant::is(Mutant::ReplayForgets) {
+            state.max_out = 0;
         }
         Ok(state)
     }

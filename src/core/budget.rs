@@ -56,7 +56,7 @@ fn not_serving<'a>(state: &'a State, observed: &Observed) -> Vec<&'a InstanceId>
 /// U, by id, in plan order: all that do not serve, but for those that an operator discounted.
 pub(super) fn out<'a>(state: &'a State, observed: &Observed) -> Vec<&'a InstanceId> {
     let mut out = not_serving(state, observed);
-    out.retain(|id| state.instance(id).is_none_or(|i| !i.discounted));
+    out.retain(|id| state.instance(id).is_none_or(|i| !i.discounted && (i.ours || !mutant::is(Mutant::CountOnlyOurs))));
     out
 }
 
@@ -109,7 +109,7 @@ fn why_out(state: &State, observed: &Observed, id: &InstanceId) -> Option<String
 pub(super) fn may_take(state: &State, observed: &Observed, id: &InstanceId) -> Result<(), Denied> {
     let max = limit(state.plan.policy.strategy.max_unavailable, state.total());
     let dead = not_serving(state, observed);
-    if dead.contains(&id) {
+    if dead.contains(&id) || mutant::is(Mutant::LookForever) {
         return Ok(());
     }
     room(&out(state, observed), max)?;
@@ -162,7 +162,7 @@ fn room(out: &[&InstanceId], max: u32) -> Result<(), Denied> {
 fn floor(state: &State, dead: &[&InstanceId]) -> Result<(), Denied> {
     let floor = state.plan.policy.strategy.min_serving.ceil_of(state.total());
     let others = state.total().saturating_sub(count(dead)).saturating_sub(1);
-    if others < floor { Err(Denied::Floor { others, floor }) } else { Ok(()) }
+    if others < floor && !mutant::is(Mutant::ForgetFloor) { Err(Denied::Floor { others, floor }) } else { Ok(()) }
 }
 
 /// How many serve, as far as is known.
@@ -174,7 +174,7 @@ pub(super) fn serving(state: &State, observed: &Observed) -> u32 {
 pub(super) fn may_evict(state: &State, id: &InstanceId) -> bool {
     let floor = state.plan.policy.strategy.min_serving.ceil_of(state.total());
     let others = state.instances.iter().filter(|(other, i)| *other != id && i.serving && !i.ours && !i.down).count();
-    u32::try_from(others).unwrap_or(u32::MAX) >= floor
+    u32::try_from(others).unwrap_or(u32::MAX) >= floor || mutant::is(Mutant::EvictAnyway)
 }
 
 fn count(ids: &[&InstanceId]) -> u32 {

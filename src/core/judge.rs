@@ -8,11 +8,13 @@ use crate::state::{Failure, Instance, State};
 
 use super::common_cause::{self, Verdict};
 use super::{Observed, approval, pause};
+use crate::mutant::{self, Mutant};
 
 /// Whether `failed` of `finished` is too much: strictly above the share, or more than the number. The share is of those
 /// finished so far in this run, so that with the defaults one failure in the first batch is enough.
 pub(super) fn crosses(failed: u32, finished: u32, threshold_percent: u8, max_failures: u32) -> bool {
-    failed > max_failures || u64::from(failed) * 100 > u64::from(threshold_percent) * u64::from(finished)
+    let (share, limit) = (u64::from(failed) * 100, u64::from(threshold_percent) * u64::from(finished));
+    failed > max_failures || share > limit || share == limit && failed > 0 && mutant::is(Mutant::ThresholdOrEqual)
 }
 
 /// There are failures that something must be done about.

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::effect::Outcome;
 use crate::event::{Event, EventKind};
-use crate::model::{Evidence, InstanceId, LbStats, Rotation, Sample, SampleResult, Timestamp, VipStats};
+use crate::model::{Evidence, HealthPolicy, InstanceId, LbStats, Rotation, Sample, SampleResult, Timestamp, VipStats};
 use crate::state::{Instance, Phase, State};
 
 use super::{Input, wanted};
@@ -74,6 +74,11 @@ impl Seen {
         }
         self.latencies.push_back(latency);
         self.last = Some(sample.clone());
+    }
+
+    /// The last look is of now: looks are one interval apart, and each may take its whole timeout.
+    pub(super) fn is_fresh(&self, now: Timestamp, health: &HealthPolicy) -> bool {
+        self.last.as_ref().is_some_and(|last| last.at + health.interval.times(2) + health.timeout >= now)
     }
 
     /// What a decision of this moment rests on.

@@ -6,8 +6,8 @@ use crate::command::Command;
 use crate::core::testing::{Fixture, cancel, id, pause, rollback};
 use crate::core::{Input, waiting, wanted};
 use crate::effect::{EffectKind, Outcome};
-use crate::event::{Ending, Takeover};
-use crate::model::{Before, Count, OnDrainTimeout, OnFailure, Rotation, SampleResult, Span, Version};
+use crate::event::{Ending, EventKind, Takeover};
+use crate::model::{Before, Count, OnDrainTimeout, OnFailure, Rotation, Sample, SampleResult, Span, Version};
 use crate::state::{Status, Summary};
 
 fn acts(run: &Fixture, number: u32) -> Vec<EffectKind> {
@@ -357,4 +357,20 @@ fn the_sum_adds_up_at_every_ending() {
         let s = Summary::of(&run.state, (None, None));
         assert_eq!(s.total, s.updated + s.failed + s.rolled_back + s.skipped + s.untouched, "{s:?}");
     }
+}
+
+/// While the journal takes nothing, what is seen waits in line: a pass of half a minute ago may have misses behind it.
+#[test]
+fn a_pass_that_waited_behind_a_full_disk_does_not_open_the_gate() {
+    let mut run = Fixture::new(3).started();
+    run.bring_to_gate(1);
+    let pass = |at| Sample { at, latency: Span::from_millis(3), result: SampleResult::Pass { status: Some(200) }, version: None };
+    let (seen_at, health) = (run.now, run.state.plan.policy.health.clone());
+    run.now = run.now + health.interval.times(2) + health.timeout + Span::from_millis(1);
+    for _ in 0..health.rise {
+        let events = run.input(&Input::Sample { instance: id(1), sample: pass(seen_at) });
+        assert_eq!(events, [], "of a world that has gone on since");
+    }
+    let events = run.input(&Input::Sample { instance: id(1), sample: pass(run.now) });
+    assert!(matches!(events.first(), Some(EventKind::HealthPassed { .. })), "{events:?}");
 }

@@ -5,6 +5,7 @@
 use crate::command::{Command, Receipt, Refusal, Request};
 use crate::event::{Actor, Cause, EventKind, Step};
 use crate::model::{DeploymentKind, Evidence, InstanceId, Timestamp};
+use crate::mutant::{self, Mutant};
 use crate::state::{Awaits, Phase, State};
 
 use super::{Observed, operate_instance};
@@ -80,7 +81,7 @@ fn answer(state: &State, command: &Command) -> Result<String, String> {
 
 /// The deployment itself undoes another: there is never a rollback of a rollback.
 pub(super) fn is_rollback(state: &State) -> bool {
-    matches!(state.plan.kind, DeploymentKind::Rollback { .. })
+    matches!(state.plan.kind, DeploymentKind::Rollback { .. }) && !mutant::is(Mutant::RollBackTwice)
 }
 
 fn join(state: &State, only: Option<&InstanceId>) -> Result<String, String> {

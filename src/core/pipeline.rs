@@ -47,6 +47,9 @@ pub(super) fn advance(state: &State, observed: &Observed, now: Timestamp, index:
         Phase::TakingOut => scene.taking_out(),
         Phase::Draining => scene.draining(),
         Phase::Drained => Some(scene.turned_back().unwrap_or_else(|| scene.order_update())),
+        Phase::Updating if mutant::is(Mutant::TrustTheDead) && state.recovered_at == Some(scene.instance.since) => {
+            Some(scene.updated())
+        }
         Phase::Updating => scene.expired().then(|| {
             let timeout = state.plan.policy.update.timeout;
             scene.failed(Step::Update, format!("its update did not end within {timeout}"))
@@ -93,10 +96,7 @@ pub(super) fn outcome(
             scene.taken_out(*sessions)
         }
         (Outcome::Idle, Phase::Draining) => vec![EventKind::DrainFinished { instance, cut: 0, forced: false }],
-        (Outcome::Updated, Phase::Updating) => {
-            let health = &state.plan.policy.health;
-            vec![EventKind::UpdateFinished { instance, start_until: now + health.start_timeout, until: now + health.deadline }]
-        }
+        (Outcome::Updated, Phase::Updating) => scene.updated(),
         (Outcome::UpdateFailed { reason }, Phase::Updating) => scene.failed(Step::Update, reason.clone()),
         (Outcome::Admitted, Phase::Returning { .. }) => vec![EventKind::InstanceReturned { instance }],
         (Outcome::Admitted, Phase::Admitting) => {
@@ -127,7 +127,14 @@ impl Scene<'_> {
 
     /// Nothing new may go forward: what is not updated yet goes back in rotation.
     fn halted(&self) -> bool {
-        !self.back() && (self.state.cancel.is_some() || self.state.rollback.is_some())
+        let cancelled = self.state.cancel.is_some() && !mutant::is(Mutant::IgnoreCancel);
+        let going_back = self.state.rollback.is_some() && !mutant::is(Mutant::ForwardAfterRollback);
+        !self.back() && (cancelled || going_back)
+    }
+
+    /// Nothing new is taken.
+    fn paused(&self) -> bool {
+        self.state.pause.is_some() && !mutant::is(Mutant::IgnorePause)
     }
 
     fn failed(&self, step: Step, reason: String) -> Vec<EventKind> {
@@ -173,7 +180,7 @@ impl Scene<'_> {
     }
 
     fn checking(&self) -> Decision {
-        if self.halted() || self.state.pause.is_some() {
+        if self.halted() || self.paused() {
             return Some(vec![EventKind::InstanceCheckDropped { instance: self.id.clone() }]);
         }
         self.expired().then(|| {
@@ -184,7 +191,7 @@ impl Scene<'_> {
 
     fn surveyed(&self, survey: &Survey) -> Vec<EventKind> {
         let instance = self.id.clone();
-        if self.halted() || self.state.pause.is_some() || judge::is_open(self.state) {
+        if self.halted() || self.paused() || judge::is_open(self.state) {
             return vec![EventKind::InstanceCheckDropped { instance }];
         }
         let Some(member) = self.state.member(self.id) else { return Vec::new() };
@@ -231,6 +238,9 @@ impl Scene<'_> {
     fn taking_out(&self) -> Decision {
         if let Some(events) = self.turned_back() {
             return Some(events);
+        }
+        if self.expired() && mutant::is(Mutant::TrustUnconfirmedDrain) {
+            return Some(self.taken_out(Some(0)));
         }
         let reason = if self.instance.slips > MAX_SLIPS {
             format!("its drain was undone {} times by somebody else", self.instance.slips)
@@ -301,6 +311,15 @@ impl Scene<'_> {
         }]
     }
 
+    fn updated(&self) -> Vec<EventKind> {
+        let (health, now) = (&self.state.plan.policy.health, self.now);
+        vec![EventKind::UpdateFinished {
+            instance: self.id.clone(),
+            start_until: now + health.start_timeout,
+            until: now + health.deadline,
+        }]
+    }
+
     fn verifying(&self) -> Decision {
         let health = &self.state.plan.policy.health;
         let seen = self.observed.of(self.id);
@@ -308,15 +327,20 @@ impl Scene<'_> {
         if let Some(how) = seen.and_then(|s| s.exited.as_ref()) {
             return Some(self.failed(Step::Health, format!("its process ended: {how}")));
         }
+        if mutant::is(Mutant::AdmitWithoutGate) {
+            return Some(vec![EventKind::HealthPassed { instance: self.id.clone(), evidence: Evidence::default() }]);
+        }
         if let Some(seen) = seen {
             if seen.misses >= health.retries.max(1) {
                 return Some(self.failed(Step::Health, format!("{} failed checks in a row{last}", seen.misses)));
             }
-            if seen.passes >= health.rise.max(1) && self.instance.foreign {
+            let rise = if mutant::is(Mutant::AdmitOnFirstPass) { 1 } else { health.rise.max(1) };
+            if seen.passes >= rise && self.instance.foreign && !mutant::is(Mutant::ReadmitForeign) {
                 let reason = "it passes its checks, but somebody else took it out of rotation: it is not put back";
                 return Some(self.failed(Step::Admit, reason.to_owned()));
             }
-            if seen.passes >= health.rise.max(1) {
+            // What waited behind a full disk tells of a world that has gone on since.
+            if seen.passes >= rise && seen.is_fresh(self.now, health) {
                 return Some(vec![EventKind::HealthPassed { instance: self.id.clone(), evidence: seen.evidence() }]);
             }
         }

@@ -549,3 +549,30 @@ fn a_last_look_corrects_what_was_read_before() {
     assert!(!events.iter().any(|e| matches!(e, EventKind::InstanceCheckStarted { .. })), "{events:?}");
     assert!(run.act(1).is_none(), "it waits until web-02, which holds the budget, is looked at");
 }
+
+/// Found by the simulator: with a clock behind the last fact, a deadline lay before its own beginning and was over at once.
+#[test]
+fn a_clock_that_goes_back_shortens_no_deadline() {
+    let mut run = Fixture::new(4).started();
+    run.check(1);
+    run.outcome(1, Outcome::TakenOut { sessions: Some(0) });
+    let last = run.now;
+    run.now = crate::model::Timestamp::from_millis(run.now.as_millis() - 900_000);
+    run.outcome(1, Outcome::Updated);
+    let deadline = run.state.plan.policy.health.deadline;
+    assert_eq!(run.state.instance(&id(1)).unwrap().until, Some(last + deadline));
+}
+
+/// Found by the simulator: the check at the end could not read the balancers, and what somebody had taken out before was
+/// not listed.
+#[test]
+fn what_somebody_else_took_out_is_listed_even_if_the_end_check_reads_nothing() {
+    let mut run = Fixture::new(2).with(|p| p.strategy.batch_pause = Span::ZERO).started();
+    run.bring_to_healthy(1);
+    let rotations = std::collections::BTreeMap::from([(id(1), Rotation::Maintenance)]);
+    run.input(&crate::core::Input::Rotations { at: run.now, rotations });
+    run.command(cancel());
+    run.wait(Span::from_secs(40));
+    run.wait(Span::from_secs(120));
+    assert!(run.state.exceptions().iter().any(|e| e.instance == id(1)), "{:?}", run.state.exceptions());
+}

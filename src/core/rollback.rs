@@ -7,10 +7,11 @@ use crate::model::{InstanceId, Version};
 use crate::state::{Instance, Phase, State};
 
 use super::{Observed, budget, pause};
+use crate::mutant::{self, Mutant};
 
 /// The version that an instance ran before this deployment.
 pub(super) fn previous(state: &State, id: &InstanceId) -> Option<Version> {
-    state.member(id)?.previous.clone()
+    if mutant::is(Mutant::BackToOneVersion) { state.plan.members.first() } else { state.member(id) }?.previous.clone()
 }
 
 /// The next instance to go back, if one may.

@@ -10,6 +10,7 @@ use crate::state::{Batch, Instance, Phase, State};
 
 use super::observed::is_in_rotation;
 use super::{Observed, approval, budget, judge, pause, pipeline};
+use crate::mutant::{self, Mutant};
 
 /// A batch as planned.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -138,7 +139,7 @@ fn at_work(state: &State, observed: &Observed, now: Timestamp, batch: &Batch) ->
                 instance: (*id).clone(),
                 until: pipeline::check_deadline(state, now),
             }]),
-            Err(_) if !state.active.is_empty() => None,
+            Err(_) if !state.active.is_empty() || mutant::is(Mutant::WaitInSilence) => None,
             Err(denied) => Some(vec![pause(Cause::Capacity, budget::words(state, observed, id, &denied))]),
         };
     }

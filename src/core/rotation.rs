@@ -11,6 +11,7 @@ use crate::state::{Instance, Phase, State};
 use super::Observed;
 use super::observed::is_in_rotation;
 use super::pipeline::ORDER_TIMEOUT;
+use crate::mutant::{self, Mutant};
 
 /// What a reading of the balancers, begun at `at`, leads to.
 pub(super) fn noticed(
@@ -32,10 +33,12 @@ fn of_one(id: &InstanceId, instance: &Instance, rotation: Rotation, now: Timesta
     match instance.phase {
         _ if instance.is_late_return() && instance.ours => (rotation == Rotation::Serving).then(back),
         Phase::Draining | Phase::Drained | Phase::Updating | Phase::Verifying { .. } | Phase::Failed if instance.ours => {
-            (is_in_rotation(rotation) && !instance.serving).then(lost)
+            (rotation.is_in() && !instance.serving && !mutant::is(Mutant::ForgetReloads)).then(lost)
         }
         // The balancer's own check may come and go; that is no order of anybody.
-        Phase::Pending | Phase::Healthy | Phase::Skipped | Phase::RolledBack | Phase::Failed if !instance.ours => {
+        Phase::Pending | Phase::Healthy | Phase::Settling { .. } | Phase::Skipped | Phase::RolledBack | Phase::Failed
+            if !instance.ours =>
+        {
             let changed = if instance.serving { !is_in_rotation(rotation) } else { rotation == Rotation::Serving };
             changed.then(|| EventKind::RotationChanged { instance: id.clone(), rotation })
         }
@@ -47,7 +50,7 @@ fn of_one(id: &InstanceId, instance: &Instance, rotation: Rotation, now: Timesta
 mod tests {
     use super::*;
     use crate::command::Command;
-    use crate::core::testing::{Fixture, id};
+    use crate::core::testing::{Fixture, id, rollback};
     use crate::core::{Input, wanted};
     use crate::effect::{EffectKind, Outcome};
     use crate::model::Span;
@@ -98,6 +101,40 @@ mod tests {
         run.outcome(1, Outcome::TakenOut { sessions: Some(3) });
         let old = Input::Rotations { at: before, rotations: BTreeMap::from([(id(1), Rotation::Serving)]) };
         assert_eq!(run.input(&old), []);
+    }
+
+    /// Found by the simulator: while it settled nobody looked whose order it was, and a rollback put it back.
+    #[test]
+    fn one_that_somebody_else_takes_out_while_it_settles_is_not_put_back_by_a_rollback() {
+        let mut run = Fixture::new(2).with(|p| p.strategy.min_healthy_time = Span::from_secs(60)).started();
+        run.bring_to_healthy(1);
+        assert_eq!(run.word(1), "health_checking");
+        let events = read(&mut run, 1, Rotation::Draining);
+        assert!(matches!(events.as_slice(), [EventKind::RotationChanged { .. }]), "{events:?}");
+        run.command(rollback());
+        run.taken_out(1);
+        run.outcome(1, Outcome::Updated);
+        run.passes(1, 2);
+        assert_eq!(run.word(1), "failed");
+        assert!(run.state.exceptions().iter().any(|e| e.reason.contains("somebody else took it out")));
+    }
+
+    /// Found by the simulator: of two balancers one was reloaded, and both together were read as draining.
+    #[test]
+    fn a_drain_that_one_of_two_balancers_forgot_is_ordered_again() {
+        let both = [Rotation::Draining, Rotation::Serving];
+        assert_eq!(Rotation::together(both.into_iter()), Rotation::Partly);
+        assert_eq!(Rotation::together([Rotation::Serving, Rotation::Down].into_iter()), Rotation::Down);
+        assert_eq!(Rotation::together([Rotation::Draining, Rotation::Maintenance].into_iter()), Rotation::Maintenance);
+        assert_eq!(Rotation::together([Rotation::Serving, Rotation::Missing].into_iter()), Rotation::Missing);
+        assert_eq!(Rotation::together(std::iter::empty()), Rotation::Missing);
+        let mut run = Fixture::new(4).started();
+        run.check(1);
+        run.taken_out(1);
+        let events = read(&mut run, 1, Rotation::Partly);
+        assert!(matches!(events.as_slice(), [EventKind::DrainLost { .. }]), "{events:?}");
+        assert!(matches!(read(&mut run, 4, Rotation::Partly).as_slice(), [EventKind::RotationChanged { .. }]));
+        assert_eq!(run.word(4), "pending", "who drained that one at one balancer only is somebody else");
     }
 
     /// reliability F5: what somebody else took out is not ours to put back; it uses the budget up.

@@ -4,9 +4,10 @@
 
 use std::fmt;
 
-use super::judge;
+use super::{budget, judge, operate};
 use crate::event::Actor;
 use crate::model::{InstanceId, InstanceState, Timestamp};
+use crate::mutant::{self, Mutant};
 use crate::state::{Awaits, Goal, Instance, Phase, State};
 
 /// What is awaited.
@@ -38,6 +39,7 @@ enum Hold {
     Return,
     Check,
     Evict,
+    Needed,
 }
 
 /// Why `state` does not move on at this moment; `None` once the deployment has ended.
@@ -63,10 +65,8 @@ pub fn waiting(state: &State) -> Option<Waiting> {
         }
         let until = state.approval_until.filter(|_| state.awaits == Some(Awaits::Answer));
         let or = match until {
-            Some(_) => "unanswered, everything goes back",
-            // The reason says when to resume.
-            None if pause.reason.contains("resume") => "else cancel or roll back",
-            None => "resume, cancel or roll back",
+            Some(_) => "unanswered, everything goes back".to_owned(),
+            None => ways_out(state, pause.reason.contains("resume")),
         };
         return simple(format!("paused {who}{why}; {or}"), until);
     }
@@ -97,13 +97,25 @@ pub fn waiting(state: &State) -> Option<Waiting> {
     }
 }
 
+/// What may be done about a pause, of what changes anything; the reason may say already when to resume.
+fn ways_out(state: &State, resume_is_said: bool) -> String {
+    let cancel = state.cancel.is_none().then_some("cancel");
+    let back = (state.rollback.is_none() && !operate::is_rollback(state)).then_some("roll back");
+    match (resume_is_said, [cancel, back].into_iter().flatten().collect::<Vec<_>>().as_slice()) {
+        (_, []) => "resume to go on".to_owned(),
+        (true, ways) => format!("else {}", ways.join(" or ")),
+        (false, [one]) => format!("resume or {one}"),
+        (false, ways) => format!("resume, {}", ways.join(" or ")),
+    }
+}
+
 /// The latest step that any instance under way is at, with all that are at it.
 fn in_flight(state: &State) -> Option<Waiting> {
     let held: Vec<(Hold, &InstanceId, &Instance)> = state
         .active
         .iter()
         .filter_map(|&index| state.instances.get_index(index))
-        .filter_map(|(id, instance)| Some((hold(instance)?, id, instance)))
+        .filter_map(|(id, instance)| Some((hold(state, id, instance)?, id, instance)))
         .collect();
     let first = held.iter().map(|(hold, ..)| *hold).max()?;
     let at_it: Vec<&(Hold, &InstanceId, &Instance)> = held.iter().filter(|(hold, ..)| *hold == first).collect();
@@ -121,6 +133,7 @@ fn in_flight(state: &State) -> Option<Waiting> {
         Hold::Admit => format!("the balancer has yet to report {names} as serving"),
         Hold::Settle => format!("{names} must stay healthy a while"),
         Hold::Return => format!("{names} {} put back in rotation", if plural { "are being" } else { "is being" }),
+        Hold::Needed => format!("{names} failed, but too few others serve to take {} out", if plural { "them" } else { "it" }),
         Hold::Evict => format!("{names} failed and {} taken out of rotation", if plural { "are being" } else { "is being" }),
     };
     let until = at_it.iter().filter_map(|(.., i)| i.until).min();
@@ -128,16 +141,18 @@ fn in_flight(state: &State) -> Option<Waiting> {
     Some(Waiting { what, instances, until })
 }
 
-fn hold(instance: &Instance) -> Option<Hold> {
+fn hold(state: &State, id: &InstanceId, instance: &Instance) -> Option<Hold> {
     Some(match instance.phase {
         Phase::Checking => Hold::Check,
         Phase::TakingOut => Hold::TakeOut,
         Phase::Draining => Hold::Drain,
         Phase::Drained | Phase::Updating | Phase::Restoring => Hold::Update,
         Phase::Verifying { .. } => Hold::Health,
+        Phase::Admitting if mutant::is(Mutant::NameTheWrongStep) => Hold::Update,
         Phase::Admitting => Hold::Admit,
         Phase::Settling { .. } => Hold::Settle,
         Phase::Returning { .. } => Hold::Return,
+        Phase::Failed if !budget::may_evict(state, id) => Hold::Needed,
         Phase::Failed => Hold::Evict,
         Phase::Pending | Phase::Healthy | Phase::Skipped | Phase::RolledBack => return None,
     })
@@ -158,9 +173,28 @@ fn names<'a>(ids: impl Iterator<Item = &'a InstanceId>) -> String {
 mod tests {
     use super::*;
     use crate::command::Command;
-    use crate::core::testing::{Fixture, id};
+    use crate::core::testing::{Fixture, cancel, id};
     use crate::effect::Outcome;
-    use crate::model::Span;
+    use crate::model::{OnFailure, Span};
+
+    /// What failed and is needed is not being taken out, and what changes nothing is no way out of a pause.
+    #[test]
+    fn it_promises_nothing_that_does_not_happen() {
+        let said = |run: &Fixture| waiting(&run.state).map(|w| w.what).unwrap_or_default();
+        let mut run = Fixture::new(2).with(|p| p.rollback.on_failure = OnFailure::Continue).started();
+        run.bring_to_healthy(1);
+        run.bring_to_healthy(2);
+        run.misses(1, 3);
+        assert_eq!(said(&run), "web-01 failed and is being taken out of rotation");
+        run.misses(2, 3);
+        let evicting = |n: u32| run.act(n).is_some();
+        assert!(!evicting(2), "nobody else serves");
+        run.command(Command::Pause { reason: String::new() });
+        run.command(cancel());
+        run.command(Command::Pause { reason: String::new() });
+        run.wait(Span::from_secs(40));
+        assert!(!said(&run).contains("cancel"), "it is being cancelled already: {}", said(&run));
+    }
 
     #[test]
     fn every_moment_of_a_deployment_has_its_sentence() {

@@ -7,6 +7,7 @@ use crate::model::{EffectId, InstanceId};
 use crate::state::{Goal, Instance, Phase, State};
 
 use super::budget;
+use crate::mutant::{self, Mutant};
 
 /// All acts that `state` wants.
 pub fn wanted(state: &State) -> Vec<Effect> {
@@ -42,7 +43,8 @@ pub fn wanted_for(state: &State, index: usize) -> Vec<Effect> {
         kind,
     };
     let own = act.into_iter().chain([watch(state, (index, id), instance)]);
-    let own = own.map(|kind| effect(kind.word(), instance.attempt, kind));
+    let late = u32::from(state.recovered_at.is_some() && mutant::is(Mutant::NewIdAfterRecovery));
+    let own = own.map(|kind| effect(kind.word(), instance.attempt + late, kind));
     // Beside its work, under an id of its own: what is in flight for it goes on.
     let again = instance.slipped.then(|| effect("take-out-again", instance.slips, EffectKind::TakeOut));
     own.chain(again).collect()
@@ -92,7 +94,7 @@ fn watch(state: &State, (index, id): (usize, &InstanceId), instance: &Instance) 
         | Phase::Returning { .. }
         | Phase::Restoring => (false, false),
     };
-    let member = state.member(id).filter(|_| updated && health.expects_version);
+    let member = state.member(id).filter(|_| updated && health.expects_version && !mutant::is(Mutant::IgnoreVersion));
     let expect = member.and_then(|m| match instance.goal {
         Goal::Forward => Some(m.wanted.clone()),
         Goal::Back => m.previous.clone(),

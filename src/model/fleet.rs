@@ -90,7 +90,7 @@ impl fmt::Display for InstanceState {
     }
 }
 
-/// What the balancers say of an instance, the least favourable of them if they differ.
+/// What the balancers say of an instance, taken together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Rotation {
@@ -98,6 +98,8 @@ pub enum Rotation {
     Serving,
     /// In rotation by order, but the balancer's own check says down.
     Down,
+    /// In rotation at some balancers and out at others.
+    Partly,
     /// Gets no new traffic (drain).
     Draining,
     /// In maintenance.
@@ -107,11 +109,26 @@ pub enum Rotation {
 }
 
 impl Rotation {
+    /// What several balancers say, in one word: what one of them sends traffic to is not out, whatever the others say.
+    pub fn together(said: impl Iterator<Item = Self>) -> Self {
+        let alike = |one: Self, other: Self| match (one.min(other), one.max(other)) {
+            (Self::Serving | Self::Down | Self::Partly, Self::Draining | Self::Maintenance) => Self::Partly,
+            (_, least) => least,
+        };
+        said.reduce(alike).unwrap_or(Self::Missing)
+    }
+
+    /// At least one balancer may send traffic to it.
+    pub fn is_in(self) -> bool {
+        matches!(self, Self::Serving | Self::Down | Self::Partly)
+    }
+
     /// In words, to follow "is".
     pub fn words(self) -> &'static str {
         match self {
             Self::Serving => "serving",
             Self::Down => "down by the balancer's own check",
+            Self::Partly => "in rotation at some balancers only",
             Self::Draining => "draining at the balancer",
             Self::Maintenance => "in maintenance at the balancer",
             Self::Missing => "unknown to the balancer",

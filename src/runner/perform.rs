@@ -270,7 +270,7 @@ impl Hands {
     async fn has_slipped(&self, target: &Target) -> bool {
         let at = (self.parts.clock)();
         let Ok(rotations) = self.parts.traffic.read(std::slice::from_ref(target)).await else { return false };
-        let slipped = rotations.values().any(|r| matches!(r, Rotation::Serving | Rotation::Down));
+        let slipped = rotations.values().any(|r| r.is_in());
         if slipped {
             self.say(Input::Rotations { at, rotations }).await;
         }

@@ -4,6 +4,7 @@
 
 use crate::event::{Actor, Cause, Event, EventKind};
 use crate::model::{InstanceId, OnFailure, Seq, Timestamp};
+use crate::mutant::{self, Mutant};
 
 use super::fold::{Context, fold_instance};
 use super::{Awaits, Batch, End, Goal, Halt, Instance, Look, Phase, Rollback, State};
@@ -51,7 +52,7 @@ impl State {
                 self.go_on(at);
             }
             EventKind::EngineRecovered { .. } => {
-                self.rearm(at);
+                self.rearm(if mutant::is(Mutant::KeepOldDeadlines) { self.at } else { at });
                 self.recovered_at = Some(at);
             }
             EventKind::DeploymentPaused { by, reason, cause, until } => {
@@ -356,7 +357,7 @@ fn may_follow(instance: &Instance, kind: &EventKind) -> bool {
         EventKind::InstanceRetried { .. } => matches!(phase, P::Failed | P::Skipped),
         EventKind::InstanceDiscounted { .. } => matches!(phase, P::Failed | P::Skipped | P::Healthy | P::RolledBack),
         EventKind::RotationChanged { .. } => {
-            let at_rest = matches!(phase, P::Pending | P::Healthy | P::Failed | P::Skipped | P::RolledBack);
+            let at_rest = matches!(phase, P::Pending | P::Settling { .. } | P::Healthy | P::Failed | P::Skipped | P::RolledBack);
             at_rest && (!instance.ours || instance.is_late_return())
         }
         EventKind::DrainLost { .. } => {

@@ -4,6 +4,7 @@
 
 use crate::event::{AfterReturn, Cause, EventKind, Found, Step};
 use crate::model::{Evidence, Rotation, Seq, Span, Timestamp, Version};
+use crate::mutant::{self, Mutant};
 
 use super::{Failure, Goal, Halt, Instance, Phase};
 
@@ -98,7 +99,7 @@ impl Instance {
     }
 
     fn hold(&mut self, by: Halt) {
-        self.held = Some(by);
+        self.held = Some(by).filter(|_| !mutant::is(Mutant::LoseHeld));
         self.batch = None;
     }
 
@@ -221,7 +222,8 @@ pub(super) fn fold_instance(instance: &mut Instance, kind: &EventKind, at: Times
         EventKind::EndCheckMismatch { version, serving, reason, .. } => {
             instance.fail(Step::EndCheck, reason, at, &Evidence::default());
             instance.version.clone_from(version);
-            (instance.serving, instance.foreign) = (*serving, !*serving && !instance.ours);
+            // In rotation at some balancers only, it may still be somebody else's doing that it is out at the others.
+            (instance.serving, instance.foreign) = (*serving, !instance.ours && (instance.foreign || !*serving));
             instance.enter(Phase::Failed, at, serving.then(|| at + EVICTION));
         }
         _ => {}

@@ -8,6 +8,7 @@ use crate::event::{AfterReturn, Step};
 use crate::model::{Evidence, InstanceState, Member, Rotation, Span, Timestamp, Version};
 
 use super::Halt;
+use crate::mutant::{self, Mutant};
 
 /// Which way an instance goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -150,7 +151,7 @@ impl Instance {
     pub(super) fn planned(member: &Member, at: Timestamp) -> Self {
         let serving = member.rotation == Rotation::Serving;
         Self {
-            phase: if member.excluded.is_some() { Phase::Skipped } else { Phase::Pending },
+            phase: if member.excluded.is_some() && !mutant::is(Mutant::TakeExcluded) { Phase::Skipped } else { Phase::Pending },
             goal: Goal::Forward,
             version: member.previous.clone(),
             serving,
@@ -242,6 +243,7 @@ impl Instance {
     /// Why it is listed as an exception, if it is.
     pub fn complaint(&self) -> Option<String> {
         match self.phase {
+            Phase::Failed if mutant::is(Mutant::ForgetFailed) => None,
             Phase::Failed => {
                 let reason = self.failure.as_ref().map_or("failed", |f| f.reason.as_str());
                 Some(if self.serving { reason.to_owned() } else { format!("{reason}; out of rotation") })
@@ -251,6 +253,10 @@ impl Instance {
             Phase::Skipped if !self.serving => {
                 let skipped = self.skipped.as_deref().unwrap_or("left alone");
                 Some(format!("{skipped}; out of rotation, not by this deployment"))
+            }
+            // Somebody took it out since, and the check at the end could not say so.
+            Phase::Pending | Phase::Healthy | Phase::RolledBack if self.foreign && !self.serving => {
+                Some("out of rotation, not by this deployment".to_owned())
             }
             Phase::Pending | Phase::Healthy | Phase::RolledBack | Phase::Skipped => None,
             Phase::Checking

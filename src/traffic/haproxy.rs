@@ -100,8 +100,7 @@ impl Haproxy {
         let balancers = try_join_all(self.balancers.iter().map(Balancer::servers)).await?;
         let least = |name: &str| {
             let said = balancers.iter().map(|servers| servers.get(name).map_or(Rotation::Missing, Server::rotation));
-            // From serving to missing the variants become less favourable, and are ordered so.
-            said.max().unwrap_or(Rotation::Missing)
+            Rotation::together(said)
         };
         Ok(names.into_iter().map(|(id, name)| (id.clone(), least(&name))).collect())
     }

@@ -91,7 +91,7 @@ impl<B: Balancer> ReadBack<B> {
             Rotation::Serving => return Ok(()),
             // It is in already; its own check must come round by itself.
             Rotation::Down => return Err(not_confirmed(target, "in", Rotation::Down)),
-            Rotation::Draining | Rotation::Missing | Rotation::Maintenance => {}
+            Rotation::Partly | Rotation::Draining | Rotation::Missing | Rotation::Maintenance => {}
         }
         self.0.order(target, Order::In).await?;
         match self.free(target).await? {

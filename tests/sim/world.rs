@@ -1,309 +1,339 @@
-//! A simulated fleet with its balancer, and a controller that can be killed after every append.
+//! A simulated fleet with its balancers, journal and strangers, and controllers that can die at any append. Virtual time.
+//!
+//! The world is the truth: what is checked is checked against it, not against the controller's opinion.
+
+mod acts;
+mod engine;
+mod faults;
+mod machine;
+mod operator;
+mod reader;
+mod store;
+mod takeover;
+mod work;
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
-use rollout::command::{Command, Request};
-use rollout::core::{Input, Observed, next_deadline, turn, wanted};
-use rollout::effect::{Effect, EffectKind, Outcome};
-use rollout::event::{Actor, Event, EventKind, FORMAT};
-use rollout::model::{EffectId, InstanceId, Member, Plan, Rotation, Sample, SampleResult, Seq, Span, Survey, Timestamp, Version};
+use rollout::command::Command;
+use rollout::core::{Input, next_deadline, waiting};
+use rollout::event::{Event, EventKind, FORMAT};
+use rollout::model::{InstanceId, Seq, Survey, Timestamp};
 use rollout::state::State;
 
-use crate::chaos::{Chaos, Fault};
+use crate::checks::{Checks, Violation, at_the_end};
+use crate::rng::Rng;
+use crate::scenario::{Crash, Scenario};
+pub(crate) use engine::{Engine, Flight};
+pub(crate) use machine::{Lb, Machine, Omens, Work};
+use reader::Reader;
+use store::Store;
 
-/// One instance as it really is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Machine {
-    pub(crate) version: Version,
-    pub(crate) rotation: Rotation,
-    /// Updates that really ran, by their ids.
-    pub(crate) updates: Vec<EffectId>,
-    /// A reload put it in rotation behind the controller's back.
-    pub(crate) slipped: bool,
-    /// Somebody else took it out, and has not put it back.
-    pub(crate) foreign: bool,
-}
+/// When the world begins, by the wall.
+const BEGIN: u64 = 1_000_000_000;
+/// A run that takes more steps than this goes round in circles.
+const STEPS: u64 = 400_000;
 
-/// When the controller dies.
+/// A rule of the shell around the core that is broken on purpose, to see that its check can fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Crash {
-    /// After the append, before any act that it orders.
-    BeforeEffects,
-    /// After those acts had their effect, before their outcomes are known.
-    AfterEffects,
+pub(crate) enum Sabotage {
+    /// Acts begin before what orders them is stored.
+    ActFirst,
+    /// An operator is answered before the command is stored.
+    AnswerFirst,
+    /// A driver starts a second command beside the first.
+    TwoCommands,
+    /// A driver carries out an order again that it has carried out.
+    Forgetful,
+    /// A console misses a fact when its link comes back.
+    LossyLink,
+    /// A full disk is never tried again.
+    NoSecondTry,
+    /// A new controller cannot begin after the death of the old one.
+    NoSuccessor,
 }
 
-/// What happens from outside: at which append, which command.
-pub(crate) type Script = Vec<(usize, Command)>;
+/// What is due at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Due {
+    /// A fault of the scenario, by its place.
+    Fault(usize),
+    /// A command of the scenario, by its place.
+    Command(usize),
+    /// An act in flight comes to its end, or to its next look.
+    Act {
+        slot: usize,
+        number: u64,
+    },
+    /// An order that was carried out reaches the world once more.
+    Again {
+        slot: usize,
+    },
+    /// A driver's command ends.
+    Work {
+        instance: usize,
+        serial: u64,
+    },
+    Heal(Healing),
+    /// An instance fails its checks for so long.
+    Ill(usize, u64),
+    /// A controller is started, if none lives.
+    Restart,
+    /// Another controller replaces the one of this epoch, which is stopped.
+    Takeover(u64),
+    /// The one of this epoch runs again.
+    Wake(u64),
+    /// An append is tried again.
+    Append,
+    /// By now it must have been.
+    Resumed,
+    Link,
+    /// The faults are over.
+    HealAll,
+}
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Healing {
+    Rotation(usize, Lb),
+    Process(usize),
+    Ill(usize),
+    Started(usize),
+    Balancer(usize),
+    Disk,
+}
+
+/// All of it.
 pub(crate) struct World {
-    pub(crate) now: Timestamp,
-    pub(crate) machines: BTreeMap<InstanceId, Machine>,
-    pub(crate) journal: Vec<Event>,
+    pub(crate) scenario: Scenario,
+    pub(crate) now: u64,
+    pub(crate) machines: Vec<Machine>,
+    pub(crate) store: Store,
     pub(crate) appends: usize,
-    /// Passes the probe: by version.
-    pub(crate) bad: Option<Version>,
-    pub(crate) crash: Option<(usize, Crash)>,
     pub(crate) crashes: usize,
-    /// What goes wrong by chance, if anything.
-    pub(crate) chaos: Option<Chaos>,
-    script: Script,
-    in_flight: Vec<(Timestamp, Effect)>,
+    /// Crash at this append, in this way: for the exhaustive runs.
+    pub(crate) crash_at: Vec<(usize, Crash)>,
+    pub(crate) crash_down: u64,
+    /// Commands as soon as so many appends were made, first to last.
+    pub(crate) command_at: Vec<(usize, Command)>,
+    pub(crate) facts: Vec<String>,
+    pub(crate) tracing: bool,
+    pub(crate) sabotage: Option<Sabotage>,
+    /// Since when whoever controls could see what there is to be seen.
+    pub(crate) aware_since: u64,
+    pub(crate) balancers_down: Vec<u32>,
+    /// When what is being stored was decided.
+    pub(crate) decided_at: u64,
+    checks: Checks,
+    live: Option<Engine>,
+    /// Replaced while it was stopped; it does not know.
+    stale: Option<Engine>,
+    reader: Reader,
+    queue: BTreeMap<(u64, u64), Due>,
+    scheduled: u64,
+    flown: u64,
+    fleet: BTreeMap<InstanceId, Survey>,
+    disk_full: u32,
+    disk_since: u64,
+    armed: Option<(Crash, u64, bool)>,
+    wall_skew: i64,
+    heals_at: u64,
+    healed: bool,
+    limit: u64,
+    asked: u32,
+    left_alone: Option<Seq>,
+    rng: Rng,
+    hash: DefaultHasher,
+}
+
+/// A run that ended well.
+#[derive(Debug)]
+pub(crate) struct Report {
+    pub(crate) state: State,
+    pub(crate) hash: u64,
+    pub(crate) events: usize,
 }
 
 impl World {
-    pub(crate) fn new(plan: &Plan, script: Script) -> Self {
-        let now = Timestamp::from_millis(1_000_000);
-        let unknown = Version::new("v0").unwrap();
-        let machine = |member: &Member| Machine {
-            version: member.previous.as_ref().unwrap_or(&unknown).clone(),
-            rotation: member.rotation,
-            updates: Vec::new(),
-            slipped: false,
-            foreign: false,
-        };
-        let machines = plan.members.iter().map(|m| (m.target.id.clone(), machine(m))).collect();
-        let kind = EventKind::DeploymentPlanned { format: FORMAT, plan: Box::new(plan.clone()) };
-        let journal = vec![Event { seq: Seq(1), at: now, deployment: plan.deployment.clone(), kind }];
-        Self {
-            now,
-            machines,
-            journal,
-            appends: 1,
-            bad: None,
-            crash: None,
+    pub(crate) fn new(scenario: Scenario, tracing: bool) -> Self {
+        let machines: Vec<Machine> = scenario.plan.members.iter().map(|m| Machine::of(m, scenario.balancers)).collect();
+        let mut world = Self {
+            now: 0,
+            checks: Checks::new(&scenario.plan),
+            store: Store::default(),
+            appends: 0,
             crashes: 0,
-            chaos: None,
-            script,
-            in_flight: Vec::new(),
+            crash_at: Vec::new(),
+            crash_down: 7000,
+            command_at: Vec::new(),
+            facts: Vec::new(),
+            tracing,
+            sabotage: None,
+            aware_since: 0,
+            balancers_down: vec![0; scenario.balancers],
+            decided_at: 0,
+            live: None,
+            stale: None,
+            reader: Reader::default(),
+            queue: BTreeMap::new(),
+            scheduled: 0,
+            flown: 0,
+            fleet: BTreeMap::new(),
+            disk_full: 0,
+            disk_since: 0,
+            armed: None,
+            wall_skew: 0,
+            heals_at: scenario.heals_at(),
+            healed: false,
+            limit: u64::MAX,
+            asked: 0,
+            left_alone: None,
+            rng: Rng::new(scenario.seed ^ 0xACE),
+            hash: DefaultHasher::new(),
+            machines,
+            scenario,
+        };
+        (0..world.machines.len()).for_each(|n| world.refresh(n));
+        for place in 0..world.scenario.faults.len() {
+            world.schedule(world.scenario.faults[place].0, Due::Fault(place));
+        }
+        for place in 0..world.scenario.commands.len() {
+            world.schedule(world.scenario.commands[place].0, Due::Command(place));
+        }
+        world.schedule(world.heals_at, Due::HealAll);
+        world
+    }
+
+    /// Runs to the end of the deployment.
+    pub(crate) fn run(&mut self) -> Result<Report, Violation> {
+        let plan = self.scenario.plan.clone();
+        let (at, deployment) = (Timestamp::from_millis(BEGIN), plan.deployment.clone());
+        let planned = EventKind::DeploymentPlanned { format: FORMAT, plan: Box::new(plan) };
+        let epoch = self.store.take_over();
+        let first = [Event { seq: Seq(1), at, deployment, kind: planned }];
+        self.store
+            .append(epoch, &first, &mut self.hash)
+            .map_err(|_stale| Violation::new("S7", "the first is stale".to_owned()))?;
+        self.appends += 1;
+        self.boot(epoch)?;
+        self.link()?;
+        self.command(Command::Start)?;
+        for _ in 0..STEPS {
+            if let Some(state) = self.over() {
+                self.link()?;
+                self.reader.agrees(&state)?;
+                at_the_end(&state, self)?;
+                let hash = self.hash.clone().finish();
+                return Ok(Report { events: self.store.events.len(), state, hash });
+            }
+            self.next()?;
+            if self.healed && self.now > self.limit && !self.waits_for_a_person() {
+                return Err(self.endless("no end in sight"));
+            }
+        }
+        Err(self.endless("round in circles"))
+    }
+
+    fn endless(&self, how: &str) -> Violation {
+        let why = self.live.as_ref().and_then(|e| waiting(&e.state)).map(|w| w.what);
+        Violation::new("L1", format!("{how} after {} s: {why:?}", self.now / 1000))
+    }
+
+    /// The last state, once the end is stored.
+    fn over(&self) -> Option<State> {
+        let engine = self.live.as_ref().filter(|e| e.unsaved.is_none() && e.state.end.is_some())?;
+        Some(engine.state.clone())
+    }
+
+    fn schedule(&mut self, at: u64, due: Due) {
+        self.scheduled += 1;
+        self.queue.insert((at, self.scheduled), due);
+    }
+
+    fn say(&mut self, what: impl FnOnce() -> String) {
+        if self.tracing {
+            let fact = format!("{:>8} {}", self.now, what());
+            self.facts.push(fact);
         }
     }
 
-    /// Runs to the end of the deployment and returns its last state.
-    pub(crate) fn run(&mut self) -> State {
-        let mut state = State::replay(&self.journal).unwrap();
-        let mut observed = Observed::default();
-        let mut input = Input::Command(request(Command::Start));
-        for _ in 0..100_000 {
-            let events = turn(&mut state, &mut observed, self.now, &input).unwrap();
-            if !events.is_empty() {
-                let before = self.journal.len();
-                self.journal.extend(events);
-                self.appends += 1;
-                match &self.chaos {
-                    None => self.check(&state),
-                    Some(chaos) => chaos.check(self, &state, before),
+    /// Takes the next thing that is due.
+    fn next(&mut self) -> Result<(), Violation> {
+        if self.command_at.first().is_some_and(|(at, _)| self.appends >= *at) && self.live.as_ref().is_some_and(Engine::listens) {
+            let (_, command) = self.command_at.remove(0);
+            return self.command(command);
+        }
+        if self.healed && self.operate()? {
+            return Ok(());
+        }
+        let deadline = self.live.as_ref().filter(|e| e.listens()).and_then(|e| {
+            let wall = e.clock(self.now);
+            next_deadline(&e.state, wall).map(|at| self.now + at.since(wall).as_millis())
+        });
+        let queued = self.queue.first_key_value().map(|((at, _), _)| *at);
+        let tick = match (queued, deadline) {
+            // What falls together may come either way round.
+            (Some(at), Some(deadline)) => deadline < at || deadline == at && self.rng.percent(50),
+            (None, Some(_)) => true,
+            (Some(_), None) => false,
+            (None, None) => return Err(Violation::new("L2", "nothing is in flight, and no time is set".to_owned())),
+        };
+        if tick {
+            self.now = self.now.max(deadline.unwrap_or(self.now));
+            return self.input(Input::Tick);
+        }
+        let Some(((at, _), due)) = self.queue.pop_first() else { return Ok(()) };
+        self.now = self.now.max(at);
+        self.happen(due)
+    }
+
+    fn happen(&mut self, due: Due) -> Result<(), Violation> {
+        match due {
+            Due::Fault(place) => {
+                let (_, fault) = self.scenario.faults[place].clone();
+                self.say(|| format!("FAULT {fault:?}"));
+                place.hash(&mut self.hash);
+                self.fault(&fault);
+                Ok(())
+            }
+            Due::Command(place) => {
+                let (_, command) = self.scenario.commands[place].clone();
+                self.command(command)
+            }
+            Due::Act { slot, number } => self.act(slot, number),
+            Due::Again { slot } => self.again(slot),
+            Due::Work { instance, serial } => self.work_ends(instance, serial),
+            Due::Heal(healing) => {
+                self.say(|| format!("HEAL {healing:?}"));
+                self.heal(healing);
+                Ok(())
+            }
+            Due::Ill(n, lasts) => {
+                if !self.healed {
+                    self.ill(n, lasts);
                 }
-                if self.dies(&state) {
-                    state = State::replay(&self.journal).unwrap();
-                    observed = Observed::default();
-                    input = Input::Recovered(rollout::event::Takeover::default());
-                    continue;
-                }
+                Ok(())
             }
-            if state.end.is_some() {
-                assert_eq!(State::replay(&self.journal).unwrap(), state, "the journal tells the whole story");
-                return state;
-            }
-            self.reconcile(&state);
-            input = self.next_input(&state);
-        }
-        let last: Vec<String> = self.journal.iter().rev().take(12).map(|e| format!("{} {}", e.at, e.kind.words())).collect();
-        panic!("no end in sight: {:?}\n{}", rollout::core::waiting(&state), last.join("\n"));
-    }
-
-    /// Starts what is wanted and not in flight, gives up what is in flight and no longer wanted.
-    fn reconcile(&mut self, state: &State) {
-        let wanted = wanted(state);
-        self.in_flight.retain(|(_, effect)| wanted.contains(effect));
-        for effect in wanted {
-            if !self.in_flight.iter().any(|(_, e)| *e == effect) {
-                let takes = match &effect.kind {
-                    EffectKind::Update { .. } => 3000,
-                    EffectKind::AwaitIdle => 700,
-                    EffectKind::Watch { .. } | EffectKind::Survey => 5,
-                    EffectKind::TakeOut | EffectKind::Admit | EffectKind::SurveyFleet => 20,
-                    EffectKind::WatchRotation { .. } => 10,
-                };
-                self.in_flight.push((self.now + Span::from_millis(takes), effect));
+            Due::Restart => self.restart(),
+            Due::Takeover(epoch) => self.replace(epoch),
+            Due::Wake(epoch) => self.wake(epoch),
+            Due::Append => self.save(),
+            Due::Resumed => self.resumed(),
+            Due::Link => self.link(),
+            Due::HealAll => {
+                self.say(|| "HEALED".to_owned());
+                self.heal_all();
+                self.limit = self.now + self.bound();
+                Ok(())
             }
         }
     }
 
-    fn next_input(&mut self, state: &State) -> Input {
-        let idle = state.pause.is_some() && state.active.is_empty();
-        if idle
-            && self.script.is_empty()
-            && let Some(chaos) = &mut self.chaos
-        {
-            return Input::Command(request(chaos.operator(state)));
-        }
-        if let Some(index) = self.script.iter().position(|(at, _)| *at <= self.appends || idle) {
-            return Input::Command(request(self.script.remove(index).1));
-        }
-        let next = self.in_flight.iter().enumerate().min_by_key(|(i, (at, _))| (*at, *i)).map(|(i, (at, _))| (i, *at));
-        let deadline = next_deadline(state, self.now);
-        match (next, deadline) {
-            (Some((_, at)), Some(deadline)) if deadline < at => {
-                self.now = self.now.max(deadline);
-                Input::Tick
-            }
-            (Some((index, at)), _) => {
-                self.now = self.now.max(at);
-                let (_, effect) = self.in_flight.remove(index);
-                self.perform(&effect)
-            }
-            (None, Some(deadline)) => {
-                self.now = self.now.max(deadline);
-                Input::Tick
-            }
-            (None, None) => panic!("nothing to wait for: {:?}", rollout::core::waiting(state)),
-        }
+    pub(crate) fn checks(&self) -> &Checks {
+        &self.checks
     }
 
-    fn survey(&self, id: &InstanceId) -> Survey {
-        let machine = &self.machines[id];
-        let sick = self.chaos.as_ref().is_some_and(|chaos| chaos.is_sick(id, &machine.version));
-        let result =
-            if sick { SampleResult::Miss { reason: "status 503".to_owned() } } else { SampleResult::Pass { status: Some(200) } };
-        let health = Sample { at: self.now, latency: Span::from_millis(5), result, version: None };
-        Survey { version: Some(machine.version.clone()), rotation: machine.rotation, health }
+    fn link(&mut self) -> Result<(), Violation> {
+        let Some(engine) = self.live.as_ref().filter(|_| !self.reader.linked) else { return Ok(()) };
+        self.reader.link(&engine.mirror, &self.store.events)
     }
-
-    /// The act's effect on the world, and what the controller hears of it.
-    fn perform(&mut self, effect: &Effect) -> Input {
-        match self.chaos.as_ref().map(|chaos| chaos.of(effect)) {
-            Some(Fault::Stuck { after_effect }) => {
-                if after_effect {
-                    self.act(effect);
-                }
-                self.in_flight.push((self.now + Span::from_secs(100_000), effect.clone()));
-                return Input::Trouble { instance: effect.instance.clone(), trouble: "no answer".to_owned() };
-            }
-            Some(Fault::Fails) => {
-                return Input::Outcome {
-                    effect: effect.id.clone(),
-                    outcome: Outcome::UpdateFailed { reason: "exit code 1".to_owned() },
-                };
-            }
-            Some(Fault::None) | None => {}
-        }
-        self.act(effect)
-    }
-
-    fn act(&mut self, effect: &Effect) -> Input {
-        let id = effect.instance.clone();
-        let outcome = |outcome| Input::Outcome { effect: effect.id.clone(), outcome };
-        match (&effect.kind, id) {
-            (EffectKind::SurveyFleet, _) => {
-                let surveys = self.machines.keys().map(|id| (id.clone(), Ok(self.survey(id)))).collect();
-                outcome(Outcome::FleetSurveyed { surveys, vip: None, lb: None })
-            }
-            (EffectKind::WatchRotation { every }, _) => {
-                self.in_flight.push((self.now + *every, effect.clone()));
-                if self.chaos.as_ref().is_some_and(|chaos| chaos.reloads(self.now)) {
-                    self.reload();
-                }
-                if let Some(whom) = self.chaos.as_ref().and_then(|chaos| chaos.stranger(self.now, self.machines.len())) {
-                    self.stranger(whom);
-                }
-                let rotations = self.machines.iter().map(|(id, machine)| (id.clone(), machine.rotation)).collect();
-                Input::Rotations { at: self.now, rotations }
-            }
-            (EffectKind::Survey, Some(id)) => outcome(Outcome::Surveyed { survey: self.survey(&id) }),
-            // A balancer's driver does not touch what is in maintenance.
-            (EffectKind::TakeOut | EffectKind::Admit, Some(id)) if self.machines[&id].foreign => {
-                self.in_flight.push((self.now + Span::from_millis(500), effect.clone()));
-                Input::Trouble { instance: Some(id), trouble: "in maintenance, which we did not order".to_owned() }
-            }
-            (EffectKind::TakeOut, Some(id)) => {
-                let machine = self.machine(&id);
-                (machine.rotation, machine.slipped) = (Rotation::Draining, false);
-                outcome(Outcome::TakenOut { sessions: Some(2) })
-            }
-            (EffectKind::AwaitIdle, Some(_)) => outcome(Outcome::Idle),
-            (EffectKind::Admit, Some(id)) => {
-                self.machine(&id).rotation = Rotation::Serving;
-                outcome(Outcome::Admitted)
-            }
-            (EffectKind::Update { version, .. }, Some(id)) => {
-                let machine = self.machine(&id);
-                assert!(machine.rotation != Rotation::Serving || machine.slipped, "{id} is updated while it serves");
-                // Drivers are idempotent on the id of the effect.
-                if machine.updates.last() != Some(&effect.id) {
-                    machine.updates.push(effect.id.clone());
-                    machine.version = version.clone();
-                }
-                outcome(Outcome::Updated)
-            }
-            (EffectKind::Watch { every, expect, .. }, Some(id)) => {
-                let version = self.machines[&id].version.clone();
-                let sick = self.chaos.as_ref().is_some_and(|chaos| chaos.is_sick(&id, &version));
-                let good = !sick && self.bad.as_ref() != Some(&version) && expect.as_ref().is_none_or(|e| *e == version);
-                let result = if good {
-                    SampleResult::Pass { status: Some(200) }
-                } else {
-                    SampleResult::Miss { reason: "status 503".to_owned() }
-                };
-                self.in_flight.push((self.now + *every, effect.clone()));
-                Input::Sample {
-                    instance: id,
-                    sample: Sample { at: self.now, latency: Span::from_millis(5), result, version: None },
-                }
-            }
-            (_, None) => unreachable!("only the readings are about the whole fleet"),
-        }
-    }
-
-    /// Somebody else reloads the balancer: it forgets who was drained.
-    fn reload(&mut self) {
-        for machine in self.machines.values_mut().filter(|m| m.rotation == Rotation::Draining) {
-            (machine.rotation, machine.slipped) = (Rotation::Serving, true);
-        }
-    }
-
-    /// Somebody puts an instance in maintenance, or ends that.
-    fn stranger(&mut self, whom: usize) {
-        let machine = self.machines.values_mut().nth(whom).unwrap();
-        machine.foreign = !machine.foreign;
-        machine.rotation = if machine.foreign { Rotation::Maintenance } else { Rotation::Serving };
-        machine.slipped = !machine.foreign;
-    }
-
-    fn machine(&mut self, id: &InstanceId) -> &mut Machine {
-        self.machines.get_mut(id).unwrap()
-    }
-
-    fn dies(&mut self, state: &State) -> bool {
-        let crash = self.crash.or_else(|| self.chaos.as_ref()?.crash(self.appends).filter(|_| self.crashes < 3));
-        let Some((at, kind)) = crash else { return false };
-        if at != self.appends || state.end.is_some() {
-            return false;
-        }
-        self.crashes += 1;
-        if kind == Crash::AfterEffects {
-            self.reconcile(state);
-            for (_, effect) in self.in_flight.clone() {
-                if !matches!(effect.kind, EffectKind::Watch { .. } | EffectKind::WatchRotation { .. }) {
-                    self.perform(&effect);
-                }
-            }
-        }
-        self.in_flight.clear();
-        self.now = self.now + Span::from_secs(7);
-        true
-    }
-
-    /// The budget and the floor, looked up in the world and not in the controller's opinion.
-    fn check(&self, state: &State) {
-        let out = self.machines.values().filter(|m| m.rotation != Rotation::Serving).count();
-        let max = state.plan.policy.strategy.max_unavailable.floor_of(state.total()) as usize;
-        assert!(out <= max, "{out} are out, {max} may be");
-        assert!(self.machines.len() - out >= 1, "nobody serves");
-    }
-}
-
-pub(crate) fn request(command: Command) -> Request {
-    let actor = Actor::Operator { login: "ana".to_owned(), uid: 1000 };
-    Request { key: "key".to_owned(), actor, revision: None, command }
 }

@@ -76,7 +76,7 @@ fn rotations(
                 message += &[", left out of rotation by ", &by.to_string()].concat();
                 "the next deployment takes it first, and puts it back"
             }
-            (Rotation::Draining | Rotation::Maintenance, _) => {
+            (Rotation::Partly | Rotation::Draining | Rotation::Maintenance, _) => {
                 "whoever took it out must put it back; a deployment leaves it alone and counts it as out"
             }
         };
