@@ -188,7 +188,7 @@ fn what_a_newer_program_wrote_is_shown_but_not_continued() {
     shown("layout");
     let both = format!("layout 9, this one knows {layout}");
     refused(&fleet.run(&["recover", "--detach"]), &["written by a newer rollout", &both]);
-    refused(&fleet.run(&["deploy", "v3", "--yes"]), &["rollout recover"]);
+    refused(&fleet.run(&["deploy", "v3", "--yes"]), &["written by a newer rollout", &both]);
     sql(&fleet, &format!("PRAGMA user_version = {layout}"));
 
     from_the_future(&fleet, 0);
