@@ -150,7 +150,7 @@ fn deadlines(state: &State, now: Timestamp) -> Option<Vec<EventKind>> {
 pub fn turn(state: &mut State, observed: &mut Observed, now: Timestamp, input: &Input) -> Result<Vec<Event>, Illegal> {
     // What is decided now is no earlier than what was: a deadline counted from a clock that went back would be over at once.
     let now = now.max(state.at);
-    observed.note(state, input);
+    observed.note(state, now, input);
     let mut events = Vec::new();
     let mut next = input;
     loop {

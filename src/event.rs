@@ -15,7 +15,7 @@ pub use takeover::{Predecessor, Takeover};
 pub use words::{clean, thousands};
 
 /// Number of the stored form. A reader shows a newer one but does not resume it.
-pub const FORMAT: u32 = 2;
+pub const FORMAT: u32 = 3;
 
 /// One fact of one deployment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Barrier;
 
-use rollout::event::{Actor, AfterReturn, Cause, Ending, Event, EventKind, FORMAT, Found, Step, Takeover};
+use rollout::event::{Actor, AfterReturn, Cause, Ending, Event, EventKind, FORMAT, Found, Predecessor, Step, Takeover};
 use rollout::journal::{Memory, Sqlite, decode, encode, service_dir};
 use rollout::model::{
     Before, Confirm, Count, DeploymentId, DeploymentKind, DrainPolicy, Evidence, HealthPolicy, InstanceId, LbStats, Member,
@@ -64,6 +64,11 @@ fn stored(format: u32) -> Vec<Event> {
 #[test]
 fn golden_file_of_format_1_reads_as_it_always_did() {
     assert_eq!(stored(1), numbered(kinds_of_1(), 1), "an event of format 1 reads back differently");
+}
+
+#[test]
+fn golden_file_of_format_2_reads_as_it_always_did() {
+    assert_eq!(stored(2), numbered(kinds_of_2(), 1), "an event of format 2 reads back differently");
 }
 
 #[test]
@@ -228,15 +233,15 @@ fn a_damaged_record_is_named() {
     let cases = [
         ("UPDATE events SET body = replace(body, 'web-01', 'web-02') WHERE seq = 20", 20, "checksum"),
         ("DELETE FROM events WHERE seq = 5", 5, "missing, record 6 follows"),
-        ("DELETE FROM events WHERE seq > 30", 31, "missing, the history counts 53"),
+        ("DELETE FROM events WHERE seq > 30", 31, "missing, the history counts 59"),
         ("UPDATE events SET body = (SELECT body FROM events WHERE seq = 8) WHERE seq = 9", 9, "checksum"),
         ("UPDATE events SET body = '' WHERE seq = 1", 1, "checksum"),
-        ("DELETE FROM deployments", 54, "counts 0 records"),
+        ("DELETE FROM deployments", 60, "counts 0 records"),
     ];
     for (sql, record, why) in cases {
         let base = tempfile::tempdir().unwrap();
         let path = written(base.path());
-        assert_eq!(events(1).len(), 53);
+        assert_eq!(events(1).len(), 59);
         rusqlite::Connection::open(path).unwrap().execute_batch(sql).unwrap();
         match open(base.path()).read(&id(1)) {
             Err(JournalError::Damaged { seq, reason, .. }) => {

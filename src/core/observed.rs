@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::effect::Outcome;
 use crate::event::{Event, EventKind};
-use crate::model::{Evidence, HealthPolicy, InstanceId, LbStats, Rotation, Sample, SampleResult, Timestamp, VipStats};
+use crate::model::{Evidence, InstanceId, LbStats, Rotation, Sample, SampleResult, Timestamp, VipStats};
 use crate::state::{Instance, Phase, State};
 
 use super::{Input, wanted};
@@ -46,15 +46,19 @@ impl Seen {
         self.exited.is_some() || self.misses >= retries.max(1)
     }
 
-    fn note(&mut self, sample: &Sample, in_grace: bool) {
+    fn note(&mut self, sample: &Sample, (in_grace, late): (bool, bool)) {
         if sample.at < self.since {
             return;
         }
         let latency = sample.passed().then(|| sample.latency.as_millis());
         match &sample.result {
             SampleResult::Pass { .. } => {
-                self.passing_since.get_or_insert(sample.at);
-                self.passes += 1;
+                if late {
+                    (self.passes, self.passing_since) = (0, None);
+                } else {
+                    self.passing_since.get_or_insert(sample.at);
+                    self.passes += 1;
+                }
                 (self.misses, self.first_miss_at, self.exited) = (0, None, None);
             }
             SampleResult::NotListening if in_grace => {
@@ -74,11 +78,6 @@ impl Seen {
         }
         self.latencies.push_back(latency);
         self.last = Some(sample.clone());
-    }
-
-    /// The last look is of now: looks are one interval apart, and each may take its whole timeout.
-    pub(super) fn is_fresh(&self, now: Timestamp, health: &HealthPolicy) -> bool {
-        self.last.as_ref().is_some_and(|last| last.at + health.interval.times(2) + health.timeout >= now)
     }
 
     /// What a decision of this moment rests on.
@@ -153,9 +152,9 @@ impl Observed {
     }
 
     /// Takes in what an input says about the world.
-    pub(super) fn note(&mut self, state: &State, input: &Input) {
+    pub(super) fn note(&mut self, state: &State, now: Timestamp, input: &Input) {
         match input {
-            Input::Sample { instance, sample } => self.sampled(state, instance, sample),
+            Input::Sample { instance, sample } => self.sampled((state, now), instance, sample),
             Input::Sessions { instance, sessions } => self.entry(instance).sessions = Some(*sessions),
             Input::Trouble { instance: Some(instance), trouble } => self.entry(instance).trouble = Some(trouble.clone()),
             Input::Trouble { instance: None, trouble } => self.trouble = Some(trouble.clone()),
@@ -169,7 +168,7 @@ impl Observed {
                 let wanted = |index: &&usize| wanted::wanted_for(state, **index).iter().any(|w| w.id == *effect);
                 if let Some((id, _)) = state.active.iter().find(wanted).and_then(|&index| state.instances.get_index(index)) {
                     self.rotations.insert(id.clone(), survey.rotation);
-                    self.sampled(state, id, &survey.health);
+                    self.sampled((state, now), id, &survey.health);
                 }
             }
             // A reading may be of one instance alone.
@@ -204,12 +203,15 @@ impl Observed {
         }
     }
 
-    fn sampled(&mut self, state: &State, id: &InstanceId, sample: &Sample) {
+    fn sampled(&mut self, (state, now): (&State, Timestamp), id: &InstanceId, sample: &Sample) {
         let in_grace = match state.instance(id).map(|i| &i.phase) {
             Some(Phase::Verifying { start_until }) => sample.at < *start_until,
             Some(_) | None => false,
         };
-        self.entry(id).note(sample, in_grace);
+        // What waited behind a full disk tells of a world that has gone on since: the next look, with what it saw, may be
+        // waiting behind it. A miss counts all the same.
+        let late = now > sample.at + sample.latency + state.plan.policy.health.interval;
+        self.entry(id).note(sample, (in_grace, late));
         if sample.passed() {
             self.missing.remove(id);
         } else {

@@ -339,8 +339,7 @@ impl Scene<'_> {
                 let reason = "it passes its checks, but somebody else took it out of rotation: it is not put back";
                 return Some(self.failed(Step::Admit, reason.to_owned()));
             }
-            // What waited behind a full disk tells of a world that has gone on since.
-            if seen.passes >= rise && seen.is_fresh(self.now, health) {
+            if seen.passes >= rise {
                 return Some(vec![EventKind::HealthPassed { instance: self.id.clone(), evidence: seen.evidence() }]);
             }
         }

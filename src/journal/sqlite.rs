@@ -25,7 +25,7 @@ use super::codec;
 use super::lease::Holder;
 use super::memory::continues;
 use super::place::{self, is_missing, refused};
-use crate::event::{Event, EventKind, FORMAT};
+use crate::event::{Event, FORMAT};
 use crate::model::DeploymentId;
 use crate::os::sharing::Kind;
 use crate::ports::{DeploymentRow, Journal, JournalError, Past};
@@ -234,7 +234,7 @@ impl Sqlite {
             "INSERT INTO deployments (number, version, status, started_by, planned_at, ended_at, format, last_seq, chain, sum)
             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
             ON CONFLICT (number) DO UPDATE SET version = ?2, status = ?3, started_by = ?4, planned_at = ?5, ended_at = ?6,
-                last_seq = ?8, chain = ?9, sum = ?10";
+                format = ?7, last_seq = ?8, chain = ?9, sum = ?10";
         let values = params![
             row.id.number(),
             row.version,
@@ -280,7 +280,7 @@ impl Journal for Sqlite {
         let mut connection = self.connection();
         // Immediate: what is read in here is still true when it is written.
         let tx = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(|e| self.failed(&e))?;
-        let head = self.head(&tx, row.id.number())?.unwrap_or_else(|| Head { last_seq: 0, chain: 0, format: format_of(events) });
+        let head = self.head(&tx, row.id.number())?.unwrap_or(Head { last_seq: 0, chain: 0, format: FORMAT });
         self.check_writable_in(head.format)?;
         let newest = newest_epoch(&tx).map_err(|e| self.failed(&e))?;
         let ours = self.epoch.load(Ordering::Relaxed);
@@ -292,7 +292,8 @@ impl Journal for Sqlite {
             return Ok(());
         };
         let chain = self.insert(&tx, events, head.chain)?;
-        self.update_row(&tx, row, &Head { last_seq: last.seq.0, chain, format: head.format })?;
+        // What an older program began is of our format from here on: that one would not understand it.
+        self.update_row(&tx, row, &Head { last_seq: last.seq.0, chain, format: FORMAT })?;
         tx.commit().map_err(|e| self.failed(&e))?;
         self.note(&connection, Last { deployment: row.id.number(), seq: last.seq.0, chain, at: last.at });
         Ok(())
@@ -333,14 +334,6 @@ impl Journal for Sqlite {
 fn newest_epoch(tx: &Transaction<'_>) -> rusqlite::Result<u64> {
     let newest: Option<i64> = tx.prepare_cached("SELECT max(epoch) FROM leases")?.query_row([], |row| row.get(0))?;
     Ok(newest.unwrap_or(0).cast_unsigned())
-}
-
-/// The format that a new deployment's first event declares.
-fn format_of(events: &[Event]) -> u32 {
-    match events.first().map(|event| &event.kind) {
-        Some(EventKind::DeploymentPlanned { format, .. }) => *format,
-        Some(_) | None => FORMAT,
-    }
 }
 
 /// FNV-1a over the record, seeded by its predecessor's: finds bit rot, and records that were dropped or swapped. It is

@@ -102,6 +102,26 @@ pub(crate) fn plan(number: u32, kind: DeploymentKind) -> Plan {
 
 /// Every kind at least once, with every form that its fields can take where forms differ.
 pub(crate) fn kinds() -> Vec<EventKind> {
+    let took = |predecessor| Takeover {
+        epoch: 7,
+        from: Some(4711),
+        predecessor,
+        by: "ann".to_owned(),
+        commands: vec!["deploy.sh web-01".to_owned()],
+    };
+    let new = vec![
+        EventKind::DeploymentPlanned { format: 3, plan: Box::new(plan(1, DeploymentKind::Deploy)) },
+        EventKind::EngineRecovered { takeover: took(Predecessor::Gone) },
+        EventKind::EngineRecovered { takeover: took(Predecessor::Stopped) },
+        EventKind::EngineRecovered { takeover: took(Predecessor::Live) },
+        EventKind::RotationChanged { instance: web(1), rotation: Rotation::Partly },
+        EventKind::DrainLost { instance: web(1), rotation: Rotation::Partly, attempt: 5, until: at(35) },
+    ];
+    kinds_of_2().into_iter().chain(new).collect()
+}
+
+/// The kinds of format 2, as they read today.
+pub(crate) fn kinds_of_2() -> Vec<EventKind> {
     let (i, reason) = (web(1), "why".to_owned());
     let mut plan = plan(1, DeploymentKind::Deploy);
     plan.restart = true;

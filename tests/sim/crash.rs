@@ -151,7 +151,7 @@ fn a_crash_of_each_kind_at_every_append_ends_in_the_same_world() {
             }
         }
     }
-    println!("12 scenarios, {runs} crash points, all in the world that they would have reached without");
+    told!("12 scenarios, {runs} crash points, all in the world that they would have reached without");
     assert!(runs > 1500, "only {runs} crash points were tried");
 }
 

@@ -54,6 +54,14 @@
     reason = "a test ends where it cannot go on, and says how far it came"
 )]
 
+/// A line past the test runner, which would swallow it: whoever runs the tests should see what was tried.
+macro_rules! told {
+    ($($text:tt)*) => {{
+        use std::io::Write as _;
+        drop(writeln!(std::io::stdout().lock(), $($text)*));
+    }};
+}
+
 mod checks;
 mod crash;
 mod draw;

@@ -64,13 +64,14 @@ fn hunt(mutant: Mutant) -> Option<(u64, Violation)> {
 }
 
 fn report(name: &str, found: Option<&(u64, Violation)>) -> bool {
-    match found {
-        Some((seed, violation)) => {
+    let line = found.map_or_else(
+        || format!("NOT FOUND in {SEEDS} seeds"),
+        |(seed, violation)| {
             let what: String = violation.what.chars().take(100).collect();
-            println!("{name:<22} {:>5} seeds  {:<4} {what}", seed + 1, violation.id);
-        }
-        None => println!("{name:<22} NOT FOUND in {SEEDS} seeds"),
-    }
+            format!("{:>5} seeds  {:<4} {what}", seed + 1, violation.id)
+        },
+    );
+    told!("{name:<22} {line}");
     found.is_some()
 }
 

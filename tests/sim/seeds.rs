@@ -169,7 +169,7 @@ fn whatever_happens_it_ends_and_tells_the_truth() {
     let began = clock.now();
     let (hash, endings) = run_all(from, seeds);
     let rate = seeds * 1000 / clock.now().since(began).as_millis().max(1) / 2;
-    println!("seeds {seeds} violations 0 hash {hash:016x}, {rate} seeds per second of one core, {endings:?}");
+    told!("seeds {seeds} violations 0 hash {hash:016x}, {rate} seeds per second of one core, {endings:?}");
     assert!(seeds >= SEEDS, "{seeds} seeds prove too little, {SEEDS} are the least");
     assert!(endings.len() >= 4, "too few kinds of end were reached: {endings:?}");
 }

@@ -1,7 +1,7 @@
 //! Tests of the SQLite journal on real files.
 
 use super::*;
-use crate::event::{Actor, Cause};
+use crate::event::{Actor, Cause, EventKind};
 use crate::model::{Seq, Timestamp};
 
 fn turn(number: u32, from: u64, count: u64) -> (Vec<Event>, DeploymentRow) {
