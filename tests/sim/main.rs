@@ -50,7 +50,6 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    clippy::print_stdout,
     reason = "a test ends where it cannot go on, and says how far it came"
 )]
 
