@@ -58,7 +58,10 @@ pub(super) async fn recover(common: &Common, args: &RecoverArgs) -> Done {
     let choice = match args.choice() {
         None if interactive && !args.detach => match asked() {
             Asked::Chosen(choice) => choice,
-            Asked::Nothing => return Ok(CANCELLED),
+            Asked::Nothing => {
+                say(&format!("nothing is done; {} stays as it is", outlook.row.id));
+                return Ok(CANCELLED);
+            }
         },
         choice => choice,
     };
