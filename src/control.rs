@@ -13,5 +13,5 @@ pub mod wire;
 
 pub use client::{Client, Patience};
 pub use peer::own_login;
-pub use server::{Limits, Server};
+pub use server::{Door, Limits, Server};
 pub use socket::{ControlError, engine_pid};

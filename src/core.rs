@@ -60,6 +60,8 @@ pub use wanted::{wanted, wanted_for, wanted_for_fleet};
 pub enum Input {
     /// Time has passed.
     Tick,
+    /// The journal takes events again, after it took none for a while.
+    Mended,
     /// An engine took over from another.
     Recovered(Takeover),
     /// An operator asks; already checked with `check`.
@@ -111,9 +113,10 @@ pub fn step(state: &State, observed: &Observed, now: Timestamp, input: &Input) -
         Input::Command(request) => operate::operate(state, observed, now, request),
         Input::Outcome { effect, outcome } => pipeline::outcome(state, observed, now, (effect, outcome)),
         Input::Rotations { at, rotations } => rotation::noticed((state, observed), now, *at, rotations),
+        Input::Mended if state.started_at.is_some() => vec![EventKind::JournalMended],
         Input::Recovered(takeover) => vec![EventKind::EngineRecovered { takeover: takeover.clone() }],
         Input::Sample { instance, .. } => pipeline::advance_by_id(state, observed, now, instance).unwrap_or_default(),
-        Input::Tick | Input::Sessions { .. } | Input::Trouble { .. } => Vec::new(),
+        Input::Mended | Input::Tick | Input::Sessions { .. } | Input::Trouble { .. } => Vec::new(),
     };
     if !direct.is_empty() {
         return direct;

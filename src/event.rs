@@ -179,6 +179,8 @@ pub enum EventKind {
         #[serde(default, skip_serializing_if = "Takeover::is_unknown")]
         takeover: Takeover,
     },
+    /// The journal takes events again after it took none for a while; open deadlines run anew.
+    JournalMended,
     /// No new instance is taken from here on.
     DeploymentPaused {
         /// By whom.
@@ -531,6 +533,7 @@ impl EventKind {
             Self::DeploymentPlanned { .. }
             | Self::DeploymentStarted { .. }
             | Self::EngineRecovered { .. }
+            | Self::JournalMended
             | Self::DeploymentPaused { .. }
             | Self::DeploymentResumed { .. }
             | Self::CancelRequested { .. }

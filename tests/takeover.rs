@@ -212,3 +212,54 @@ fn a_command_that_outlives_its_engine_is_named_and_ended() {
     let words = takeover(&fleet);
     assert!(words.contains("what it left running was ended: sh web-01"), "{words}");
 }
+
+/// What was under way when the engine died is only let go on by the choice that means the same.
+#[test]
+fn a_choice_that_is_under_way_already_goes_on() {
+    let fleet = six();
+    under_way(&fleet);
+    let mut asked = fleet.spawn(&["rollback"]);
+    let pid = fleet.engine_pid().unwrap();
+    fleet.until("it rolls back", |s| s["status"] == "rolling_back");
+    signal(pid, Signal::KILL);
+    gone(&fleet, pid);
+    asked.wait().unwrap();
+    // A refused start takes nothing over: who died with the lease stays known.
+    assert_eq!(fleet.run(&["deploy", "v3", "--yes"]).code, Some(6));
+    let back = fleet.run(&["recover", "--rollback", "--output", "json"]);
+    assert_eq!((back.code, &back.summary()["status"]), (Some(3), &Value::from("rolled_back")), "{}{}", back.out, back.err);
+    assert_eq!(back.lines()[0]["engine"]["pid"], pid);
+}
+
+#[test]
+fn what_was_being_cancelled_is_settled_by_letting_it_go_on() {
+    let fleet = six();
+    let pid = under_way(&fleet);
+    fleet.until("the next batch is at work", |s| s["batches"].as_u64() >= Some(2));
+    assert_eq!(fleet.run(&["cancel"]).code, Some(0));
+    signal(pid, Signal::KILL);
+    gone(&fleet, pid);
+    if fleet.status().unwrap()["status"] == "cancelled" {
+        return; // It was faster.
+    }
+    let settled = fleet.run(&["recover", "--settle", "--output", "json"]);
+    let summary = settled.summary();
+    assert_eq!((settled.code, &summary["status"]), (Some(5), &Value::from("cancelled")), "{}{}", settled.out, settled.err);
+    assert_eq!(summary["exceptions"], Value::Array(vec![]), "nothing was stopped half-way");
+}
+
+/// The socket's place is taken before anything is stored or done.
+#[test]
+fn an_engine_that_nobody_could_reach_takes_nothing_over() {
+    let fleet = six();
+    killed(&fleet);
+    let socket = fleet.service_dir().join("engine.sock");
+    std::fs::remove_file(&socket).unwrap();
+    std::fs::create_dir(&socket).unwrap();
+    let before = fleet.run(&["events", "demo-1"]).out;
+    let refused = fleet.run(&["recover", "--continue"]);
+    assert_eq!(refused.code, Some(6), "{}{}", refused.out, refused.err);
+    assert_eq!(fleet.run(&["events", "demo-1"]).out, before);
+    std::fs::remove_dir(&socket).unwrap();
+    assert_eq!(fleet.run(&["recover", "--continue"]).code, Some(0));
+}

@@ -13,7 +13,7 @@ use tokio::process::{Child, Command as Process};
 
 use super::args::{DeployArgs, Output, RollbackArgs};
 use super::engine::Report;
-use super::past::last_row;
+use super::past::{ended_line, last_row, replayed};
 use super::request::to_engine;
 use super::verbs::{Scene, command, front_door, nothing_runs, running};
 use super::{Common, Done, Failure, PERSON, Place, load, say};
@@ -73,7 +73,14 @@ pub(super) async fn deploy(common: &Common, args: &DeployArgs) -> Done {
         Boot::AlreadyThere(summary) => already_there(common, &summary),
         Boot::Started(started) if args.detach => {
             let client = connect(&Place::of(&config)).await?;
-            client.send(Command::Start, None).await.map_err(Failure::refused)?;
+            match client.send(Command::Start, None).await {
+                Ok(_) => {}
+                Err(SessionError::Refused(refusal)) => return Err(Failure::refused(refusal)),
+                // It may have begun all the same.
+                Err(SessionError::Link(why)) => {
+                    return Err(Failure::person(format!("{}: {why}; look with: rollout status", started.deployment)));
+                }
+            }
             say(&format!("{} has begun; watch it with: rollout attach", started.deployment));
             Ok(0)
         }
@@ -83,7 +90,16 @@ pub(super) async fn deploy(common: &Common, args: &DeployArgs) -> Done {
 
 /// A front door on an engine that has reported; `begin` starts the deployment as soon as its reader has the plan.
 pub(super) async fn watch(common: &Common, config: &Config, started: Started, begin: bool) -> Done {
-    let client = connect(&Place::of(config)).await?;
+    let client = match connect(&Place::of(config)).await {
+        Ok(client) => client,
+        // It was over before anybody could watch: one that was never begun and is settled, for example.
+        Err(link) => {
+            let ended = last_row(config)?.filter(|row| row.id == started.deployment && row.ended_at.is_some());
+            let Some(row) = ended else { return Err(link) };
+            say(&ended_line(config, &row)?);
+            return Ok(replayed(config, &row.id)?.exit_code().unwrap_or(PERSON));
+        }
+    };
     let session: Box<dyn Session> = if begin { Box::new(Starting(client)) } else { Box::new(client) };
     let left = front_door(common, config, session, Scene::default()).await?;
     if !left.running {

@@ -11,18 +11,19 @@ use tokio_util::sync::CancellationToken;
 use super::args::EngineArgs;
 use super::lease::{self, Held, Right};
 use super::past::find;
+use super::recover::taken_over;
 use super::request::{Asked, Goal, planned};
 use super::signals::Signals;
 use super::{CANCELLED, Common, Done, Failure, PERSON, Place, SIGNALLED, files, load, parts};
 use crate::command::Request;
 use crate::config::Config;
-use crate::control::Server;
-use crate::core::Planned;
+use crate::control::{Door, Server};
+use crate::core::{Planned, check};
 use crate::event::{Actor, Event, EventKind, FORMAT};
 use crate::journal::{Holder, Lease, Sqlite};
 use crate::model::{DeploymentId, Plan, Seq};
 use crate::ports::{DeploymentRow, Journal, Past};
-use crate::runner::{self, Handle, Recovery, Stop, Stopped};
+use crate::runner::{self, Handle, Recovery, Stopped};
 use crate::state::{State, Summary};
 use crate::telemetry;
 
@@ -108,7 +109,7 @@ async fn boot(common: &Common, args: &EngineArgs) -> Done {
         }
     };
     match begun {
-        Begun::Runs(handle) => serve(handle, (&place, &held.lease), signals, journal).await,
+        Begun::Runs(handle, door) => serve(handle, (door, &held.lease), signals, journal).await,
         Begun::AlreadyThere(plan) => {
             report(&Report::AlreadyThere { summary: Box::new(nothing_to_do(*plan)) });
             Ok(0)
@@ -118,7 +119,7 @@ async fn boot(common: &Common, args: &EngineArgs) -> Done {
 
 /// What came of the order.
 enum Begun {
-    Runs(Handle),
+    Runs(Handle, Door),
     AlreadyThere(Box<Plan>),
 }
 
@@ -151,12 +152,14 @@ async fn begin(
     }
     crate::fleet::prepare(&config.fleet).map_err(Failure::refused)?;
     let parts = parts::parts(config, journal.clone())?;
-    // Before anything is journalled: a deployment must not be left planned because nobody could reach its engine.
-    place.socket()?;
+    // Before anything is journalled or done: no deployment may run whose engine nobody can reach.
+    let door = || Door::bind(&place.socket()?).map_err(Failure::refused);
     if let (Some(row), Some(id)) = (&interrupted, &recover) {
+        let (then, door) = (chosen(args, journal.as_ref(), id)?, door()?);
         lease::claim(held, &journal, format!("{id} to {}", row.version))?;
-        let recovery = Recovery { takeover: held.takeover.clone(), then: chosen(args, journal.as_ref(), id)? };
-        return runner::continued(parts, id, recovery, logs).map(Begun::Runs).map_err(Failure::refused);
+        let recovery = Recovery { takeover: held.takeover.clone(), then };
+        let handle = runner::continued(parts, id, recovery, logs).map_err(Failure::refused)?;
+        return Ok(Begun::Runs(handle, door));
     }
     let asked = Asked {
         config,
@@ -169,9 +172,11 @@ async fn begin(
     match planned(asked, &parts).await? {
         Planned::AlreadyThere(plan) => Ok(Begun::AlreadyThere(plan)),
         Planned::Plan(plan) => {
+            let door = door()?;
             lease::claim(held, &journal, format!("{} to {}", plan.deployment, plan.version))?;
             journal.keep(config.journal_keep);
-            runner::start(parts, *plan, logs).map(Begun::Runs).map_err(Failure::refused)
+            let handle = runner::start(parts, *plan, logs).map_err(Failure::refused)?;
+            Ok(Begun::Runs(handle, door))
         }
     }
 }
@@ -187,7 +192,9 @@ fn chosen(args: &EngineArgs, journal: &dyn Journal, id: &DeploymentId) -> Result
     let Some(choice) = args.then else { return Ok(None) };
     let state = State::replay(&journal.read(id).map_err(Failure::refused)?).map_err(Failure::refused)?;
     let actor = Actor::Operator { login: args.started_by.clone(), uid: rustix::process::getuid().as_raw() };
-    Ok(Some(Request { key: String::new(), actor, revision: None, command: choice.command(&state) }))
+    let command = choice.command(&state);
+    check(&taken_over(&state, parts::now())?.0, &command).map_err(Failure::refused)?;
+    Ok(Some(Request { key: String::new(), actor, revision: None, command }))
 }
 
 fn goal(args: &EngineArgs, journal: &dyn Journal) -> Result<Goal, Failure> {
@@ -204,7 +211,7 @@ fn goal(args: &EngineArgs, journal: &dyn Journal) -> Result<Goal, Failure> {
 fn recoverable(id: &str, interrupted: Option<&DeploymentRow>) -> Result<DeploymentId, Failure> {
     match interrupted {
         None => Err(Failure::refused("no deployment of this service is interrupted")),
-        Some(row) if id.is_empty() || row.id.to_string().starts_with(id) => Ok(row.id.clone()),
+        Some(row) if row.id.to_string() == id => Ok(row.id.clone()),
         Some(row) => Err(Failure::refused(format!("{id} is not interrupted; {} is", row.id))),
     }
 }
@@ -221,17 +228,8 @@ fn nothing_to_do(plan: Plan) -> Summary {
     summary
 }
 
-async fn serve(handle: Handle, (place, held): (&Place, &Lease), signals: Signals, journal: Arc<Sqlite>) -> Done {
-    let socket = place.socket()?;
-    let server = match Server::bind(&socket, Arc::new(handle.bus.clone())) {
-        Ok(server) => server,
-        Err(error) => {
-            // Nobody could ever start it: it ends as cancelled, or stays as it was found.
-            handle.stop.send(Stop::AtSafePoint("no control socket")).await.ok();
-            drop(handle.stopped().await);
-            return Err(Failure::refused(error));
-        }
-    };
+async fn serve(handle: Handle, (door, held): (Door, &Lease), signals: Signals, journal: Arc<Sqlite>) -> Done {
+    let server = Server::at(door, Arc::new(handle.bus.clone()));
     let (stop, leave) = (CancellationToken::new(), CancellationToken::new());
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(server.serve(stop.clone()));

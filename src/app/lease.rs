@@ -65,8 +65,21 @@ pub(super) async fn take(place: &Place, holder: Holder, right: Right) -> Result<
 
 /// Kills the holder if that is right, or says who it is and what can be done.
 fn kill(other: &Holder, right: Right) -> Result<Predecessor, Failure> {
+    let (pid, predecessor) = (other.process.pid, may(other, right)?);
+    process::kill(&other.process).map_err(|e| {
+        Failure::refused(format!(
+            "{}, and this user cannot kill it ({e}); have {} or root run: kill -KILL {pid}, then rollout recover",
+            words(other),
+            other.login
+        ))
+    })?;
+    Ok(predecessor)
+}
+
+/// Whether the lease may be taken from this living holder, and what it is found at.
+pub(super) fn may(other: &Holder, right: Right) -> Result<Predecessor, Failure> {
     let pid = other.process.pid;
-    let predecessor = match right {
+    Ok(match right {
         Right::Steal(meant) if meant == pid => Predecessor::Live,
         Right::Steal(meant) => {
             return Err(Failure::refused(format!("process {meant} does not hold the lease; {}", words(other))));
@@ -87,15 +100,7 @@ fn kill(other: &Holder, right: Right) -> Result<Predecessor, Failure> {
         Right::Free => {
             return Err(Failure { code: REFUSED, message: format!("{}; watch it with: rollout attach", words(other)) });
         }
-    };
-    process::kill(&other.process).map_err(|e| {
-        Failure::refused(format!(
-            "{}, and this user cannot kill it ({e}); have {} or root run: kill -KILL {pid}, then rollout recover",
-            words(other),
-            other.login
-        ))
-    })?;
-    Ok(predecessor)
+    })
 }
 
 /// `shop-142 to v42 is under way (engine 4711, by ana)`.
@@ -137,7 +142,7 @@ pub(super) async fn clear(held: &mut Held, place: &Place) -> Result<(), Failure>
 /// Writes down who holds the lease now, and for what. From here on the store takes events from this engine alone.
 pub(super) fn claim(held: &mut Held, store: &Sqlite, what: String) -> Result<(), Failure> {
     held.holder.what = what;
-    held.lease.say(&held.holder).map_err(|e| Failure::refused(format!("cannot write the lease: {e}")))?;
+    held.lease.claim(&held.holder).map_err(|e| Failure::refused(format!("cannot write the lease: {e}")))?;
     let predecessor = serde_json::to_string(&held.takeover).map_err(Failure::refused)?;
     held.takeover.epoch = store.claim(&held.holder, &predecessor).map_err(Failure::refused)?;
     Ok(())

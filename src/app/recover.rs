@@ -11,9 +11,10 @@ use serde_json::json;
 use self::world::World;
 use super::args::{Choice, Output, RecoverArgs};
 use super::deploy::{Boot, already_there, is_interactive, not_read_only, start, watch};
+use super::lease::Right;
 use super::past::{find, json, past, replayed};
 use super::verbs::running;
-use super::{Common, Done, Failure, Place, lease, load, plan, say};
+use super::{CANCELLED, Common, Done, Failure, Place, lease, load, plan, say};
 use crate::command::{Command, Refusal, Request};
 use crate::config::Config;
 use crate::control::own_login;
@@ -21,13 +22,10 @@ use crate::core::{Consequence, Input, Observed, check, consequence, turn};
 use crate::event::{Actor, Takeover};
 use crate::headless::local_time;
 use crate::journal::{Holder, Lease};
-use crate::model::Timestamp;
+use crate::model::{DeploymentKind, Timestamp};
 use crate::os::running::{self, Running};
 use crate::ports::DeploymentRow;
 use crate::state::State;
-
-/// The exit code of a person who chose nothing: as for a deployment that is cancelled before it began.
-const CANCELLED: u8 = 5;
 
 /// What a dead engine left, and what can be done about it.
 struct Outlook {
@@ -88,9 +86,10 @@ pub(super) async fn recover(common: &Common, args: &RecoverArgs) -> Done {
         (Output::Text, None) if outlook.state.started_at.is_none() => {
             say(&format!("{id} is taken over (engine {pid}), nothing is touched: begin it in rollout attach, or rollout cancel"));
         }
-        (Output::Text, None) => say(&format!(
-            "{id} is taken over and paused (engine {pid}): rollout resume, cancel or rollback; watch it with: rollout attach"
-        )),
+        (Output::Text, None) => {
+            let or = if outlook.state.rollback.is_some() { "or cancel" } else { "cancel or rollback" };
+            say(&format!("{id} is taken over and paused (engine {pid}): rollout resume, {or}; watch it with: rollout attach"));
+        }
         (Output::Text, Some(choice)) => {
             say(&format!("{id} is taken over (engine {pid}), {}; watch it with: rollout attach", choice.doing()));
         }
@@ -103,15 +102,29 @@ async fn interrupted(config: &Config, args: &RecoverArgs) -> Result<DeploymentRo
     let past = past(config)?;
     let named = args.id.as_deref().map(|id| find(&past, id).cloned()).transpose()?;
     let newest = past.latest().map_err(Failure::refused)?;
+    let place = Place::of(config);
+    let holder = Lease::look(&place.base, &place.service, &place.env).filter(Holder::lives);
     let Some(open) = newest.filter(|row| row.ended_at.is_none()) else {
-        return Err(Failure::refused("no deployment of this service is interrupted; the past ones: rollout history"));
+        return Err(Failure::refused(match holder {
+            Some(holder) => format!(
+                "no deployment of this service is interrupted; engine {pid} of {} is only about to plan {}, nothing is touched; let it \
+                 go on with: kill -CONT {pid}, or end it with: kill -KILL {pid}",
+                holder.login,
+                holder.what,
+                pid = holder.process.pid
+            ),
+            None => "no deployment of this service is interrupted; the past ones: rollout history".to_owned(),
+        }));
     };
     if let Some(named) = named.filter(|named| named.id != open.id) {
         return Err(Failure::refused(format!("{} is not interrupted ({}); {} is", named.id, named.status, open.id)));
     }
-    if args.steal.is_none() && running(&Place::of(config)).await?.is_some() {
+    if args.steal.is_none() && running(&place).await?.is_some() {
         let why = format!("{} to {} is under way, its engine answers; watch it with: rollout attach", open.id, open.version);
         return Err(Failure::refused(why));
+    }
+    if let Some(holder) = holder {
+        lease::may(&holder, args.steal.map_or(Right::Stopped, Right::Steal))?;
     }
     Ok(open)
 }
@@ -135,9 +148,13 @@ impl Choice {
 
     /// What is asked of the engine for it.
     pub(super) fn command(self, state: &State) -> Command {
+        // What is under way already is only to be let go on.
+        let going_back = state.rollback.is_some() || matches!(state.plan.kind, DeploymentKind::Rollback { .. });
         match self {
             Self::Continue if state.started_at.is_none() => Command::Start,
             Self::Continue => Command::Resume,
+            Self::Settle if state.cancel.is_some() => Command::Resume,
+            Self::Rollback if going_back => Command::Resume,
             Self::Settle => Command::Cancel { reason: "settled, as its engine was gone".to_owned() },
             Self::Rollback => Command::Rollback { reason: "its engine was gone".to_owned(), only: None },
         }
@@ -212,7 +229,7 @@ impl Offer {
             Ok(what) => what,
             Err(refusal) => return format!("not possible: {refusal}"),
         };
-        if what.changes.is_empty() {
+        if what.changes.is_empty() && state.active.is_empty() {
             return format!("nothing is in the middle; {}", what.then);
         }
         let takes = what.takes.map_or_else(String::new, |takes| format!("about {takes}; "));
@@ -242,19 +259,26 @@ impl Offer {
 
 /// What each choice would do, by the engine's own core, in the state in which it would take over the world as it is now.
 fn offers(state: &State, world: &World, now: Timestamp) -> Result<Vec<Offer>, Failure> {
-    let mut state = state.clone();
-    let mut observed = Observed::default();
+    let (mut state, mut observed) = taken_over(state, now)?;
+    if let Some(input) = world.rotations(now) {
+        turn(&mut state, &mut observed, now, &input).map_err(Failure::person)?;
+    }
+    let offer = |choice: &Choice| Offer { choice: *choice, what: consequence(&state, &choice.command(&state), now) };
+    Ok(Choice::value_variants().iter().map(offer).collect())
+}
+
+/// The state in which a new engine waits for a choice.
+pub(super) fn taken_over(state: &State, now: Timestamp) -> Result<(State, Observed), Failure> {
+    let (mut state, mut observed) = (state.clone(), Observed::default());
     let mut inputs = vec![Input::Recovered(Takeover::default())];
     let pause = Command::Pause { reason: String::new() };
     if check(&state, &pause).is_ok() {
         inputs.push(Input::Command(Request { key: String::new(), actor: Actor::Engine, revision: None, command: pause }));
     }
-    inputs.extend(world.rotations(now));
     for input in inputs {
         turn(&mut state, &mut observed, now, &input).map_err(Failure::person)?;
     }
-    let offer = |choice: &Choice| Offer { choice: *choice, what: consequence(&state, &choice.command(&state), now) };
-    Ok(Choice::value_variants().iter().map(offer).collect())
+    Ok((state, observed))
 }
 
 enum Asked {

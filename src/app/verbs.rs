@@ -140,23 +140,33 @@ async fn headless(common: &Common, config: &Config, session: Box<dyn Session>) -
         };
         if caught == Signal::Hangup || first.is_some() {
             let name = caught.name();
-            complain(&format!("{name}: leaving; its engine goes on by itself: rollout attach, pause, cancel or rollback"));
+            let how = if first.is_some() { "it stays paused" } else { "it goes on by itself" };
+            complain(&format!("{name}: leaving; {how}, and its engine stays: rollout attach, resume, cancel or rollback"));
             return Ok(Left { code: SIGNALLED, next: false, running: true });
         }
         first = Some(caught);
-        complain(&pause_for(config, caught).await?);
+        match pause_for(config, caught).await? {
+            Ok(said) => complain(&said),
+            // Nothing comes to rest by itself then: there is nothing to wait for.
+            Err(refused) => {
+                complain(&refused);
+                return Ok(Left { code: SIGNALLED, next: false, running: true });
+            }
+        }
         leave.cancel();
     }
 }
 
-/// Asks for the pause that a signal stands for. What came of it, in words.
-async fn pause_for(config: &Config, signal: Signal) -> Result<String, Failure> {
+/// Asks for the pause that a signal stands for. What came of it, in words: that it comes to rest, or that it was refused.
+async fn pause_for(config: &Config, signal: Signal) -> Result<Result<String, String>, Failure> {
     let name = signal.name();
-    let Some(client) = running(&Place::of(config)).await? else { return Ok(format!("{name}: no engine answers any more")) };
-    let pause = Command::Pause { reason: format!("{name} to the deploy command") };
+    let Some(client) = running(&Place::of(config)).await? else {
+        return Ok(Ok(format!("{name}: no engine answers any more")));
+    };
+    let pause = Command::Pause { reason: format!("{name} to the command that watched") };
     Ok(match client.send(pause, None).await {
-        Ok(receipt) => format!("{name}: {}, then this command leaves; a second signal leaves at once", receipt.message),
-        Err(error) => format!("{name}: the pause was refused: {error}; a second signal leaves at once"),
+        Ok(receipt) => Ok(format!("{name}: {}, then this command leaves; a second signal leaves at once", receipt.message)),
+        Err(error) => Err(format!("{name}: leaving; the pause was refused: {error}; watch it with: rollout attach")),
     })
 }
 
@@ -254,7 +264,9 @@ pub(super) async fn console(common: &Common) -> Done {
         return front_door(common, &config, Box::new(client), Scene::default()).await.map(|left| left.code);
     }
     last_status(common, &config)?;
-    say("to deploy: rollout deploy VERSION");
+    if last_row(&config)?.is_none_or(|row| row.ended_at.is_some()) {
+        say("to deploy: rollout deploy VERSION");
+    }
     Ok(0)
 }
 

@@ -84,7 +84,7 @@ pub(super) enum Verb {
         /// Which instance
         instance: InstanceId,
     },
-    /// Take over an interrupted deployment: it comes up paused, to be resumed, cancelled or rolled back
+    /// Take over an interrupted deployment: look at what is there, then continue, settle or roll back
     Recover(RecoverArgs),
     /// Validate the file, then reach every instance, balancer and store it names; changes nothing
     Check,

@@ -62,12 +62,38 @@ impl std::fmt::Debug for Server {
     }
 }
 
-impl Server {
-    /// Binds the socket at `path`, in a directory that is ours alone or shared with our group. What is left of a dead engine is replaced. Must be
-    /// called within a tokio runtime.
+/// A bound socket that nobody serves yet: who connects waits.
+#[derive(Debug)]
+pub struct Door {
+    listener: UnixListener,
+    bound: Bound,
+}
+
+impl Door {
+    /// Binds the socket at `path`, in a directory that is ours alone or shared with our group. What is left of a dead engine
+    /// is replaced. Must be called within a tokio runtime.
     ///
     /// # Errors
     /// Fails if an engine runs there, if the place does not do, or if the system refuses.
+    pub fn bind(path: &Path) -> Result<Self, ControlError> {
+        let (listener, bound) = socket::bind(path)?;
+        let listener = UnixListener::from_std(listener);
+        let listener =
+            listener.map_err(|source| ControlError::Io { path: path.display().to_string(), doing: "serve it", source })?;
+        Ok(Self { listener, bound })
+    }
+}
+
+impl Server {
+    /// Serves `engine` at a socket that is bound already.
+    pub fn at(Door { listener, bound }: Door, engine: Arc<dyn Engine>) -> Self {
+        Self { listener, bound, engine, limits: Limits::default() }
+    }
+
+    /// Binds the socket at `path` and serves `engine` there.
+    ///
+    /// # Errors
+    /// As [`Door::bind`].
     pub fn bind(path: &Path, engine: Arc<dyn Engine>) -> Result<Self, ControlError> {
         Self::bind_within(path, engine, Limits::default())
     }
@@ -77,11 +103,7 @@ impl Server {
     /// # Errors
     /// As [`Server::bind`].
     pub fn bind_within(path: &Path, engine: Arc<dyn Engine>, limits: Limits) -> Result<Self, ControlError> {
-        let (listener, bound) = socket::bind(path)?;
-        let listener = UnixListener::from_std(listener);
-        let listener =
-            listener.map_err(|source| ControlError::Io { path: path.display().to_string(), doing: "serve it", source })?;
-        Ok(Self { listener, bound, engine, limits })
+        Ok(Self { limits, ..Self::at(Door::bind(path)?, engine) })
     }
 
     /// The socket's path.

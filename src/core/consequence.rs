@@ -4,7 +4,7 @@
 
 use crate::command::{Command, Refusal};
 use crate::model::{InstanceId, InstanceState, Span, Timestamp};
-use crate::state::{Instance, Phase, State};
+use crate::state::{Goal, Instance, Phase, State};
 
 use super::{Observed, budget, operate, rollback};
 
@@ -36,6 +36,9 @@ pub struct Consequence {
 pub fn consequence(state: &State, command: &Command, _now: Timestamp) -> Result<Consequence, Refusal> {
     operate::check(state, command)?;
     Ok(match command {
+        // What was asked for before goes on.
+        Command::Resume if state.cancel.is_some() => cancel(state),
+        Command::Resume if state.rollback.is_some() => back(state),
         Command::Start | Command::Resume | Command::Promote { .. } => forward(state),
         // It joins what goes on already.
         Command::Rollback { .. } if operate::is_rollback(state) => forward(state),
@@ -150,7 +153,12 @@ fn stop(state: &State) -> Consequence {
 
 fn cancel(state: &State) -> Consequence {
     let changes = in_flight(state);
-    let updated = state.tally().of(InstanceState::Healthy);
+    // Those that are updated already go on to their verdict, and stay if it is good.
+    let on_their_way = |i: &&Instance| {
+        i.goal == Goal::Forward && matches!(i.phase, Phase::Verifying { .. } | Phase::Admitting | Phase::Settling { .. })
+    };
+    let updated = usize::try_from(state.tally().of(InstanceState::Healthy)).unwrap_or(usize::MAX)
+        + state.instances.values().filter(on_their_way).count();
     Consequence {
         will_change: format!(
             "{} in flight: not yet updated go back in rotation, updated go on to their verdict, failed go back alone",

@@ -375,3 +375,34 @@ fn a_pass_that_waited_behind_a_full_disk_does_not_open_the_gate() {
     let events = run.input(&Input::Sample { instance: id(1), sample: pass(run.now) });
     assert!(matches!(events.first(), Some(EventKind::HealthPassed { .. })), "{events:?}");
 }
+
+/// A disk that was full for longer than a deadline must not fail an instance that nobody could look after meanwhile.
+#[test]
+fn what_could_not_be_done_while_nothing_could_be_stored_is_not_late() {
+    let mut run = Fixture::new(3).started();
+    run.bring_to_gate(1);
+    run.now = run.now + run.state.plan.policy.health.deadline.times(10);
+    assert_eq!(run.input(&Input::Mended), [EventKind::JournalMended]);
+    assert_eq!(run.word(1), "health_checking", "its time runs anew");
+    run.passes(1, 2);
+    run.outcome(1, Outcome::Admitted);
+    assert_eq!(run.word(1), "healthy");
+}
+
+/// Whoever pauses while a question runs out wants nothing to happen by itself.
+#[test]
+fn a_pause_while_the_engine_waits_for_an_answer_stops_its_clock() {
+    let mut run = Fixture::new(4).with(|p| p.rollback.on_failure = OnFailure::Ask).started();
+    run.bring_to_gate(1);
+    run.misses(1, 3);
+    for _ in 0..3 {
+        run.wait(Span::from_secs(30));
+    }
+    assert!(run.state.approval_until.is_some(), "{:?}", waiting(&run.state));
+    let events = run.command(pause());
+    assert!(matches!(events.as_slice(), [EventKind::DeploymentPaused { until: None, .. }]), "{events:?}");
+    for _ in 0..100 {
+        run.wait(Span::from_secs(60));
+    }
+    assert!(run.state.rollback.is_none() && run.state.end.is_none(), "{:?}", waiting(&run.state));
+}

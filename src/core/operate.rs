@@ -47,6 +47,7 @@ fn answer(state: &State, command: &Command) -> Result<String, String> {
         Command::Start if state.started_at.is_some() => "it has begun already".to_owned(),
         Command::Start => "it begins".to_owned(),
         Command::Pause { .. } => match &state.pause {
+            Some(_) if state.awaits == Some(Awaits::Answer) => "paused: the question waits without a deadline now".to_owned(),
             Some(pause) => format!("it is paused already, by {}", pause.by.name()),
             None => match state.active.len() {
                 0 => "paused".to_owned(),
@@ -134,8 +135,9 @@ pub(super) fn operate(state: &State, observed: &Observed, now: Timestamp, reques
             let reason = said(&by, reason);
             vec![EventKind::DeploymentPaused { by, reason, cause: Cause::Asked, until: None }]
         }
-        // A signal to the engine is journalled whatever rests already: it says why the engine went away.
-        Command::Pause { reason } if matches!(by, Actor::Signal { .. }) => {
+        // A signal to the engine is journalled whatever rests already: it says why the engine went away. And whoever pauses
+        // while a question runs out wants nothing to happen by itself.
+        Command::Pause { reason } if matches!(by, Actor::Signal { .. }) || state.awaits == Some(Awaits::Answer) => {
             let cause = state.pause.as_ref().map_or(Cause::Asked, |pause| pause.cause);
             vec![EventKind::DeploymentPaused { by, reason: after_an_earlier(state, reason), cause, until: None }]
         }
@@ -177,7 +179,8 @@ pub(super) fn operate(state: &State, observed: &Observed, now: Timestamp, reques
 fn after_an_earlier(state: &State, reason: &str) -> String {
     match &state.pause {
         Some(pause) if !matches!(pause.by, Actor::Signal { .. }) => {
-            format!("{reason}; paused before that by {}: {}", pause.by.name(), pause.reason)
+            let reason = if reason.is_empty() { "" } else { &format!("{reason}; ") };
+            format!("{reason}paused before that by {}: {}", pause.by.name(), pause.reason)
         }
         Some(_) | None => reason.to_owned(),
     }

@@ -68,6 +68,7 @@ impl EventKind {
             }
             Self::DeploymentStarted { by } => format!("started by {}", by.name()),
             Self::EngineRecovered { takeover } => took_over(takeover),
+            Self::JournalMended => "the journal takes events again; open deadlines run anew".to_owned(),
             Self::DeploymentPaused { by, reason, .. } => because(format!("paused by {}", by.name()), reason),
             Self::DeploymentResumed { by } => format!("resumed by {}", by.name()),
             Self::CancelRequested { by, reason } => because(format!("cancel asked for by {}", by.name()), reason),

@@ -121,7 +121,7 @@ fn named(name: &str, text: &str) -> String {
 fn downtime(summary: &Summary) -> String {
     let Some(vip) = summary.vip else {
         if summary.status == Status::Interrupted.word() {
-            return "not known: its engine died before it could say".to_owned();
+            return "not known: its engine is not there to say".to_owned();
         }
         return "not measured: no requests through the balancer were counted".to_owned();
     };

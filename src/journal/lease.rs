@@ -7,7 +7,8 @@
 //! empties the file; what is found in an unlocked file was left by one that died.
 
 use std::fs::{File, TryLockError};
-use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{self, Read as _, Seek as _, SeekFrom};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -75,6 +76,8 @@ pub enum Taking {
 pub struct Lease {
     file: File,
     path: PathBuf,
+    /// Who died with it, as long as we have taken nothing over: if we never do, the name stays.
+    dead: Option<Holder>,
 }
 
 impl Lease {
@@ -99,8 +102,8 @@ impl Lease {
             // Its own file was taken away and another put in its place: the lock proves nothing then.
             return Ok(Taking::Held(Some(dead.clone())));
         }
-        let lease = Self { file, path: path.clone() };
-        lease.say(holder).map_err(|e| cannot("write", &e))?;
+        let lease = Self { file, path: path.clone(), dead: dead.clone() };
+        lease.write(holder).map_err(|e| cannot("write", &e))?;
         Ok(Taking::Taken { lease, dead })
     }
 
@@ -109,24 +112,32 @@ impl Lease {
         read(&mut File::open(place::service_dir(base, service, env).join(FILE)).ok()?)
     }
 
-    /// Says for whom and what.
+    /// Says for whom and what: from here on it is ours, and whoever had it before is history.
     ///
     /// # Errors
     /// Fails if the file cannot be written.
-    pub fn say(&self, holder: &Holder) -> io::Result<()> {
-        let text = serde_json::to_string(holder)?;
-        let mut file = &self.file;
-        file.set_len(0)?;
-        file.seek(SeekFrom::Start(0))?;
-        file.write_all(text.as_bytes())
+    pub fn claim(&mut self, holder: &Holder) -> io::Result<()> {
+        self.write(holder)?;
+        self.dead = None;
+        Ok(())
     }
-}
 
-impl Lease {
+    /// In one call and over what is there, so that nobody finds it empty in between; blanks at the end are no text.
+    fn write(&self, holder: &Holder) -> io::Result<()> {
+        let mut text = serde_json::to_vec(holder)?;
+        let before = usize::try_from(self.file.metadata()?.len()).unwrap_or_default().min(READ_MAX);
+        text.resize(text.len().max(before), b' ');
+        self.file.write_all_at(&text, 0)
+    }
+
     /// Its deployment needs it no longer, and its process is about to go: who comes next waits for that moment.
     pub fn ends(&self) {
-        if let Err(e) = self.file.set_len(0) {
-            tracing::warn!("cannot empty {}: {e}", self.path.display());
+        let ended = match &self.dead {
+            Some(dead) => self.write(dead),
+            None => self.file.set_len(0),
+        };
+        if let Err(e) = ended {
+            tracing::warn!("cannot give back {}: {e}", self.path.display());
         }
     }
 }
@@ -139,11 +150,13 @@ impl Drop for Lease {
 
 /// The lock's file in the service's directory.
 const FILE: &str = "lease";
+/// More than any holder's text has.
+const READ_MAX: usize = 64 * 1024;
 
 fn read(file: &mut File) -> Option<Holder> {
     let mut text = String::new();
     file.seek(SeekFrom::Start(0)).ok()?;
-    file.take(64 * 1024).read_to_string(&mut text).ok()?;
+    file.take(READ_MAX as u64).read_to_string(&mut text).ok()?;
     serde_json::from_str(&text).ok()
 }
 
@@ -183,8 +196,15 @@ mod tests {
         drop(lease);
         // Same pid, another start: a pid that was used again is not the holder.
         std::fs::write(path, serde_json::to_string(&gone).unwrap()).unwrap();
-        let Taking::Taken { dead, .. } = take(base.path()) else { panic!("it is dead") };
+        let Taking::Taken { dead, lease } = take(base.path()) else { panic!("it is dead") };
+        assert_eq!(dead.as_ref(), Some(&gone));
+        // A start that is refused takes nothing over: the dead one's name stays for who does.
+        drop(lease);
+        let Taking::Taken { dead, mut lease } = take(base.path()) else { panic!("it is dead") };
         assert_eq!(dead, Some(gone));
+        lease.claim(&holder()).unwrap();
+        drop(lease);
+        assert_eq!(Lease::look(base.path(), "shop", "default"), None);
     }
 
     #[test]

@@ -121,6 +121,7 @@ fn launch(parts: Parts, state: State, events: Vec<Event>, recovery: Option<Recov
         stopping: None,
         unrecorded: None,
         held: None,
+        mended: false,
         looked: Instant::now(),
         unsaved: false,
         lost: None,
@@ -145,6 +146,8 @@ struct Run {
     unrecorded: Option<Stop>,
     /// Why the journal takes nothing: nothing new begins.
     held: Option<String>,
+    /// It takes events again, and what could not be done meanwhile must not count as late.
+    mended: bool,
     /// When that was looked at last.
     looked: Instant,
     /// It was stopped while the journal took nothing: what the state holds beyond it never happened.
@@ -187,6 +190,10 @@ impl Run {
         let mut flush = tokio::time::interval(PROGRESS);
         flush.set_missed_tick_behavior(MissedTickBehavior::Skip);
         while self.state.end.is_none() && !self.may_leave() {
+            if std::mem::take(&mut self.mended) {
+                self.turn(&Input::Mended).await?;
+                continue;
+            }
             let wait = self.until_deadline();
             let arrival = tokio::select! {
                 biased;

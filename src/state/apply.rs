@@ -51,6 +51,8 @@ impl State {
                 self.started_at = Some(at);
                 self.go_on(at);
             }
+            // Nobody could act meanwhile: what could not be done is not late.
+            EventKind::JournalMended => self.rearm(at),
             EventKind::EngineRecovered { .. } => {
                 self.rearm(if mutant::is(Mutant::KeepOldDeadlines) { self.at } else { at });
                 self.recovered_at = Some(at);
@@ -148,8 +150,10 @@ impl State {
         }
         self.pause = Some(pause);
         self.progress_until = None;
-        if let Some(until) = until {
-            self.await_person(Awaits::Answer, until);
+        match until {
+            Some(until) => self.await_person(Awaits::Answer, until),
+            None if self.awaits == Some(Awaits::Answer) => self.answered(),
+            None => {}
         }
     }
 
@@ -394,6 +398,7 @@ fn may_follow(instance: &Instance, kind: &EventKind) -> bool {
         EventKind::DeploymentPlanned { .. }
         | EventKind::DeploymentStarted { .. }
         | EventKind::EngineRecovered { .. }
+        | EventKind::JournalMended
         | EventKind::DeploymentPaused { .. }
         | EventKind::DeploymentResumed { .. }
         | EventKind::CancelRequested { .. }

@@ -114,6 +114,7 @@ pub(crate) fn kinds() -> Vec<EventKind> {
         EventKind::EngineRecovered { takeover: took(Predecessor::Gone) },
         EventKind::EngineRecovered { takeover: took(Predecessor::Stopped) },
         EventKind::EngineRecovered { takeover: took(Predecessor::Live) },
+        EventKind::JournalMended,
         EventKind::RotationChanged { instance: web(1), rotation: Rotation::Partly },
         EventKind::DrainLost { instance: web(1), rotation: Rotation::Partly, attempt: 5, until: at(35) },
     ];
@@ -261,9 +262,10 @@ pub(crate) fn number_of(kind: &EventKind) -> usize {
         EventKind::InstanceDiscounted { .. } => 39,
         EventKind::RotationChanged { .. } => 40,
         EventKind::DrainLost { .. } => 41,
+        EventKind::JournalMended => 42,
     }
 }
-pub(crate) const KINDS: usize = 42;
+pub(crate) const KINDS: usize = 43;
 
 /// All kinds as the events of deployment `number`.
 pub(crate) fn events(number: u32) -> Vec<Event> {

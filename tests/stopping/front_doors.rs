@@ -46,7 +46,7 @@ fn a_second_signal_to_a_deploy_leaves_at_once_as_a_hang_up_does() {
         }
         let ran = Ran::ended(deploy);
         assert_eq!(ran.code, Some(7), "{signals:?}: {}", ran.err);
-        assert!(ran.err.contains("leaving; its engine goes on by itself"), "{signals:?}: {}", ran.err);
+        assert!(ran.err.contains("leaving; it "), "{signals:?}: {}", ran.err);
         assert!(slow.fleet.engine_pid().is_some(), "{signals:?}");
         slow.let_go();
         if signals.len() == 1 {

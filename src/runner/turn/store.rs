@@ -120,6 +120,7 @@ impl Run {
         if self.held.take().is_some() {
             tracing::warn!(target: "journal", "the journal takes events again; it goes on");
             self.bus.trouble(Trouble::Journal, None);
+            self.mended = true;
         }
     }
 

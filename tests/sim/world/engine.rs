@@ -173,6 +173,9 @@ impl World {
         if let (Some(command), Some(engine)) = (asked, &self.live) {
             self.checks.answered(&command, engine.state.seq, self.store.last())?;
         }
+        if late {
+            self.input(Input::Mended)?;
+        }
         self.drain_inbox()?;
         // What came due while nothing could be stored is due now; the program looks once a second.
         if late {
