@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::args::EngineArgs;
 use super::lease::{self, Held, Right};
-use super::past::find;
+use super::past::{self, find};
 use super::recover::taken_over;
 use super::request::{Asked, Goal, planned};
 use super::signals::Signals;
@@ -20,7 +20,7 @@ use crate::config::Config;
 use crate::control::{Door, Server};
 use crate::core::{Planned, check};
 use crate::event::{Actor, Event, EventKind, FORMAT};
-use crate::journal::{Holder, Lease, Sqlite};
+use crate::journal::{Holder, Lease, Memory, Sqlite};
 use crate::model::{DeploymentId, Plan, Seq};
 use crate::ports::{DeploymentRow, Journal, Past};
 use crate::runner::{self, Handle, Recovery, Stopped};
@@ -29,6 +29,9 @@ use crate::telemetry;
 
 /// How long readers may take to fetch the end before the engine leaves.
 const LINGER: Duration = Duration::from_secs(5);
+
+/// What an engine that takes over must be able to write, in bytes.
+const ROOM: usize = 64 * 1024;
 
 /// The one line that the engine's process writes to its starter.
 #[derive(Debug, Serialize, Deserialize)]
@@ -97,6 +100,9 @@ async fn boot(common: &Common, args: &EngineArgs) -> Done {
     };
     let what = args.version.as_ref().map_or_else(|| "a deployment".to_owned(), |version| format!("a deployment to {version}"));
     let holder = Holder::this(args.started_by.clone(), parts::wall(), what).map_err(Failure::refused)?;
+    if let Some(id) = &args.recover {
+        can_take_over(&config, &place, id)?;
+    }
     let mut held = lease::take(&place, holder, right).await?;
     let journal = Arc::new(Sqlite::open(&place.base, &place.service, &place.env).map_err(Failure::refused)?);
     lease::without_lock(&mut held, &journal, right).await?;
@@ -115,6 +121,21 @@ async fn boot(common: &Common, args: &EngineArgs) -> Done {
             Ok(0)
         }
     }
+}
+
+/// Before an engine is killed for it: a takeover that must fail leaves everything as it is.
+fn can_take_over(config: &Config, place: &Place, id: &str) -> Result<(), Failure> {
+    let view = past::view(config)?.ok_or_else(|| Failure::refused("there is no journal yet"))?;
+    let newest = view.past().and_then(Past::latest).map_err(Failure::refused)?;
+    let id = recoverable(id, newest.filter(|row| row.ended_at.is_none()).as_ref())?;
+    last_event(&view, &id)?;
+    parts::parts(config, Arc::new(Memory::new(&place.service)))?;
+    let room = || {
+        let mut file = tempfile::NamedTempFile::new_in(place.dir())?;
+        file.write_all(&vec![0; ROOM])?;
+        file.as_file().sync_all()
+    };
+    room().map_err(|e| Failure::refused(format!("nothing could be journalled in {}: {e}", place.dir().display())))
 }
 
 /// What came of the order.
