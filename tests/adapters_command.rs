@@ -347,6 +347,23 @@ async fn d07_grandchild_escapes_its_group() {
     rustix::process::kill_process(escaped, rustix::process::Signal::KILL).expect("it escaped and goes on");
 }
 
+/// `timeout` makes a group of its own, and so does a shell with job control: what they run ends with the step all the same.
+#[tokio::test]
+async fn what_runs_in_a_group_of_its_own_ends_with_a_step_that_ran_out_of_time() {
+    let host = Host::new();
+    for (number, script) in (1..).zip([
+        "timeout 60 sh -c 'echo $$ > inner; sleep 50; echo late > VERSION'; true",
+        "set -m; (echo 0 > x; exec sh -c 'trap \"\" TERM; echo $$ > inner; while :; do sleep 0.1; done') & wait",
+    ]) {
+        let (timeout, observe_timeout) = (Span::from_millis(1500), Span::from_millis(200));
+        let driver = build(CommandSettings { timeout, observe_timeout, ..host.settings(script) });
+        let why = unknown(&driver, &order("v2", number)).await;
+        assert!(why.contains("did not end in time"), "{why}");
+        gone(host.pid("inner").await).await;
+        fs::remove_file(host.file("inner")).expect("a file");
+    }
+}
+
 #[tokio::test]
 async fn d08_a_missing_program_is_found_before_anything_is_touched() {
     let host = Host::new();

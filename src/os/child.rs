@@ -180,7 +180,7 @@ impl Running {
         }
         let end = status.map_or(End::Deadline, |status| end_of(status.as_ref()));
         let held = timeout(DRAIN, self.read_to_end()).await.is_err();
-        let group_lives = process::group_lives(self.group.id());
+        let group_lives = self.group.lives();
         let left = match (group_lives, held) {
             (true, _) => Some("processes of its group"),
             (false, true) => Some("a process that holds its output, in a group of its own"),
@@ -222,7 +222,7 @@ pub(super) async fn end(group: i32, grace: Duration) {
     let group = Group::of_another_engine(group);
     group.sweep(grace).await;
     let deadline = Instant::now() + KILL_TIMEOUT;
-    while process::group_lives(group.id()) && Instant::now() < deadline {
+    while group.lives() && Instant::now() < deadline {
         sleep(group::POLL).await;
     }
 }

@@ -27,6 +27,8 @@ pub struct Stat {
     pub zombie: bool,
     /// Held by SIGSTOP or its like: it lives, and does nothing.
     pub stopped: bool,
+    /// Who started it, or who took it over when that one ended.
+    pub parent: i32,
     /// The process group.
     pub group: i32,
     /// In clock ticks since boot.
@@ -54,6 +56,7 @@ fn parse_stat(bytes: &[u8]) -> Option<Stat> {
     Some(Stat {
         zombie: matches!(*fields.first()?, "Z" | "X" | "x"),
         stopped: *fields.first()? == "T",
+        parent: fields.get(1)?.parse().ok()?,
         group: fields.get(2)?.parse().ok()?,
         start_time: fields.get(19)?.parse().ok()?,
     })
@@ -133,6 +136,22 @@ fn processes() -> impl Iterator<Item = (i32, Stat)> {
     })
 }
 
+/// What members of a group have started in groups of their own, and what those have started: `timeout` does so, and a shell
+/// with job control. Only as long as their parents live can it be told whose they are.
+pub fn escaped(group: i32) -> Vec<ProcessId> {
+    let all: Vec<(i32, Stat)> = processes().collect();
+    let mut family: Vec<i32> = all.iter().filter(|(_, now)| now.group == group).map(|(pid, _)| *pid).collect();
+    let mut next = 0;
+    while let Some(parent) = family.get(next).copied() {
+        let children = all.iter().filter(|(pid, now)| now.parent == parent && !family.contains(pid)).map(|(pid, _)| *pid);
+        let children: Vec<i32> = children.collect();
+        family.extend(children);
+        next += 1;
+    }
+    let outside = |pid: &&i32| all.iter().any(|(other, now)| other == *pid && now.group != group);
+    family.iter().filter(outside).filter_map(|pid| identify(*pid)).collect()
+}
+
 /// True if a group has a living member that carries all `marks` in the environment it was started with.
 pub fn group_is_marked(group: i32, marks: &[String]) -> bool {
     processes().any(|(pid, now)| now.group == group && has_marks(pid, marks))
@@ -163,7 +182,7 @@ mod tests {
     #[test]
     fn a_name_with_parentheses_does_not_shift_the_fields() {
         let line = b"42 (a) R 1 (x)) S 1 42 42 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 987654 1 2 3";
-        assert_eq!(parse_stat(line), Some(Stat { zombie: false, stopped: false, group: 42, start_time: 987_654 }));
+        assert_eq!(parse_stat(line), Some(Stat { zombie: false, stopped: false, parent: 1, group: 42, start_time: 987_654 }));
         for garbage in [&b""[..], b")", b"1 (x) S", b"\xff\xfe) Z a b c", b"1 (x) S 1 not-a-number"] {
             assert_eq!(parse_stat(garbage), None);
         }

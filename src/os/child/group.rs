@@ -3,16 +3,16 @@
 //! Imports: os' process. May not: start a program.
 
 use std::collections::BTreeMap;
-use std::sync::LazyLock;
+use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::super::process;
+use super::super::process::{self, ProcessId};
 
 /// How often a group that is to end is looked at.
 pub(super) const POLL: Duration = Duration::from_millis(10);
@@ -46,6 +46,17 @@ pub fn kill_all() {
     }
 }
 
+/// As far as it can be told whose they are.
+fn signal_escaped(escaped: &[ProcessId], signal: Signal) {
+    for process in escaped.iter().filter(|process| process::alive(process)) {
+        if let Some(pid) = Pid::from_raw(process.pid)
+            && let Err(e) = rustix::process::kill_process(pid, signal)
+        {
+            tracing::debug!("cannot signal process {}: {e}", process.pid);
+        }
+    }
+}
+
 fn signal(group: i32, signal: Signal) {
     if let Err(e) = process::signal_group(group, signal) {
         tracing::debug!("cannot signal process group {group}: {e}");
@@ -56,6 +67,8 @@ fn signal(group: i32, signal: Signal) {
 pub(super) struct Group {
     id: i32,
     ours: bool,
+    /// What its members had started in groups of their own when it was first told to end.
+    escaped: Mutex<Vec<ProcessId>>,
 }
 
 impl Group {
@@ -64,27 +77,35 @@ impl Group {
         GROUPS.send_modify(|groups| {
             groups.insert(id, Entry { about: about.to_owned(), stopping: false });
         });
-        Self { id, ours: true }
+        Self { id, ours: true, escaped: Mutex::default() }
     }
 
     /// A group that is left alone when this is dropped.
     pub(super) const fn of_another_engine(id: i32) -> Self {
-        Self { id, ours: false }
-    }
-
-    pub(super) const fn id(&self) -> i32 {
-        self.id
+        Self { id, ours: false, escaped: Mutex::new(Vec::new()) }
     }
 
     pub(super) fn signal(&self, which: Signal) {
+        // Before the signal: when their parents have ended, nobody can tell any more whose they were.
+        let mut escaped = self.escaped.lock().unwrap_or_else(PoisonError::into_inner);
+        let more = process::escaped(self.id).into_iter().filter(|process| !escaped.contains(process));
+        let more: Vec<ProcessId> = more.collect();
+        escaped.extend(more);
         signal(self.id, which);
+        signal_escaped(&escaped, which);
+    }
+
+    /// It, or what is known to come of it.
+    pub(super) fn lives(&self) -> bool {
+        let escaped = self.escaped.lock().unwrap_or_else(PoisonError::into_inner);
+        process::group_lives(self.id) || escaped.iter().any(process::alive)
     }
 
     /// Ends what is left of it.
     pub(super) async fn sweep(&self, grace: Duration) {
         self.signal(Signal::TERM);
         let deadline = Instant::now() + grace;
-        while process::group_lives(self.id) {
+        while self.lives() {
             if Instant::now() >= deadline {
                 return self.signal(Signal::KILL);
             }
