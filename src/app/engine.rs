@@ -22,6 +22,7 @@ use crate::core::{Planned, check};
 use crate::event::{Actor, Event, EventKind, FORMAT};
 use crate::journal::{Holder, Lease, Memory, Sqlite};
 use crate::model::{DeploymentId, Plan, Seq};
+use crate::os::child;
 use crate::ports::{DeploymentRow, Journal, Past};
 use crate::runner::{self, Handle, Recovery, Stopped};
 use crate::state::{State, Summary};
@@ -78,7 +79,10 @@ fn report(said: &Report) {
 
 /// `rollout engine`.
 pub(super) async fn engine(common: &Common, args: &EngineArgs) -> Done {
-    match boot(common, args).await {
+    let done = boot(common, args).await;
+    // What it asked when it failed must not outlive it.
+    child::end_all(LINGER).await;
+    match done {
         Ok(code) => Ok(code),
         Err(failure) => {
             report(&Report::Failed { code: failure.code, message: failure.message.clone() });

@@ -170,6 +170,14 @@ pub(super) fn serving(state: &State, observed: &Observed) -> u32 {
     state.total().saturating_sub(count(&not_serving(state, observed)))
 }
 
+/// Whether others than `id` use the whole budget, by what the journal knows.
+pub(super) fn is_used_up_without(state: &State, id: &InstanceId) -> bool {
+    let max = limit(state.plan.policy.strategy.max_unavailable, state.total());
+    let mut others = out(state, &Observed::default());
+    others.retain(|other| *other != id);
+    room(&others, max).is_err()
+}
+
 /// Whether taking a failed instance out leaves at least `min_serving` others that serve, by what the journal knows.
 pub(super) fn may_evict(state: &State, id: &InstanceId) -> bool {
     let floor = state.plan.policy.strategy.min_serving.ceil_of(state.total());

@@ -39,6 +39,10 @@ pub(super) fn check_retry(state: &State, id: &InstanceId) -> Answer {
         }
         (Phase::Failed, _) if instance.is_evicting() => Err(under_way(id, instance)),
         (Phase::Failed, _) if is_needed(state, id, instance) => Err(needed(id)),
+        // It was put back by others, and may be well again: taking it out would be one more.
+        (Phase::Failed, Goal::Forward) if instance.serving && budget::is_used_up_without(state, id) => {
+            Err(format!("{id} is in rotation, and as many are out as may be: repair, retry or skip one of those first"))
+        }
         (Phase::Failed, Goal::Back) => Ok(format!("{id} goes back once more")),
         (Phase::Failed, Goal::Forward) => Ok(format!("{id} is tried again")),
         (Phase::Skipped, _) => Ok(format!("{id} is looked at again when its turn comes")),

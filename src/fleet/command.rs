@@ -111,7 +111,7 @@ impl Commands {
         let mut tries = 1;
         loop {
             // What runs the service may well stay when a step has succeeded.
-            let limits = Limits { deadline, grace: self.grace(), may_leave: name != "stop" };
+            let limits = Limits { deadline, grace: self.grace(), may_leave: name != "stop", changes: true };
             let (version, previous) = (Some(&order.version), order.previous.as_ref());
             let subject = Subject { target: &order.target, version, previous, effect: Some(order.effect.as_str()) };
             let trouble = match program.succeed(subject, limits).await {

@@ -26,7 +26,7 @@ use self::group::{Group, Stopper};
 use super::running::Entry;
 use super::{process, text};
 
-pub use group::{kill_all, stopped};
+pub use group::{end_all, kill_all, stopped};
 
 /// As much of an output as is kept from its beginning.
 pub const OUTPUT_BYTES_MAX: usize = 64 * 1024;
@@ -53,6 +53,8 @@ pub struct Run<'a> {
     pub grace: Duration,
     /// A success may leave processes running in its group, as one does that starts a service.
     pub may_leave: bool,
+    /// It changes something, so that an engine that takes over must find it: it has a file while it runs (see `running`).
+    pub changes: bool,
 }
 
 impl fmt::Debug for Run<'_> {
@@ -135,7 +137,7 @@ fn end_of(status: Result<&ExitStatus, &io::Error>) -> End {
 struct Running {
     child: Child,
     /// For an engine that takes over; gone when the program is.
-    _entry: Option<Entry>,
+    entry: Option<Entry>,
     group: Group,
     stdout: Capture<ChildStdout>,
     stderr: Capture<ChildStderr>,
@@ -144,7 +146,7 @@ struct Running {
 impl Running {
     fn start(run: Run<'_>) -> Result<Self, String> {
         let (program, arguments) = run.argv.split_first().ok_or("the command is empty")?;
-        let mut entry = Entry::begin(run.argv, Some(run.about));
+        let mut entry = Entry::begin(&run);
         let started = tokio::process::Command::new(program)
             .args(arguments)
             .env_clear()
@@ -161,7 +163,7 @@ impl Running {
             entry.started(process::identify(id));
         }
         let (stdout, stderr) = (Capture::new(child.stdout.take()), Capture::new(child.stderr.take()));
-        Ok(Self { child, _entry: entry, group: Group::begin(id, run.about), stdout, stderr })
+        Ok(Self { child, entry, group: Group::begin(id, run.about), stdout, stderr })
     }
 
     /// Until it ends by itself, runs out of time or is stopped.
@@ -189,6 +191,8 @@ impl Running {
         if group_lives && !(limits.may_leave && end == End::Exit(0)) {
             self.group.sweep(limits.grace.min(DRAIN)).await;
         }
+        // Before it counts as over: this process may end in the next moment.
+        drop(self.entry.take());
         self.group.release();
         let Self { stdout, stderr, .. } = self;
         let tail = if stderr.total == 0 { last_lines(&stdout) } else { last_lines(&stderr) };

@@ -152,6 +152,14 @@ pub fn escaped(group: i32) -> Vec<ProcessId> {
     family.iter().filter(outside).filter_map(|pid| identify(*pid)).collect()
 }
 
+/// True if the group of a leader that has ended may still be there. Its number is not given away before the group is gone, so a
+/// process that has it now is of another group.
+pub fn group_remains(leader: &ProcessId) -> bool {
+    boot_id().is_ok_and(|boot| boot == leader.boot_id)
+        && stat(leader.pid).is_none_or(|now| now.start_time == leader.start_time)
+        && group_lives(leader.pid)
+}
+
 /// True if a group has a living member that carries all `marks` in the environment it was started with.
 pub fn group_is_marked(group: i32, marks: &[String]) -> bool {
     processes().any(|(pid, now)| now.group == group && has_marks(pid, marks))

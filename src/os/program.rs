@@ -103,6 +103,8 @@ pub struct Limits {
     pub grace: Duration,
     /// A success may leave processes running.
     pub may_leave: bool,
+    /// It changes something: see [`child::Run::changes`].
+    pub changes: bool,
 }
 
 impl Limits {
@@ -110,7 +112,7 @@ impl Limits {
     pub fn within(time: Duration) -> Self {
         // Most of the time for the answer, the rest for a polite end.
         let grace = (time / 10).min(Duration::from_secs(1));
-        Self { deadline: Instant::now() + time.saturating_sub(grace), grace, may_leave: false }
+        Self { deadline: Instant::now() + time.saturating_sub(grace), grace, may_leave: false, changes: false }
     }
 }
 
@@ -179,9 +181,9 @@ impl Program {
         let mut marks = vec![("ROLLOUT_SERVICE", self.service.as_str()), ("ROLLOUT_INSTANCE", subject.target.id.as_str())];
         marks.extend(subject.effect.map(|effect| ("ROLLOUT_EFFECT", effect)));
         let env = self.env.whole(&marks);
-        let Limits { deadline, grace, may_leave } = limits;
+        let Limits { deadline, grace, may_leave, changes } = limits;
         let about = subject.target.id.as_str();
-        let finished = child::run(child::Run { about, argv: &argv, env: &env, deadline, grace, may_leave }).await?;
+        let finished = child::run(child::Run { about, argv: &argv, env: &env, deadline, grace, may_leave, changes }).await?;
         if let Some(left) = finished.left {
             let program = argv.first().map_or("", String::as_str);
             tracing::warn!(target: "effect", "{}: {program} left {left} behind", subject.target.id);

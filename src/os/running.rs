@@ -1,27 +1,34 @@
-//! Which programs run right now, kept in files, so that an engine that takes over can end what a dead one left running.
+//! Which programs that change something run right now, kept in files, so that an engine that takes over can end what a dead
+//! one left running.
 //!
-//! Imports: os' process, file, sharing and text. May not: start a program, know what it is for.
+//! Imports: os' process, file, sharing, users and text. May not: start a program, know what it is for.
 //!
 //! A file is there before its program is, and goes when that has ended; it carries the program's own mark, by which it is
-//! found even if the engine died between starting it and writing down which process it is.
+//! found even if the engine died between starting it and writing down which process it is. So an empty file is worth having:
+//! on a full disk there may be room for no more.
 
 use std::io::{self, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use futures::future::join_all;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::process::ProcessId;
 use super::sharing::{Kind, Sharing};
-use super::{child, file, process, text};
+use super::{child, file, process, text, users};
 
 /// The mark in a program's environment.
 pub const MARK: &str = "ROLLOUT_COMMAND";
 
 /// Where the engine of this process keeps the files; a process that is no engine keeps none.
 static DIR: OnceLock<PathBuf> = OnceLock::new();
+/// The last file could not be written: a full disk is told of once, not with every program.
+static FAILING: AtomicBool = AtomicBool::new(false);
 
 /// From now on, every program of this process has its file in `dir`.
 ///
@@ -44,6 +51,9 @@ pub struct Running {
     pub words: String,
     /// Which process, if the engine came so far.
     pub process: Option<ProcessId>,
+    /// What it started may stay when it has ended: a service.
+    #[serde(default)]
+    pub may_leave: bool,
 }
 
 /// The file of one program; it goes with this.
@@ -54,19 +64,20 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    /// Before the program is started. `None` where no files are kept, or none can be written: then a program runs all the
-    /// same, for a full disk must not keep an instance from going back.
-    pub(super) fn begin(argv: &[String], instance: Option<&str>) -> Option<Self> {
-        let dir = DIR.get()?;
-        let program = argv.first().map_or("", String::as_str);
+    /// Before the program is started. `None` where no files are kept. Where none can be written, a program runs all the same,
+    /// for a full disk must not keep an instance from going back.
+    pub(super) fn begin(run: &child::Run<'_>) -> Option<Self> {
+        let dir = DIR.get().filter(|_| run.changes)?;
+        let program = run.argv.first().map_or("", String::as_str);
         let program = program.rsplit('/').next().unwrap_or(program);
-        let words = [Some(program), instance].into_iter().flatten().collect::<Vec<_>>().join(" ");
+        let words = text::sanitise(&format!("{program} {}", run.about));
         let mark = Uuid::now_v7().to_string();
         let entry = Self {
             path: dir.join(format!("{mark}.json")),
-            running: Running { mark, words: text::sanitise(&words), process: None },
+            running: Running { mark, words, process: None, may_leave: run.may_leave },
         };
-        entry.write().then_some(entry)
+        entry.write();
+        Some(entry)
     }
 
     /// What the program carries in its environment.
@@ -81,13 +92,14 @@ impl Entry {
     }
 
     /// Not synced: what a power failure loses, it also ends.
-    fn write(&self) -> bool {
+    fn write(&self) {
         let bytes = serde_json::to_vec(&self.running).map_err(io::Error::from);
         let written = bytes.and_then(|bytes| file::open_empty(&self.path)?.write_all(&bytes));
-        if let Err(e) = &written {
-            tracing::warn!(target: "effect", "cannot write {}: {e}; the program would not be found after a crash", self.path.display());
+        let failed_before = FAILING.swap(written.is_err(), Ordering::Relaxed);
+        if let (Err(e), false) = (written, failed_before) {
+            let what = "until that is mended, a program that runs may not be found after a crash";
+            tracing::warn!(target: "effect", "cannot write {}: {e}; {what}", self.path.display());
         }
-        written.is_ok()
     }
 }
 
@@ -99,31 +111,32 @@ impl Drop for Entry {
 
 /// Programs that an engine left running in `dir`.
 pub fn left(dir: &Path) -> Vec<Running> {
-    files(dir).filter_map(|path| found(&path)).collect()
+    files(dir).filter_map(|path| found(&path).ok().flatten()).collect()
 }
 
-/// Ends what an engine left running in `dir`, group by group, and returns what it was.
+/// Ends what an engine left running in `dir`, all at once and group by group, and returns what it was.
 ///
 /// # Errors
 /// Fails with a sentence if one of them cannot be ended; then nothing else may begin.
 pub async fn end_left(dir: &Path, grace: Duration) -> Result<Vec<Running>, String> {
-    let mut ended = Vec::new();
-    for path in files(dir).collect::<Vec<_>>() {
-        if let Some(running) = found(&path) {
-            if let Some(process) = &running.process {
-                child::end(process.pid, grace).await;
-                if process::group_lives(process.pid) {
-                    return Err(format!(
-                        "{} (process {}), which the engine before left running, cannot be ended by this user; end it with: kill -KILL -- -{}",
-                        running.words, process.pid, process.pid
-                    ));
-                }
-            }
-            ended.push(running);
+    let files: Vec<PathBuf> = files(dir).collect();
+    let ended = join_all(files.iter().map(|path| end(path, grace))).await;
+    Ok(ended.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+}
+
+/// Ends the program of a file, if it still runs, and removes the file.
+async fn end(path: &Path, grace: Duration) -> Result<Option<Running>, String> {
+    let running = found(path)?;
+    if let Some(Running { words, process: Some(ProcessId { pid, .. }), .. }) = &running {
+        child::end(*pid, grace).await;
+        if process::group_lives(*pid) {
+            return Err(format!(
+                "{words} (process {pid}), which the engine before left running, cannot be ended by this user; end it with: kill -KILL -- -{pid}"
+            ));
         }
-        std::fs::remove_file(&path).ok();
     }
-    Ok(ended)
+    std::fs::remove_file(path).ok();
+    Ok(running)
 }
 
 fn files(dir: &Path) -> impl Iterator<Item = PathBuf> {
@@ -132,15 +145,36 @@ fn files(dir: &Path) -> impl Iterator<Item = PathBuf> {
 }
 
 /// The program of a file, if it still runs.
-fn found(path: &Path) -> Option<Running> {
-    let mark = path.file_stem()?.to_str()?.to_owned();
+///
+/// # Errors
+/// Fails with a sentence if this user cannot know.
+fn found(path: &Path) -> Result<Option<Running>, String> {
+    let Some(mark) = path.file_stem().and_then(|stem| stem.to_str()).map(str::to_owned) else { return Ok(None) };
     let stored = std::fs::read(path).ok().and_then(|bytes| serde_json::from_slice::<Running>(&bytes).ok());
-    let stored = stored.unwrap_or_else(|| Running { mark: mark.clone(), words: "a command".to_owned(), process: None });
-    let process = match stored.process {
-        Some(process) => {
-            Some(process).filter(|p| process::alive(p) || process::group_is_marked(p.pid, &[format!("{MARK}={mark}")]))
+    let unknown = Running { mark: mark.clone(), words: "a command".to_owned(), process: None, may_leave: false };
+    let stored = stored.unwrap_or(unknown);
+    let marks = [format!("{MARK}={mark}")];
+    let process = match (stored.process, foreign(path)) {
+        (Some(process), _) if process::alive(&process) => Some(process),
+        // It has ended, and what it started is meant to stay.
+        (Some(_), _) if stored.may_leave => None,
+        // The marks of another user's processes cannot be read.
+        (Some(process), Some(_)) => Some(process).filter(process::group_remains),
+        (Some(process), None) => Some(process).filter(|process| process::group_is_marked(process.pid, &marks)),
+        (None, Some(owner)) => {
+            let (words, owner, path) = (&stored.words, users::user(owner), path.display());
+            return Err(format!(
+                "{words}, which an engine of {owner} was about to run when it ended, may still run, and only {owner} or root can tell; look whether it does, end it, then remove {path}"
+            ));
         }
-        None => process::marked_leader(&[format!("{MARK}={mark}")]),
+        (None, None) => process::marked_leader(&marks),
     };
-    process.map(|process| Running { process: Some(process), ..stored })
+    Ok(process.map(|process| Running { process: Some(process), ..stored }))
+}
+
+/// The owner of a file, if that is another user, of whose processes we see only that they are there.
+fn foreign(path: &Path) -> Option<u32> {
+    let us = rustix::process::geteuid();
+    let owner = std::fs::symlink_metadata(path).ok()?.uid();
+    (!us.is_root() && owner != us.as_raw()).then_some(owner)
 }

@@ -52,8 +52,15 @@ impl Commands {
         })
     }
 
-    async fn run(&self, key: &str, program: &Program, target: &Target) -> Result<Finished, TrafficError> {
-        let limits = Limits::within(self.settings.timeout.to_std());
+    async fn look(&self, key: &str, program: &Program, target: &Target) -> Result<Finished, TrafficError> {
+        self.run(key, program, target, self.limits()).await
+    }
+
+    fn limits(&self) -> Limits {
+        Limits::within(self.settings.timeout.to_std())
+    }
+
+    async fn run(&self, key: &str, program: &Program, target: &Target, limits: Limits) -> Result<Finished, TrafficError> {
         program.succeed(Subject::instance(target), limits).await.map_err(|trouble| {
             let words = format!("[traffic] {key} of {}: {trouble}", target.id);
             match trouble {
@@ -64,7 +71,7 @@ impl Commands {
     }
 
     async fn ask(&self, key: &str, question: &Question, target: &Target) -> Result<String, TrafficError> {
-        let finished = self.run(key, &question.program, target).await?;
+        let finished = self.look(key, &question.program, target).await?;
         let answer = question.answer.read(&finished.stdout, finished.whole);
         answer.map_err(|why| TrafficError::Refused(format!("[traffic] {key} of {}: {why}", target.id)))
     }
@@ -77,7 +84,7 @@ impl Commands {
     /// A JSON object of ids and words, e.g. `{"web-01": "in"}`.
     async fn listed(&self, targets: &[Target]) -> Result<Option<BTreeMap<InstanceId, Rotation>>, TrafficError> {
         let (Some(program), Some(first)) = (&self.list, targets.first()) else { return Ok(None) };
-        let finished = self.run("list", program, first).await?;
+        let finished = self.look("list", program, first).await?;
         let words: BTreeMap<String, String> = serde_json::from_slice(&finished.stdout).map_err(|_not_one| {
             TrafficError::Refused("[traffic] list: its output is no JSON object of ids and states".to_owned())
         })?;
@@ -109,7 +116,7 @@ impl Balancer for Commands {
             };
             // An opposite order that was given up may still be at work.
             child::stopped(Some(target.id.as_str())).await;
-            self.run(key, program, target).await.map(drop)
+            self.run(key, program, target, Limits { changes: true, ..self.limits() }).await.map(drop)
         })
     }
 

@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::super::process::{self, ProcessId};
+use super::KILL_TIMEOUT;
 
 /// How often a group that is to end is looked at.
 pub(super) const POLL: Duration = Duration::from_millis(10);
@@ -55,6 +56,14 @@ fn signal_escaped(escaped: &[ProcessId], signal: Signal) {
             tracing::debug!("cannot signal process {}: {e}", process.pid);
         }
     }
+}
+
+/// For the last moment of this process: those that were given up have so long to end; what is left is killed, and waited for.
+pub async fn end_all(grace: Duration) {
+    timeout(grace, stopped(None)).await.ok();
+    kill_all();
+    let mut groups = GROUPS.subscribe();
+    timeout(KILL_TIMEOUT, groups.wait_for(BTreeMap::is_empty)).await.map(drop).ok();
 }
 
 fn signal(group: i32, signal: Signal) {
