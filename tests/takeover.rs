@@ -175,23 +175,29 @@ fn the_world_is_looked_at_first_and_differences_are_shown() {
     assert_eq!(fleet.until("it is paused", |s| s["status"] == "paused")["status"], "paused");
 }
 
+/// The fleet's configuration with this `[update]` in place of its own.
+fn commanded(fleet: &Fleet, dir: &std::path::Path, update: &str) -> std::path::PathBuf {
+    let text = std::fs::read_to_string(fleet.world.config_path()).unwrap();
+    let (before, rest) = text.split_once("[update]").unwrap();
+    let after = rest.split_once("\n[").unwrap().1;
+    let config = dir.join("rollout.toml");
+    let before = before.replace("driver = \"process\"", "driver = \"command\"");
+    let before: Vec<&str> = before.lines().filter(|line| !line.starts_with("dir =")).collect();
+    std::fs::write(&config, format!("{}\n{update}\n[{after}", before.join("\n")).replace("version = ", "# version = ")).unwrap();
+    config
+}
+
 /// An update command that outlives its engine is named, and ended with its group before anything else is done.
 #[test]
 fn a_command_that_outlives_its_engine_is_named_and_ended() {
     let fleet = Fleet::start(2, Lb::Builtin, &["strategy.max_unavailable=1"]);
     let dir = common::temp_dir();
     let script = "if [ $1 = v2 ]; then sleep 300 & echo $$ > pid.new; mv pid.new pid; wait; fi";
-    let text = std::fs::read_to_string(fleet.world.config_path()).unwrap();
-    let (before, rest) = text.split_once("[update]").unwrap();
-    let after = rest.split_once("\n[").unwrap().1;
     let here = dir.path().display();
     let update = format!(
         "[update]\ncommand = [\"sh\", \"-c\", \"cd {here}; {script}\", \"update\", \"{{{{ version }}}}\"]\nobserve = [\"echo\", \"v1\"]\n"
     );
-    let config = dir.path().join("rollout.toml");
-    let before = before.replace("driver = \"process\"", "driver = \"command\"");
-    let before: Vec<&str> = before.lines().filter(|line| !line.starts_with("dir =")).collect();
-    std::fs::write(&config, format!("{}\n{update}\n[{after}", before.join("\n")).replace("version = ", "# version = ")).unwrap();
+    let config = commanded(&fleet, dir.path(), &update);
     let run = |args: &[&str]| {
         let mut command = std::process::Command::new(fleet::rollout());
         Ran::of(command.arg("--config").arg(&config).args(args).output().unwrap())
@@ -262,4 +268,31 @@ fn an_engine_that_nobody_could_reach_takes_nothing_over() {
     assert_eq!(fleet.run(&["events", "demo-1"]).out, before);
     std::fs::remove_dir(&socket).unwrap();
     assert_eq!(fleet.run(&["recover", "--continue"]).code, Some(0));
+}
+
+/// An engine that is stopped before anything began takes along what it was asking.
+#[test]
+fn an_engine_that_ends_early_leaves_no_program() {
+    let fleet = Fleet::start(2, Lb::Builtin, &["strategy.max_unavailable=1"]);
+    let dir = common::temp_dir();
+    let here = dir.path().display();
+    let script = format!(
+        "trap 'sleep 0.1; : > ended; exit' TERM; cd {here}; echo $$ $PPID > pids.new; mv pids.new pids; while :; do sleep 0.02; done"
+    );
+    let update = format!(
+        "[update]\ncommand = [\"true\"]\nobserve = [\"sh\", \"-c\", \"{script}\"]\nobserve_timeout = \"10m\"\ntimeout = \"1h\"\n"
+    );
+    let config = commanded(&fleet, dir.path(), &update);
+    let mut command = std::process::Command::new(fleet::rollout());
+    command.arg("--config").arg(&config).args(["deploy", "v2", "--yes", "--detach"]);
+    let deploy = command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    let pids = fleet.wait("it is asked", || std::fs::read_to_string(dir.path().join("pids")).ok());
+    let pids: Vec<i32> = pids.split_whitespace().map(|pid| pid.parse().unwrap()).collect();
+    let [program, engine] = pids[..] else { panic!("{pids:?}") };
+    signal(engine, Signal::TERM);
+    gone(&fleet, engine);
+    assert!(!process::group_lives(program));
+    assert!(dir.path().join("ended").exists(), "it had its time to end");
+    let ran = Ran::ended(deploy);
+    assert!(ran.err.contains("nothing is touched"), "{ran:?}");
 }
