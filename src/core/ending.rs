@@ -76,13 +76,25 @@ pub(super) fn abandon(state: &State) -> Vec<EventKind> {
 pub(super) fn surveyed(state: &State, surveys: &[(InstanceId, Result<Survey, String>)]) -> Vec<EventKind> {
     let read = surveys.iter().filter(|_| !mutant::is(Mutant::SkipEndCheck));
     let mut events: Vec<EventKind> = read.filter_map(|(id, survey)| mismatch(state, id, survey)).collect();
-    let mismatches = u32::try_from(events.len()).unwrap_or(u32::MAX);
+    // One that has failed is listed already: only what the list says of it is put right.
+    let news = events.iter().filter_map(EventKind::instance).filter(|id| !has_failed(state, id)).count();
+    let mismatches = u32::try_from(news).unwrap_or(u32::MAX);
     events.push(EventKind::EndCheckFinished { mismatches });
     events
 }
 
+fn has_failed(state: &State, id: &InstanceId) -> bool {
+    state.instance(id).is_some_and(|instance| instance.phase == Phase::Failed)
+}
+
 fn mismatch(state: &State, id: &InstanceId, survey: &Result<Survey, String>) -> Option<EventKind> {
     let (member, instance) = (state.member(id)?, state.instance(id)?);
+    if let (Phase::Failed, Ok(Survey { version: Some(found), .. })) = (&instance.phase, survey)
+        && instance.version.as_ref().is_some_and(|version| version != found)
+    {
+        let (version, reason) = (Some(found.clone()), format!("runs {found} at the end"));
+        return Some(EventKind::EndCheckMismatch { instance: id.clone(), version, serving: instance.serving, reason });
+    }
     let (version, rotation) = expected(member, instance)?;
     let (found, serving, reason) = match survey {
         // Whoever cannot be read may be where it was last.

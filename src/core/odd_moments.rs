@@ -406,3 +406,23 @@ fn a_pause_while_the_engine_waits_for_an_answer_stops_its_clock() {
     }
     assert!(run.state.rollback.is_none() && run.state.end.is_none(), "{:?}", waiting(&run.state));
 }
+
+/// An update that claims success and did nothing, where nobody asks for the version: the list says what really runs.
+#[test]
+fn the_end_check_puts_right_what_is_listed_of_a_failed_instance() {
+    let mut run =
+        Fixture::new(3).with(|p| (p.rollback.on_failure, p.rollback.threshold_percent) = (OnFailure::Continue, 100)).started();
+    run.bring_to_healthy(1);
+    run.bring_to_healthy(2);
+    run.misses(1, 3);
+    assert_eq!(run.word(1), "failed");
+    run.wait(Span::from_secs(60));
+    run.bring_to_healthy(3);
+    run.wait(Span::from_secs(60));
+    let listed = |run: &Fixture| run.state.exceptions().into_iter().find(|e| e.instance == id(1)).and_then(|e| e.version);
+    assert_eq!(listed(&run), Version::new("v2").ok(), "by its record");
+    assert!(run.state.end_check_until.is_some(), "{:?}", waiting(&run.state));
+    run.end_check(|n| if n == 1 { "v1" } else { "v2" });
+    assert!(run.state.end.is_some());
+    assert_eq!(listed(&run), Version::new("v1").ok(), "by what was read");
+}

@@ -394,7 +394,7 @@ fn may_follow(instance: &Instance, kind: &EventKind) -> bool {
             instance.is_touched() && !matches!(phase, P::Updating | P::Restoring | P::Returning { .. } | P::RolledBack)
         }
         EventKind::InstanceRestored { .. } => matches!(phase, P::Settling { .. }) && instance.goal == Goal::Back,
-        EventKind::EndCheckMismatch { .. } => matches!(phase, P::Pending | P::Healthy | P::Skipped | P::RolledBack),
+        EventKind::EndCheckMismatch { .. } => matches!(phase, P::Pending | P::Healthy | P::Skipped | P::RolledBack | P::Failed),
         EventKind::DeploymentPlanned { .. }
         | EventKind::DeploymentStarted { .. }
         | EventKind::EngineRecovered { .. }

@@ -219,6 +219,8 @@ pub(super) fn fold_instance(instance: &mut Instance, kind: &EventKind, at: Times
             instance.down = false;
             instance.enter(Phase::RolledBack, at, None);
         }
+        // It has failed and is listed for that: what it runs is put right.
+        EventKind::EndCheckMismatch { version, .. } if instance.phase == Phase::Failed => instance.version.clone_from(version),
         EventKind::EndCheckMismatch { version, serving, reason, .. } => {
             instance.fail(Step::EndCheck, reason, at, &Evidence::default());
             instance.version.clone_from(version);

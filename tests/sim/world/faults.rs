@@ -34,9 +34,11 @@ impl World {
                 self.heals_if(lasts, Healing::Rotation(instance, Lb::Maintenance));
             }
             Fault::Drained { instance, lasts } => {
+                // Put in and taken out between two looks: to whoever looks, ours was never undone.
+                let unseen = self.machines[instance].slipped_at.is_some_and(|at| self.unseen_slip(at));
                 for lb in &mut self.machines[instance].lb {
                     if *lb == Lb::In {
-                        *lb = Lb::Theirs;
+                        *lb = if unseen { Lb::Ours } else { Lb::Theirs };
                     }
                 }
                 self.machines[instance].theirs_at = now;
