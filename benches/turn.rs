@@ -72,7 +72,7 @@ fn under_way(total: u32) -> Option<(State, Observed)> {
     let planned = Event { seq: Seq(1), at: now(), deployment: DeploymentId::new("shop", 1), kind };
     let mut state = State::begin(&planned).ok()?;
     let mut observed = Observed::default();
-    let actor = Actor::Operator { login: "ana".to_owned(), uid: 1000 };
+    let actor = Actor::operator("ana", 1000);
     let start = Input::Command(Request { key: "k".to_owned(), actor, revision: None, command: Command::Start });
     turn(&mut state, &mut observed, now(), &start).ok()?;
     Some((state, observed))

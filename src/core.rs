@@ -41,14 +41,14 @@ use std::collections::BTreeMap;
 use crate::command::Request;
 use crate::effect::Outcome;
 use crate::event::{Actor, Cause, Event, EventKind, Takeover};
-use crate::model::{EffectId, InstanceId, Rotation, Sample, Timestamp};
+use crate::model::{EffectId, InstanceId, Rotation, Sample, Span, Timestamp};
 use crate::mutant::{self, Mutant};
 use crate::state::{Illegal, State};
 
 pub use consequence::{Consequence, consequence};
 pub use forecast::{Forecast, estimate, forecast};
 pub use observed::{Observed, Seen};
-pub use operate::check;
+pub use operate::{check, check_request};
 pub use planning::{PlanRequest, Planned, Selection, plan};
 pub use rolling::{PlannedBatch, batches};
 pub use undo::{Undo, left_out, undo};
@@ -62,6 +62,11 @@ pub enum Input {
     Tick,
     /// The journal takes events again, after it took none for a while.
     Mended,
+    /// The engine's process stood still.
+    Woke {
+        /// For how long.
+        asleep: Span,
+    },
     /// An engine took over from another.
     Recovered(Takeover),
     /// An operator asks; already checked with `check`.
@@ -114,9 +119,10 @@ pub fn step(state: &State, observed: &Observed, now: Timestamp, input: &Input) -
         Input::Outcome { effect, outcome } => pipeline::outcome(state, observed, now, (effect, outcome)),
         Input::Rotations { at, rotations } => rotation::noticed((state, observed), now, *at, rotations),
         Input::Mended if state.started_at.is_some() => vec![EventKind::JournalMended],
+        Input::Woke { asleep } if state.started_at.is_some() => vec![EventKind::EngineWoke { asleep: *asleep }],
         Input::Recovered(takeover) => vec![EventKind::EngineRecovered { takeover: takeover.clone() }],
         Input::Sample { instance, .. } => pipeline::advance_by_id(state, observed, now, instance).unwrap_or_default(),
-        Input::Mended | Input::Tick | Input::Sessions { .. } | Input::Trouble { .. } => Vec::new(),
+        Input::Mended | Input::Woke { .. } | Input::Tick | Input::Sessions { .. } | Input::Trouble { .. } => Vec::new(),
     };
     if !direct.is_empty() {
         return direct;

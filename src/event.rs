@@ -2,6 +2,7 @@
 //!
 //! Imports: model. May not: name a driver; ask for anything (facts are in the past tense).
 
+mod actor;
 mod takeover;
 mod words;
 
@@ -11,11 +12,12 @@ use crate::model::{
     DeploymentId, Evidence, InstanceId, InstanceState, LbStats, Plan, Rotation, Seq, Span, Timestamp, Version, VipStats,
 };
 
+pub use actor::Actor;
 pub use takeover::{Predecessor, Takeover};
 pub use words::{clean, thousands};
 
 /// Number of the stored form. A reader shows a newer one but does not resume it.
-pub const FORMAT: u32 = 3;
+pub const FORMAT: u32 = 4;
 
 /// One fact of one deployment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,37 +31,6 @@ pub struct Event {
     /// What happened.
     #[serde(flatten)]
     pub kind: EventKind,
-}
-
-/// Who did something.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "who", rename_all = "snake_case")]
-pub enum Actor {
-    /// The engine by its rules.
-    Engine,
-    /// A person or a program at the control socket.
-    Operator {
-        /// Login name, or the number if it has none.
-        login: String,
-        /// User id as the kernel told it.
-        uid: u32,
-    },
-    /// A signal to the engine's process.
-    Signal {
-        /// `SIGTERM`, `SIGINT`.
-        name: String,
-    },
-}
-
-impl Actor {
-    /// The name to show.
-    pub fn name(&self) -> &str {
-        match self {
-            Self::Engine => "the engine",
-            Self::Operator { login, .. } => login,
-            Self::Signal { name } => name,
-        }
-    }
 }
 
 /// How a deployment ended.
@@ -181,6 +152,11 @@ pub enum EventKind {
     },
     /// The journal takes events again after it took none for a while; open deadlines run anew.
     JournalMended,
+    /// The engine's process stood still (SIGSTOP, a virtual machine on hold): that time counts for no deadline.
+    EngineWoke {
+        /// For how long.
+        asleep: Span,
+    },
     /// No new instance is taken from here on.
     DeploymentPaused {
         /// By whom.
@@ -534,6 +510,7 @@ impl EventKind {
             | Self::DeploymentStarted { .. }
             | Self::EngineRecovered { .. }
             | Self::JournalMended
+            | Self::EngineWoke { .. }
             | Self::DeploymentPaused { .. }
             | Self::DeploymentResumed { .. }
             | Self::CancelRequested { .. }
@@ -550,6 +527,25 @@ impl EventKind {
             | Self::EndCheckFinished { .. }
             | Self::DeploymentEnded { .. } => None,
         }
+    }
+
+    /// True for what changes what an operator's command would mean.
+    pub fn turns(&self) -> bool {
+        matches!(
+            self,
+            Self::DeploymentStarted { .. }
+                | Self::EngineRecovered { .. }
+                | Self::DeploymentPaused { .. }
+                | Self::DeploymentResumed { .. }
+                | Self::CancelRequested { .. }
+                | Self::CommandsStopped { .. }
+                | Self::ThresholdCrossed { .. }
+                | Self::RollbackStarted { .. }
+                | Self::ApprovalAwaited { .. }
+                | Self::BatchApproved { .. }
+                | Self::ReleaseAwaited { .. }
+                | Self::DeploymentEnded { .. }
+        )
     }
 
     /// True for the last event of a deployment.

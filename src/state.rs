@@ -173,6 +173,10 @@ pub struct State {
     pub seq: Seq,
     /// When that was.
     pub at: Timestamp,
+    /// The last event that changed what a command would mean: a start, a pause, a rollback, a question, and the like. Which
+    /// instance is where is not of that kind.
+    #[serde(default)]
+    pub turned: Seq,
     /// The plan, frozen.
     pub plan: Plan,
     /// Every instance, in plan order.
@@ -249,6 +253,7 @@ impl State {
         Ok(Self {
             seq: event.seq,
             at: event.at,
+            turned: event.seq,
             instances: plan.members.iter().map(|m| (m.target.id.clone(), Instance::planned(m, event.at))).collect(),
             planned_at: event.at,
             started_at: None,

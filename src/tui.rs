@@ -30,7 +30,7 @@ use jiff::tz::TimeZone;
 
 pub use app::{App, Dirt, Fact, Fixed, Link, LogView, NextGate, Oracle, Pane, Tone};
 pub use chart::{Chart, Mark};
-pub use confirm::{Ask, Overlay, Typed};
+pub use confirm::{Ask, Overlay, Reason, Typed};
 pub use encoder::Encoder;
 pub use filter::{Candidate, Filter};
 pub use history::{History, Stage};

@@ -171,7 +171,7 @@ async fn engine(journal: Arc<dyn Journal>) -> Handle {
 }
 
 fn begin() -> Request {
-    let actor = Actor::Operator { login: "ana".to_owned(), uid: 1000 };
+    let actor = Actor::operator("ana", 1000);
     Request { key: "k".to_owned(), actor, revision: None, command: Command::Start }
 }
 

@@ -13,7 +13,7 @@ use rollout::command::Command;
 use rollout::model::{InstanceState, Span, Timestamp};
 use rollout::ports::{LogLine, Update};
 use rollout::state::{Phase, State};
-use rollout::tui::{App, Cmd, Depth, Encoder, Exit, Key, Link, Msg, Overlay, update, view};
+use rollout::tui::{App, Cmd, Depth, Encoder, Exit, Key, Link, Msg, Overlay, Reason, update, view};
 
 const SMALL: (u16, u16) = (80, 24);
 const LARGE: (u16, u16) = (160, 48);
@@ -118,6 +118,38 @@ fn the_cancel_question_in_ascii() {
     let mut app = console(&running(20), SMALL, fixed(Depth::Mono, true));
     press(&mut app, 'C');
     insta::assert_snapshot!(picture(&app));
+}
+
+#[test]
+fn the_reason_is_typed_in_the_question_and_sent_with_the_command() {
+    let mut app = console(&running(20), SMALL, fixed(Depth::Rgb, false));
+    let reason = |app: &App| match &app.overlay {
+        Some(Overlay::Ask(ask)) => Some(ask.reason.clone()),
+        _ => None,
+    };
+    press(&mut app, 'R');
+    update(&mut app, Msg::Key(Key::Tab));
+    assert!(!reason(&app).unwrap().typing, "a key from before the question was read");
+    read(&mut app);
+    update(&mut app, Msg::Key(Key::Tab));
+    for c in "p99 is up, yes".chars() {
+        assert!(press(&mut app, c).is_empty(), "a y in it is no answer");
+    }
+    insta::assert_snapshot!("reason_being_typed", picture(&app));
+    update(&mut app, Msg::Key(Key::Enter));
+    insta::assert_snapshot!("reason_given", picture(&app));
+    match press(&mut app, 'y').as_slice() {
+        [Cmd::Send { command: Command::Rollback { reason, only: None }, .. }] => assert_eq!(reason, "p99 is up, yes"),
+        other => panic!("{other:?}"),
+    }
+    press(&mut app, 'C');
+    read(&mut app);
+    update(&mut app, Msg::Key(Key::Tab));
+    press(&mut app, 'x');
+    update(&mut app, Msg::Key(Key::Esc));
+    assert_eq!(reason(&app), Some(Reason::default()), "Esc drops the reason alone");
+    update(&mut app, Msg::Key(Key::Esc));
+    assert_eq!(reason(&app), None);
 }
 
 #[test]

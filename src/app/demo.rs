@@ -9,7 +9,7 @@ use futures::StreamExt as _;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::args::{DemoArgs, DemoBalancer, Output};
-use super::deploy::{Boot, Starting, already_there, connect, is_interactive, not_read_only, start};
+use super::deploy::{Boot, Starting, already_there, connect, is_interactive, start};
 use super::verbs::{Left, Scene, front_door};
 use super::{Common, Done, Failure, Place, complain, load_file, parts, say};
 use crate::config::Config;
@@ -32,7 +32,9 @@ const SERVING: Duration = Duration::from_mins(1);
 
 /// `rollout demo`.
 pub(super) async fn demo(common: &Common, args: &DemoArgs) -> Done {
-    not_read_only(common, "demo")?;
+    if common.read_only {
+        return Err(Failure::refused("demo is refused: this is a read-only session, by --read-only"));
+    }
     let exe = std::env::current_exe().map_err(|e| Failure::person(format!("cannot find this program: {e}")))?;
     let lb = match args.lb {
         DemoBalancer::Builtin => Lb::Builtin,

@@ -53,15 +53,24 @@ pub(super) fn is_interactive(common: &Common) -> bool {
     common.output == Output::Text && std::io::stdin().is_terminal() && std::io::stdout().is_terminal()
 }
 
+/// By the command line, or by the file.
+pub(super) fn is_read_only(common: &Common, config: &Config) -> bool {
+    common.read_only || config.console.read_only
+}
+
 /// A read-only session changes nothing, whatever the verb.
-pub(super) fn not_read_only(common: &Common, verb: &str) -> Result<(), Failure> {
-    if common.read_only { Err(Failure::refused(format!("{verb} is refused: this is a read-only session"))) } else { Ok(()) }
+pub(super) fn not_read_only(common: &Common, config: &Config, verb: &str) -> Result<(), Failure> {
+    if !is_read_only(common, config) {
+        return Ok(());
+    }
+    let by = if common.read_only { "--read-only".to_owned() } else { format!("[console] read_only of {}", config.source.name()) };
+    Err(Failure::refused(format!("{verb} is refused: this is a read-only session, by {by}")))
 }
 
 /// `rollout deploy`.
 pub(super) async fn deploy(common: &Common, args: &DeployArgs) -> Done {
-    not_read_only(common, "deploy")?;
     let (path, config) = load(common)?;
+    not_read_only(common, &config, "deploy")?;
     let interactive = is_interactive(common) && !args.detach;
     if !interactive && !args.yes {
         return Err(Failure::usage("without a terminal, deploy begins only with --yes"));
@@ -110,8 +119,8 @@ pub(super) async fn watch(common: &Common, config: &Config, started: Started, be
 
 /// `rollout rollback`: of what runs, else, as a deployment of its own, of the last one.
 pub(super) async fn rollback(common: &Common, args: &RollbackArgs) -> Done {
-    not_read_only(common, "rollback")?;
     let (path, config) = load(common)?;
+    not_read_only(common, &config, "rollback")?;
     if running(&Place::of(&config)).await?.is_some() {
         if args.to.is_some() {
             let why =

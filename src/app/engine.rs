@@ -216,7 +216,7 @@ fn last_event(journal: &Sqlite, id: &DeploymentId) -> Result<Option<Event>, Fail
 fn chosen(args: &EngineArgs, journal: &dyn Journal, id: &DeploymentId) -> Result<Option<Request>, Failure> {
     let Some(choice) = args.then else { return Ok(None) };
     let state = State::replay(&journal.read(id).map_err(Failure::refused)?).map_err(Failure::refused)?;
-    let actor = Actor::Operator { login: args.started_by.clone(), uid: rustix::process::getuid().as_raw() };
+    let actor = Actor::operator(args.started_by.clone(), rustix::process::getuid().as_raw());
     let command = choice.command(&state);
     check(&taken_over(&state, parts::now())?.0, &command).map_err(Failure::refused)?;
     Ok(Some(Request { key: String::new(), actor, revision: None, command }))

@@ -44,8 +44,8 @@ struct Offer {
 
 /// `rollout recover`.
 pub(super) async fn recover(common: &Common, args: &RecoverArgs) -> Done {
-    not_read_only(common, "recover")?;
     let (path, config) = load(common)?;
+    not_read_only(common, &config, "recover")?;
     let row = interrupted(&config, args).await?;
     let outlook = Outlook::of(&config, row).await?;
     match common.output {

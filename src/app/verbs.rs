@@ -1,14 +1,16 @@
 //! The verbs on what runs: `attach`, `status`, `pause`, `resume`, `cancel`, `rollback`.
 
+use std::io::{self, BufRead as _, Write as _};
 use std::time::Duration;
 
 use rustix::fs::Access;
 use rustix::io::Errno;
-use tokio::time::Instant;
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::args::{Color, Output};
-use super::deploy::{is_interactive, not_read_only};
+use super::deploy::{is_interactive, is_read_only, not_read_only};
 use super::past::{ended_line, find, json, last_line, last_row, last_status, past, replayed};
 use super::signals::{Signal, Signals};
 use super::{Common, Done, Failure, PERSON, Place, SIGNALLED, complain, load, say};
@@ -24,6 +26,8 @@ use crate::tui;
 
 /// How long an engine may take to leave once it has said that it does.
 const LEAVE: Duration = Duration::from_secs(12);
+/// How long whoever cancels or rolls back may think about the reason.
+const REASON: Duration = Duration::from_secs(20);
 /// Between two looks whether it has.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -113,7 +117,7 @@ fn console_settings(common: &Common, config: &Config, scene: Scene) -> tui::Sett
         theme: config.console.theme.clone(),
         color,
         ascii: (common.ascii || config.console.ascii).then_some(true),
-        read_only: common.read_only || config.console.read_only,
+        read_only: is_read_only(common, config),
         protected: config.env().is_some_and(|env| env.protected),
         stripe: config.env().and_then(|env| env.stripe.clone()),
         demo: scene.demo,
@@ -129,7 +133,7 @@ async fn headless(common: &Common, config: &Config, session: Box<dyn Session>) -
         Output::Json => Format::Json,
     };
     let mut signals = Signals::new().map_err(|e| Failure::person(format!("cannot listen to signals: {e}")))?;
-    let (mut out, leave) = (std::io::stdout(), CancellationToken::new());
+    let (mut out, leave) = (io::stdout(), CancellationToken::new());
     let printing = headless::run(session, format, &mut out, &leave);
     tokio::pin!(printing);
     let mut first: Option<Signal> = None;
@@ -212,7 +216,7 @@ pub(super) async fn running(place: &Place) -> Result<Option<Client>, Failure> {
         Ok(()) => {}
         Err(Errno::NOENT) => return Ok(None),
         Err(error) => {
-            let (socket, error) = (socket.display(), std::io::Error::from(error));
+            let (socket, error) = (socket.display(), io::Error::from(error));
             return Err(Failure::refused(format!("{socket} is not open to you ({error}): it belongs to other operators")));
         }
     }
@@ -261,6 +265,7 @@ pub(super) async fn console(common: &Common) -> Done {
         Err(failure) => return Err(failure),
     };
     if let Some(client) = running(&Place::of(&config)).await? {
+        let client = if is_read_only(common, &config) { client.watching() } else { client };
         return front_door(common, &config, Box::new(client), Scene::default()).await.map(|left| left.code);
     }
     last_status(common, &config)?;
@@ -282,6 +287,7 @@ pub(super) async fn attach(common: &Common, id: Option<&str>) -> Done {
             return Err(Failure::refused(format!("{meant} is not under way; {runs} is")));
         }
     }
+    let client = if is_read_only(common, &config) { client.watching() } else { client };
     front_door(common, &config, Box::new(client), Scene::default()).await.map(|left| left.code)
 }
 
@@ -313,11 +319,12 @@ struct Live<'a> {
 
 /// `rollout pause`, `resume`, `cancel`, `promote`, `retry`, `skip`, `hold`, `release`, and `rollback` of what runs.
 pub(super) async fn command(common: &Common, command: Command) -> Done {
-    not_read_only(common, command.verb())?;
     let (_, config) = load(common)?;
+    not_read_only(common, &config, command.verb())?;
     let place = Place::of(&config);
     let client = running(&place).await?.ok_or_else(|| nothing_runs(&config))?;
     let snapshot = client.snapshot().await.map_err(Failure::person)?;
+    let command = with_reason(common, command).await;
     let restores = matches!(command, Command::Rollback { only: None, .. });
     let verb = command.verb();
     match client.send(command, None).await {
@@ -332,6 +339,31 @@ pub(super) async fn command(common: &Common, command: Command) -> Done {
         Err(SessionError::Link(why)) => return Err(Failure { code: PERSON, message: why }),
     }
     if restores { restored(common, client, snapshot.state).await } else { Ok(0) }
+}
+
+/// At a terminal, whoever cancels or rolls back is asked why. Enter, or no answer in time, is no reason: nothing that is
+/// urgent hangs on it.
+async fn with_reason(common: &Common, mut command: Command) -> Command {
+    let asks = is_interactive(common);
+    if let Command::Cancel { reason } | Command::Rollback { reason, only: None } = &mut command
+        && asks
+        && reason.is_empty()
+    {
+        drop(write!(io::stderr(), "why, for the journal (Enter: no reason): "));
+        let (tell, told) = oneshot::channel();
+        // A thread of its own: at the end nobody waits for an answer that does not come.
+        std::thread::spawn(move || {
+            let mut line = String::new();
+            // Whoever cannot be read gives no reason.
+            drop(io::stdin().lock().read_line(&mut line));
+            drop(tell.send(line));
+        });
+        match timeout(REASON, told).await {
+            Ok(line) => line.unwrap_or_default().trim().clone_into(reason),
+            Err(_elapsed) => complain(&format!("no answer for {}s; it goes on", REASON.as_secs())),
+        }
+    }
+    command
 }
 
 /// Waits until everything touched is back. What is in its way is said by `attach` and `status`.

@@ -11,7 +11,8 @@ use futures::future::BoxFuture;
 use hyper::Method;
 use tokio::time::{Instant, sleep};
 
-use super::link::{Ask, EventStream, Fault, fetch};
+use super::link::{Ask, EventStream, Fault, Hello, fetch};
+use super::peer::own_address;
 use super::wire::{COMMANDS, DEPLOYMENT, LOGS, Order};
 use crate::command::{Command, Receipt};
 use crate::event::Event;
@@ -82,6 +83,7 @@ struct Outage {
 pub struct Client {
     socket: Arc<PathBuf>,
     patience: Patience,
+    hello: Hello,
     cursor: Mutex<Cursor>,
     /// Never locked: only the owner of the session reaches it. The mutex makes a future that is not `Sync` shareable.
     link: Mutex<Link>,
@@ -113,7 +115,15 @@ impl Client {
         let cursor = Cursor { deployment: snapshot.state.plan.deployment.clone(), seq: snapshot.seq, ended };
         let socket = Arc::new(socket.to_owned());
         let link = Link::Dialling(dial(Arc::clone(&socket), patience, cursor.clone()).boxed());
-        Ok(Self { socket, patience, cursor: Mutex::new(cursor), link: Mutex::new(link), outage: None })
+        let hello = Hello { from: own_address(), watches: false };
+        Ok(Self { socket, patience, hello, cursor: Mutex::new(cursor), link: Mutex::new(link), outage: None })
+    }
+
+    /// The same session, which only watches: the engine refuses every command of it.
+    #[must_use]
+    pub fn watching(mut self) -> Self {
+        self.hello.watches = true;
+        self
     }
 
     /// The engine's kept log lines after number `after`.
@@ -123,7 +133,7 @@ impl Client {
     pub async fn logs(&self, after: u64) -> Result<Vec<LogLine>, SessionError> {
         let path = format!("{LOGS}?after={after}");
         let within = self.patience.answer;
-        let ask = Ask { socket: &self.socket, method: Method::GET, path: &path, body: Vec::new(), within };
+        let ask = Ask { socket: &self.socket, method: Method::GET, path: &path, body: Vec::new(), hello: self.hello, within };
         fetch(ask).await.map_err(session_error)
     }
 
@@ -270,7 +280,7 @@ impl Session for Client {
     }
 
     fn send(&self, command: Command, revision: Option<Seq>) -> BoxFuture<'static, Result<Receipt, SessionError>> {
-        let (socket, within) = (Arc::clone(&self.socket), self.patience.answer);
+        let (socket, within, hello) = (Arc::clone(&self.socket), self.patience.answer, self.hello);
         let key = uuid::Uuid::now_v7().to_string();
         let order = Order { key: Some(key), revision, command };
         async move {
@@ -278,7 +288,7 @@ impl Session for Client {
                 serde_json::to_vec(&order).map_err(|e| SessionError::Link(format!("the command cannot be written: {e}")))?;
             let mut sent = 1;
             loop {
-                let ask = Ask { socket: &socket, method: Method::POST, path: COMMANDS, body: body.clone(), within };
+                let ask = Ask { socket: &socket, method: Method::POST, path: COMMANDS, body: body.clone(), hello, within };
                 match fetch(ask).await {
                     // The same key: if the engine has it already, it answers as before.
                     Err(Fault::Broken(_)) if sent < SENDS => sent += 1,
@@ -298,7 +308,8 @@ fn session_error(fault: Fault) -> SessionError {
 }
 
 async fn fetch_snapshot(socket: &Path, patience: Patience) -> Result<Snapshot, Fault> {
-    fetch(Ask { socket, method: Method::GET, path: DEPLOYMENT, body: Vec::new(), within: patience.answer }).await
+    let (method, hello) = (Method::GET, Hello::default());
+    fetch(Ask { socket, method, path: DEPLOYMENT, body: Vec::new(), hello, within: patience.answer }).await
 }
 
 async fn dial(socket: Arc<PathBuf>, patience: Patience, cursor: Cursor) -> Result<Opened, Fault> {

@@ -3,6 +3,7 @@
 //! Imports: ports, event, model. May not: try again; remember anything of another connection.
 
 use std::io::ErrorKind;
+use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -18,7 +19,9 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::sse::{Frame, Parser};
-use super::wire::{EVENTS, PROGRAM, PROGRAM_HEADER, PROTOCOL, PROTOCOL_HEADER, Trouble, frame};
+use super::wire::{
+    ACCESS_HEADER, ACCESS_VIEW, EVENTS, FROM_HEADER, PROGRAM, PROGRAM_HEADER, PROTOCOL, PROTOCOL_HEADER, Trouble, frame,
+};
 use crate::command::Refusal;
 use crate::model::Seq;
 use crate::ports::Update;
@@ -43,12 +46,22 @@ pub(super) enum Fault {
     Refused(#[from] Refusal),
 }
 
+/// What a client says of itself.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Hello {
+    /// From where its user is logged in.
+    pub(super) from: Option<IpAddr>,
+    /// It only watches: the engine is to refuse every command of it.
+    pub(super) watches: bool,
+}
+
 /// What is asked for.
 pub(super) struct Ask<'a> {
     pub(super) socket: &'a Path,
     pub(super) method: Method,
     pub(super) path: &'a str,
     pub(super) body: Vec<u8>,
+    pub(super) hello: Hello,
     /// Until when the answer's head, and for [`fetch`] its whole body, must be here.
     pub(super) within: Duration,
 }
@@ -97,13 +110,15 @@ async fn exchange(ask: Ask<'_>) -> Result<(Response<Incoming>, Connection), Faul
             tracing::debug!(%error, "a connection to an engine broke");
         }
     });
-    let request = Request::builder()
-        .method(ask.method)
-        .uri(ask.path)
-        .header(HOST, "localhost")
-        .header(PROTOCOL_HEADER, PROTOCOL)
-        .body(Full::new(Bytes::from(ask.body)))
-        .map_err(|e| Fault::Hopeless(format!("not a request: {e}")))?;
+    let mut request =
+        Request::builder().method(ask.method).uri(ask.path).header(HOST, "localhost").header(PROTOCOL_HEADER, PROTOCOL);
+    if let Some(from) = ask.hello.from {
+        request = request.header(FROM_HEADER, from.to_string());
+    }
+    if ask.hello.watches {
+        request = request.header(ACCESS_HEADER, ACCESS_VIEW);
+    }
+    let request = request.body(Full::new(Bytes::from(ask.body))).map_err(|e| Fault::Hopeless(format!("not a request: {e}")))?;
     let response = sender.send_request(request).await.map_err(broken)?;
     check_protocol(&response)?;
     if response.status() == StatusCode::OK {
@@ -155,7 +170,7 @@ impl EventStream {
     /// Opens the stream of what follows `after`. It is dead after `silence` without a byte.
     pub(super) async fn open(socket: &Path, after: Seq, within: Duration, silence: Duration) -> Result<Self, Fault> {
         let path = format!("{EVENTS}?after={after}");
-        let ask = Ask { socket, method: Method::GET, path: &path, body: Vec::new(), within };
+        let ask = Ask { socket, method: Method::GET, path: &path, body: Vec::new(), hello: Hello::default(), within };
         let (response, connection) = timeout(within, exchange(ask)).await.unwrap_or_else(|_elapsed| Err(silent(within)))?;
         Ok(Self {
             body: response.into_body(),

@@ -2,6 +2,8 @@
 //!
 //! Imports: event, os. May not: trust what the peer says of itself.
 
+use std::net::IpAddr;
+
 use tokio::net::UnixStream;
 
 use crate::event::Actor;
@@ -39,9 +41,15 @@ impl Peer {
         Ok(Self { uid, pid, is_allowed })
     }
 
-    /// For the journal.
-    pub(super) async fn actor(self) -> Actor {
-        Actor::Operator { login: login(self.uid).await, uid: self.uid }
+    /// For the journal. Where the peer is logged in from is its own word.
+    pub(super) async fn actor(self, from: Option<IpAddr>) -> Actor {
+        let Self { uid, pid, .. } = self;
+        let names = tokio::task::spawn_blocking(move || {
+            let began_as = pid.and_then(users::session_uid).filter(|began| *began != uid);
+            (users::login(uid), began_as.map(|began| users::login(began).unwrap_or_else(|| began.to_string())))
+        });
+        let (login, logged_in_as) = names.await.unwrap_or_default();
+        Actor::Operator { login: login.unwrap_or_else(|| uid.to_string()), uid, logged_in_as, from }
     }
 }
 
@@ -51,6 +59,17 @@ pub(super) fn who_may(sharing: Sharing) -> String {
         Sharing::Private => "only the engine's own user and root may connect".to_owned(),
         Sharing::Group(gid) => format!("only members of group {} and root may connect", users::group(gid)),
     }
+}
+
+/// The address of the SSH client from which this process's user is logged in, by what `sshd` left in the environment.
+pub(super) fn own_address() -> Option<IpAddr> {
+    let said = ["SSH_CONNECTION", "SSH_CLIENT"].iter().find_map(|name| std::env::var(name).ok())?;
+    address(said.split_ascii_whitespace().next()?)
+}
+
+/// An address without the zone of a link-local one.
+pub(super) fn address(text: &str) -> Option<IpAddr> {
+    text.split('%').next()?.parse().ok()
 }
 
 /// The login name of this process's own user, or the number.

@@ -13,6 +13,12 @@ pub const PROTOCOL: u32 = 1;
 pub const PROTOCOL_HEADER: &str = "rollout-protocol";
 /// Carries the program's version in every answer.
 pub const PROGRAM_HEADER: &str = "rollout-version";
+/// In a request: [`ACCESS_VIEW`] says that whoever sends it only watches. The engine then refuses every command.
+pub const ACCESS_HEADER: &str = "rollout-access";
+/// The one value of [`ACCESS_HEADER`].
+pub const ACCESS_VIEW: &str = "view";
+/// In a command: the IP address from which its sender is logged in. It is journalled as the sender's word.
+pub const FROM_HEADER: &str = "rollout-from";
 /// The program's version.
 pub const PROGRAM: &str = env!("CARGO_PKG_VERSION");
 

@@ -51,7 +51,7 @@ pub(super) fn nobody_came(state: &State, now: Timestamp) -> Option<Vec<EventKind
         Awaits::Release => {
             let held = state.instances.iter().filter(|(_, i)| i.phase == Phase::Pending && i.held.is_some());
             let skip = held.map(|(id, instance)| {
-                let by = instance.held.as_ref().map_or("nobody", |h| h.by.name());
+                let by = instance.held.as_ref().map_or_else(|| "nobody".into(), |h| h.by.name());
                 let reason = format!("held by {by}, and not released within {waited}");
                 EventKind::InstanceSkipped { instance: id.clone(), reason, found: Found::AsItWas }
             });

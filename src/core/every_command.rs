@@ -211,7 +211,7 @@ impl Drive {
     }
 
     fn command(&mut self, command: &Command) {
-        let actor = Actor::Operator { login: "ana".to_owned(), uid: 1000 };
+        let actor = Actor::operator("ana", 1000);
         let request = Request { key: "k".to_owned(), actor, revision: None, command: command.clone() };
         self.input(&Input::Command(request));
     }

@@ -177,7 +177,12 @@ impl Observed {
                 let news: Vec<_> = rotations.iter().filter(news).map(|(id, rotation)| (id.clone(), *rotation)).collect();
                 self.rotations.extend(news);
             }
-            Input::Tick | Input::Mended | Input::Recovered(_) | Input::Command(_) | Input::Outcome { .. } => {}
+            Input::Tick
+            | Input::Mended
+            | Input::Woke { .. }
+            | Input::Recovered(_)
+            | Input::Command(_)
+            | Input::Outcome { .. } => {}
         }
     }
 

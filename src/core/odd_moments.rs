@@ -426,3 +426,29 @@ fn the_end_check_puts_right_what_is_listed_of_a_failed_instance() {
     assert!(run.state.end.is_some());
     assert_eq!(listed(&run), Version::new("v1").ok(), "by what was read");
 }
+
+/// SIGSTOP, a virtual machine on hold: nobody could look, so nothing ran out, and nothing that is well goes back for it.
+#[test]
+fn what_the_engine_slept_through_counts_for_no_deadline() {
+    let mut run = Fixture::new(3).started();
+    run.bring_to_gate(1);
+    let until = |run: &Fixture| run.state.instance(&id(1)).unwrap().until.unwrap();
+    let before = until(&run);
+    let asleep = Span::from_secs(3600);
+    run.now = run.now + asleep;
+    assert_eq!(run.input(&Input::Woke { asleep }), [EventKind::EngineWoke { asleep }]);
+    assert_eq!((run.word(1), until(&run)), ("health_checking", before + asleep));
+    run.passes(1, 2);
+    run.outcome(1, Outcome::Admitted);
+    assert_eq!(run.word(1), "healthy");
+
+    let mut run = Fixture::new(1).with(|p| p.strategy.min_serving = Count::Absolute(0)).started();
+    run.bring_to_healthy(1);
+    run.wait(Span::from_secs(10));
+    assert!(run.state.end_check_until.is_some(), "{:?}", waiting(&run.state));
+    run.now = run.now + asleep;
+    run.input(&Input::Woke { asleep });
+    assert!(run.state.end.is_none(), "the end check still has its time");
+    run.end_check(|_| "v2");
+    assert_eq!(run.state.status(), Status::Completed);
+}

@@ -22,6 +22,29 @@ pub fn check(state: &State, command: &Command) -> Result<Receipt, Refusal> {
     Ok(Receipt { seq: state.seq, message })
 }
 
+/// As [`check`], of a command that may say what its sender had seen: one that lets instances be taken, or taken back, on a
+/// deployment that has since turned is refused. To pause, cancel and hold is never late.
+///
+/// # Errors
+/// As [`check`].
+pub fn check_request(state: &State, request: &Request) -> Result<Receipt, Refusal> {
+    let is_late = request.revision.is_some_and(|seen| seen < state.turned);
+    match &request.command {
+        Command::Resume | Command::Rollback { .. } | Command::Promote { .. } | Command::Retry { .. } | Command::Skip { .. }
+            if is_late =>
+        {
+            let message = format!(
+                "{} has moved on since you looked: {}; look again, then {} if it is still right",
+                state.plan.deployment,
+                state.headline(),
+                request.command.verb()
+            );
+            Err(Refusal { message })
+        }
+        command => check(state, command),
+    }
+}
+
 fn after_the_end(state: &State, command: &Command) -> Option<String> {
     let end = state.end.as_ref()?;
     let (id, status, when) = (&state.plan.deployment, state.status().word(), end.at);
@@ -125,7 +148,7 @@ fn running(state: &State) -> impl Iterator<Item = &InstanceId> {
 
 /// What an allowed command leads to; nothing if it was done already.
 pub(super) fn operate(state: &State, observed: &Observed, now: Timestamp, request: &Request) -> Vec<EventKind> {
-    if check(state, &request.command).is_err() {
+    if check_request(state, request).is_err() {
         return Vec::new();
     }
     let by = request.actor.clone();
@@ -193,7 +216,7 @@ pub(super) fn said(by: &Actor, reason: &str) -> String {
 
 /// The commands that run are stopped: nobody knows how far they got, so that their instances stay out and are listed.
 fn stop(state: &State, by: Actor, reason: &str) -> Vec<EventKind> {
-    let name = by.name().to_owned();
+    let name = by.name().into_owned();
     let stopped = running(state).map(|id| EventKind::InstanceFailed {
         instance: id.clone(),
         step: Step::Update,

@@ -3,7 +3,7 @@
 //! Imports: core, state, event, command, model. May not: be part of a build that is not a test.
 
 use super::testing::{Fixture, cancel, id, pause, rollback};
-use super::{Input, check, waiting, wanted};
+use super::{Input, check, check_request, waiting, wanted};
 use crate::command::Command;
 use crate::effect::{EffectKind, Outcome};
 use crate::event::{Cause, Ending, EventKind};
@@ -261,11 +261,36 @@ fn a_cancel_decided_before_the_first_was_seen_is_the_same_cancel() {
     run.outcome(1, Outcome::TakenOut { sessions: Some(0) });
     let seen = run.state.seq;
     run.command(cancel());
-    let actor = crate::event::Actor::Operator { login: "bob".to_owned(), uid: 1001 };
+    let actor = crate::event::Actor::operator("bob", 1001);
     let late = |revision| crate::command::Request { key: "b".to_owned(), actor: actor.clone(), revision, command: cancel() };
     assert!(run.input(&Input::Command(late(Some(seen)))).is_empty());
     let now = run.state.seq;
     assert!(!run.input(&Input::Command(late(Some(now)))).is_empty(), "one who has seen the first means the second");
+}
+
+/// Two consoles: one sees a paused deployment, the other has resumed it and paused it for another reason since.
+#[test]
+fn what_was_decided_on_an_older_turn_is_refused_and_what_stops_is_not() {
+    let mut run = Fixture::new(4).started();
+    run.bring_to_gate(1);
+    run.command(pause());
+    let seen = run.state.seq;
+    let actor = crate::event::Actor::operator("bob", 1001);
+    let order = |revision, command| crate::command::Request { key: "b".to_owned(), actor: actor.clone(), revision, command };
+    run.passes(1, 2);
+    run.outcome(1, Outcome::Admitted);
+    let resume = order(Some(seen), Command::Resume);
+    assert!(check_request(&run.state, &resume).is_ok(), "that an instance went on is no other turn");
+    run.command(Command::Resume);
+    run.command(pause());
+    let refusal = check_request(&run.state, &resume).unwrap_err().message;
+    assert!(refusal.starts_with("shop-1 has moved on since you looked: ") && refusal.contains("(ana)"), "{refusal}");
+    assert!(run.input(&Input::Command(resume)).is_empty() && run.state.pause.is_some());
+    for command in [cancel(), pause(), Command::Hold { instance: id(4), reason: String::new() }] {
+        assert!(check_request(&run.state, &order(Some(seen), command.clone())).is_ok(), "{command:?}");
+    }
+    let now = run.state.seq;
+    assert!(!run.input(&Input::Command(order(Some(now), Command::Resume))).is_empty());
 }
 
 #[test]

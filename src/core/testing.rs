@@ -132,7 +132,7 @@ impl Fixture {
     }
 
     pub(super) fn command(&mut self, command: Command) -> Vec<EventKind> {
-        let actor = Actor::Operator { login: "ana".to_owned(), uid: 1000 };
+        let actor = Actor::operator("ana", 1000);
         self.input(&Input::Command(Request { key: "k".to_owned(), actor, revision: None, command }))
     }
 

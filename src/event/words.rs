@@ -66,23 +66,26 @@ impl EventKind {
                 let total = plan.members.len();
                 format!("planned: {} {} to {} on {total} {instances}, by {by}", plan.service, plan.env, plan.version)
             }
-            Self::DeploymentStarted { by } => format!("started by {}", by.name()),
+            Self::DeploymentStarted { by } => format!("started by {}", by.name_and_place()),
             Self::EngineRecovered { takeover } => took_over(takeover),
             Self::JournalMended => "the journal takes events again; open deadlines run anew".to_owned(),
-            Self::DeploymentPaused { by, reason, .. } => because(format!("paused by {}", by.name()), reason),
-            Self::DeploymentResumed { by } => format!("resumed by {}", by.name()),
-            Self::CancelRequested { by, reason } => because(format!("cancel asked for by {}", by.name()), reason),
-            Self::CommandsStopped { by, reason } => because(format!("running commands stopped by {}", by.name()), reason),
+            Self::EngineWoke { asleep } => format!("the engine had stood still for {asleep}; deadlines wait that much longer"),
+            Self::DeploymentPaused { by, reason, .. } => because(format!("paused by {}", by.name_and_place()), reason),
+            Self::DeploymentResumed { by } => format!("resumed by {}", by.name_and_place()),
+            Self::CancelRequested { by, reason } => because(format!("cancel asked for by {}", by.name_and_place()), reason),
+            Self::CommandsStopped { by, reason } => {
+                because(format!("running commands stopped by {}", by.name_and_place()), reason)
+            }
             Self::ApprovalAwaited { batch, .. } => format!("batch {batch} waits for approval of the next"),
-            Self::BatchApproved { by, full: false } => format!("next batch approved by {}", by.name()),
-            Self::BatchApproved { by, full: true } => format!("all further batches approved by {}", by.name()),
+            Self::BatchApproved { by, full: false } => format!("next batch approved by {}", by.name_and_place()),
+            Self::BatchApproved { by, full: true } => format!("all further batches approved by {}", by.name_and_place()),
             Self::ReleaseAwaited { .. } => "only held instances are left; they wait for their release".to_owned(),
             Self::ThresholdCrossed { failed, finished, reason, .. } if reason.is_empty() => {
                 format!("failure threshold crossed: {failed} failed of {finished} finished")
             }
             // The reason has the numbers.
             Self::ThresholdCrossed { reason, .. } => because("failure threshold crossed".to_owned(), reason),
-            Self::RollbackStarted { by, reason, .. } => because(format!("rollback started by {}", by.name()), reason),
+            Self::RollbackStarted { by, reason, .. } => because(format!("rollback started by {}", by.name_and_place()), reason),
             Self::BatchStarted { batch, members } => format!("batch {batch} started: {}", names(members)),
             Self::BatchVerified { batch, .. } => format!("batch {batch} has its verdicts; bake began"),
             Self::BatchCompleted { batch } => format!("batch {batch} done"),
@@ -106,11 +109,11 @@ impl EventKind {
             Self::InstanceCheckDropped { instance } => format!("{instance} not taken after all"),
             Self::InstanceSkipped { instance, reason, .. } if reason.starts_with("skipped ") => format!("{instance} {reason}"),
             Self::InstanceSkipped { instance, reason, .. } => format!("{instance} skipped: {reason}"),
-            Self::InstanceHeld { instance, by, reason } => because(format!("{instance} held by {}", by.name()), reason),
-            Self::InstanceReleased { instance, by } => format!("{instance} released by {}", by.name()),
-            Self::InstanceRetried { instance, by } => format!("{instance} tried again, asked for by {}", by.name()),
+            Self::InstanceHeld { instance, by, reason } => because(format!("{instance} held by {}", by.name_and_place()), reason),
+            Self::InstanceReleased { instance, by } => format!("{instance} released by {}", by.name_and_place()),
+            Self::InstanceRetried { instance, by } => format!("{instance} tried again, asked for by {}", by.name_and_place()),
             Self::InstanceDiscounted { instance, by, reason } => {
-                because(format!("{instance} no longer holds the budget, says {}", by.name()), reason)
+                because(format!("{instance} no longer holds the budget, says {}", by.name_and_place()), reason)
             }
             Self::RotationChanged { instance, rotation } => {
                 format!("{instance} is {}, not by this deployment", rotation.words())
@@ -211,7 +214,7 @@ mod tests {
     use crate::model::{Timestamp, VipStats};
 
     fn paused(reason: String, login: &str) -> EventKind {
-        let by = Actor::Operator { login: login.to_owned(), uid: 1 };
+        let by = Actor::operator(login.to_owned(), 1);
         EventKind::DeploymentPaused { by, reason, cause: Cause::Asked, until: None }
     }
 

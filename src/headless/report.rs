@@ -42,7 +42,7 @@ pub fn status_line(snapshot: &Snapshot) -> String {
 /// What is awaited, without who paused it: the headline has said so.
 fn after_headline<'a>(state: &State, waiting: &'a str) -> &'a str {
     let Some(pause) = &state.pause else { return waiting };
-    let said = ["paused by ", "pausing by "].iter().find_map(|how| waiting.strip_prefix(how)?.strip_prefix(pause.by.name()));
+    let said = ["paused by ", "pausing by "].iter().find_map(|how| waiting.strip_prefix(how)?.strip_prefix(&*pause.by.name()));
     said.map_or(waiting, |rest| rest.trim_start_matches([':', ';', ' ']))
 }
 

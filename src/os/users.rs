@@ -48,6 +48,13 @@ pub fn process_has(pid: i32, uid: u32, gid: u32) -> bool {
     fs::read_to_string(format!("/proc/{pid}/status")).is_ok_and(|status| status_has(&status, uid, gid))
 }
 
+/// The user as whom the session of process `pid` began, whatever it became by `sudo` or `su`: the kernel's audit id. `None` if
+/// it has none, as in most containers.
+pub fn session_uid(pid: i32) -> Option<u32> {
+    let said = fs::read_to_string(format!("/proc/{pid}/loginuid")).ok()?;
+    said.trim().parse().ok().filter(|uid| *uid != u32::MAX)
+}
+
 /// Broken bytes in one row must not hide the others.
 fn read(path: &str) -> String {
     String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned()

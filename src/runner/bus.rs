@@ -261,7 +261,7 @@ impl Session for LocalSession {
     }
 
     fn send(&self, command: Command, revision: Option<Seq>) -> BoxFuture<'static, Result<Receipt, SessionError>> {
-        let actor = Actor::Operator { login: "local".to_owned(), uid: rustix::process::getuid().as_raw() };
+        let actor = Actor::operator("local", rustix::process::getuid().as_raw());
         let key = uuid::Uuid::now_v7().to_string();
         Engine::send(&self.bus, Request { key, actor, revision, command })
     }

@@ -11,9 +11,9 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::command::{Command, Receipt, Refusal, Request};
-use crate::core::{Input, Observed, check, next_deadline, turn};
+use crate::core::{Input, Observed, check, check_request, next_deadline, turn};
 use crate::event::{Actor, Event, EventKind, FORMAT, Takeover};
-use crate::model::{DeploymentId, Plan, Seq};
+use crate::model::{DeploymentId, Plan, Seq, Span};
 use crate::os::failpoint;
 use crate::os::logring::{FACTS, LogRing};
 use crate::ports::JournalError;
@@ -25,6 +25,8 @@ use super::perform::{INPUTS, Performer};
 
 /// How often the latest readings go out to readers.
 const PROGRESS: Duration = Duration::from_millis(200);
+/// The loop turns at least every [`PROGRESS`]; one that took so long was kept from running.
+const ASLEEP: Duration = Duration::from_secs(5);
 /// A running engine.
 #[derive(Debug)]
 pub struct Handle {
@@ -189,6 +191,7 @@ impl Run {
         self.performer.reconcile(&self.state, 0..self.state.instances.len());
         let mut flush = tokio::time::interval(PROGRESS);
         flush.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        let mut awake = Instant::now();
         while self.state.end.is_none() && !self.may_leave() {
             if std::mem::take(&mut self.mended) {
                 self.turn(&Input::Mended).await?;
@@ -204,6 +207,11 @@ impl Run {
                 () = tokio::time::sleep(wait) => Arrival::Input(Input::Tick),
             };
             failpoint::hit("task.turn", self.state.seq.0);
+            let asleep = awake.elapsed();
+            awake = Instant::now();
+            if asleep >= ASLEEP {
+                self.turn(&Input::Woke { asleep: Span::from(asleep) }).await?;
+            }
             match arrival {
                 Arrival::Input(input) => self.turn(&input).await?,
                 Arrival::Asked(asked) => self.answer(asked).await?,
@@ -335,10 +343,10 @@ impl Run {
     }
 
     async fn answer(&mut self, (request, answer): Asked) -> Result<(), Illegal> {
-        let (who, verb) = (request.actor.name().to_owned(), request.command.verb());
+        let (who, verb) = (request.actor.name_and_place().into_owned(), request.command.verb());
         let allowed = match self.leaving(&request.command) {
             Some(refusal) => Err(refusal),
-            None => check(&self.state, &request.command),
+            None => check_request(&self.state, &request),
         };
         let answered = match allowed {
             Ok(receipt) => self.obey(request).await?.map(|()| Receipt { seq: self.state.seq, ..receipt }),

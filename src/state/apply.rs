@@ -3,7 +3,7 @@
 //! Imports: event, model, state's parts. May not: decide; everything that it writes is in the event or follows from it.
 
 use crate::event::{Actor, Cause, Event, EventKind};
-use crate::model::{InstanceId, OnFailure, Seq, Timestamp};
+use crate::model::{InstanceId, OnFailure, Seq, Span, Timestamp};
 use crate::mutant::{self, Mutant};
 
 use super::fold::{Context, fold_instance};
@@ -40,6 +40,9 @@ impl State {
         }
         self.seq = event.seq;
         self.at = event.at;
+        if event.kind.turns() {
+            self.turned = event.seq;
+        }
         Ok(())
     }
 
@@ -53,6 +56,7 @@ impl State {
             }
             // Nobody could act meanwhile: what could not be done is not late.
             EventKind::JournalMended => self.rearm(at),
+            EventKind::EngineWoke { asleep } => self.put_off(at, *asleep),
             EventKind::EngineRecovered { .. } => {
                 self.rearm(if mutant::is(Mutant::KeepOldDeadlines) { self.at } else { at });
                 self.recovered_at = Some(at);
@@ -279,6 +283,27 @@ impl State {
         }
     }
 
+    /// Every open deadline is that much later: nothing could happen meanwhile.
+    fn put_off(&mut self, at: Timestamp, by: Span) {
+        let later = |until: &mut Option<Timestamp>| *until = until.map(|until| until + by);
+        if let Some(look) = &mut self.look {
+            (look.from, look.until) = (at, look.until + by);
+        }
+        later(&mut self.approval_until);
+        later(&mut self.end_check_until);
+        later(&mut self.progress_until);
+        if let Some(batch) = &mut self.batch {
+            later(&mut batch.bake_until);
+        }
+        for &index in &self.active {
+            let Some((_, instance)) = self.instances.get_index_mut(index) else { continue };
+            later(&mut instance.until);
+            if let Phase::Verifying { start_until: until } | Phase::Settling { settle_until: until } = &mut instance.phase {
+                *until = *until + by;
+            }
+        }
+    }
+
     fn apply_instance(&mut self, index: usize, event: &Event) -> Result<(), String> {
         let at = event.at;
         let wanted = self.plan.members.get(index).map(|m| m.wanted.clone());
@@ -399,6 +424,7 @@ fn may_follow(instance: &Instance, kind: &EventKind) -> bool {
         | EventKind::DeploymentStarted { .. }
         | EventKind::EngineRecovered { .. }
         | EventKind::JournalMended
+        | EventKind::EngineWoke { .. }
         | EventKind::DeploymentPaused { .. }
         | EventKind::DeploymentResumed { .. }
         | EventKind::CancelRequested { .. }

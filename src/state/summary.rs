@@ -175,7 +175,7 @@ impl State {
             (None, Some(pause), _) => {
                 let by = match &pause.by {
                     Actor::Engine => "engine".to_owned(),
-                    Actor::Operator { .. } | Actor::Signal { .. } => pause.by.name().to_owned(),
+                    Actor::Operator { .. } | Actor::Signal { .. } => pause.by.name().into_owned(),
                 };
                 format!("paused at batch {batch} ({by})")
             }

@@ -1,7 +1,8 @@
 //! What is asked before a command is sent: the command, what it would do, and whether the answer counts yet.
 //!
-//! Imports: command, core. May not: send; draw.
+//! Imports: tui::keys, command, core. May not: send; draw.
 
+use super::keys::Key;
 use crate::command::Command;
 use crate::core::Consequence;
 
@@ -16,6 +17,8 @@ pub struct Ask {
     pub consequence: Consequence,
     /// The text that must be typed, and what was typed so far, if a `y` is not enough.
     pub typed: Option<Typed>,
+    /// Why, for the journal.
+    pub reason: Reason,
     /// It has been on the screen for long enough to be read: answers count.
     pub armed: bool,
     /// What it would do has changed since it was opened.
@@ -33,7 +36,62 @@ pub struct Typed {
     pub so_far: String,
 }
 
+/// Longer than anyone types, short enough for a line of `events`.
+const REASON_MAX: usize = 120;
+
+/// The line in which somebody says why.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Reason {
+    /// What was typed.
+    pub text: String,
+    /// It is being typed: keys are text.
+    pub typing: bool,
+}
+
+impl Reason {
+    /// A key while it is typed.
+    fn on_key(&mut self, key: Key) {
+        match key {
+            Key::Enter | Key::Tab => self.typing = false,
+            Key::Esc => *self = Self::default(),
+            Key::Backspace => drop(self.text.pop()),
+            Key::Ctrl('u') => self.text.clear(),
+            Key::Char(c) if self.text.chars().count() < REASON_MAX => self.text.push(c),
+            _ => {}
+        }
+    }
+}
+
 impl Ask {
+    /// A command that tells the journal why.
+    pub fn takes_reason(&self) -> bool {
+        matches!(self.command, Command::Cancel { .. } | Command::Rollback { .. } | Command::Skip { .. } | Command::Hold { .. })
+    }
+
+    /// Takes a key that is about the reason; false if it is not.
+    pub(super) fn on_reason_key(&mut self, key: Key) -> bool {
+        if self.reason.typing {
+            self.reason.on_key(key);
+            return true;
+        }
+        let begins = key == Key::Tab && self.armed && self.takes_reason();
+        self.reason.typing = begins;
+        begins
+    }
+
+    /// The command as it is sent: with the reason.
+    pub(super) fn order(&self) -> Command {
+        let mut order = self.command.clone();
+        if let Command::Cancel { reason }
+        | Command::Rollback { reason, .. }
+        | Command::Skip { reason, .. }
+        | Command::Hold { reason, .. } = &mut order
+        {
+            self.reason.text.trim().clone_into(reason);
+        }
+        order
+    }
+
     /// A box with everything in it for what is heavy, a bar for the rest.
     pub fn is_heavy(&self) -> bool {
         matches!(self.command, Command::Cancel { .. } | Command::Rollback { only: None, .. } | Command::Promote { full: true })

@@ -3,7 +3,7 @@
 //! Imports: session, command, tui parts. May not: do I/O, read a clock, wait, draw.
 
 use super::app::{App, Dirt, Link, Pane, Tone};
-use super::confirm::{Ask, Overlay, Typed};
+use super::confirm::{Ask, Overlay, Reason, Typed};
 use super::keys::{Action, Key, action};
 use super::{Exit, typing, view};
 use crate::command::{Command, Receipt};
@@ -309,7 +309,8 @@ fn open_ask(app: &mut App, command: Command) {
             let id = app.number();
             let typed = word_to_type(app, &command).map(|wanted| Typed { wanted, so_far: String::new() });
             let again = app.state.cancel.is_some();
-            let ask = Ask { id, command, consequence, typed, armed: false, changed: false, again };
+            let reason = Reason::default();
+            let ask = Ask { id, command, consequence, typed, reason, armed: false, changed: false, again };
             app.overlay = Some(Overlay::Ask(Box::new(ask)));
         }
         Err(refusal) => app.say(format!("{}: {refusal}", command.verb()), Tone::Refused),
@@ -326,20 +327,19 @@ fn word_to_type(app: &App, command: &Command) -> Option<String> {
 }
 
 fn on_ask_key(app: &mut App, key: Key) -> Vec<Cmd> {
+    match key {
+        Key::Ctrl('z') => return vec![Cmd::Suspend],
+        Key::Ctrl('l') => return vec![Cmd::Repaint],
+        _ => {}
+    }
+    if key != Key::Ctrl('c') && app.ask().is_some_and(|ask| ask.on_reason_key(key)) {
+        return Vec::new();
+    }
     if matches!(key, Key::Esc | Key::Ctrl('c')) {
         app.overlay = None;
         return Vec::new();
     }
-    if key == Key::Ctrl('z') {
-        return vec![Cmd::Suspend];
-    }
-    if key == Key::Ctrl('l') {
-        return vec![Cmd::Repaint];
-    }
-    let Some(ask) = app.ask() else { return Vec::new() };
-    if !ask.armed {
-        return Vec::new();
-    }
+    let Some(ask) = app.ask().filter(|ask| ask.armed) else { return Vec::new() };
     let yes = match &mut ask.typed {
         None => key == Key::Char('y'),
         Some(typed) => match key {
@@ -358,12 +358,13 @@ fn on_ask_key(app: &mut App, key: Key) -> Vec<Cmd> {
     if !yes {
         return Vec::new();
     }
-    let command = ask.command.clone();
+    let command = ask.order();
     app.overlay = None;
     app.say(format!("{}: sent", command.verb()), Tone::Plain);
     // What it would do is compared with each fact that arrives; the engine refuses what has changed in between. A first
-    // cancel that meets somebody else's on the way must not become the second, which stops commands.
-    let revision = matches!(command, Command::Cancel { .. }).then_some(app.state.seq);
+    // cancel that meets somebody else's on the way must not become the second, which stops commands. To go back is an
+    // emergency: that counts whatever happened meanwhile.
+    let revision = (!matches!(command, Command::Rollback { only: None, .. })).then_some(app.state.seq);
     vec![Cmd::Send { command, revision }]
 }
 

@@ -17,7 +17,7 @@ async fn commands_carry_the_user_that_the_kernel_names() {
     assert_eq!(requests[0].revision, Some(Seq(1)));
     for request in requests {
         match request.actor {
-            Actor::Operator { uid: seen, login } => {
+            Actor::Operator { uid: seen, login, .. } => {
                 assert_eq!(seen, uid);
                 assert!(uid != 0 || login == "root", "{login}");
             }

@@ -115,8 +115,8 @@ async fn in_a_shared_directory_the_members_of_its_group_are_served_and_nobody_el
     let answer = pause_as(&running, &["--reuid=65533", "--regid=65533", &more]).await.unwrap();
     assert!(answer.ends_with(" 200"), "by one of the others: {answer}");
     let uids: Vec<Actor> = running.engine.requests().into_iter().map(|request| request.actor).collect();
-    let nobody = Actor::Operator { login: "nobody".to_owned(), uid: 65_534 };
-    assert_eq!(uids, [nobody, Actor::Operator { login: "65533".to_owned(), uid: 65_533 }]);
+    let nobody = Actor::operator("nobody", 65_534);
+    assert_eq!(uids, [nobody, Actor::operator("65533", 65_533)]);
     let answer = pause_as(&running, &["--reuid=65533", "--regid=65533", "--groups=7"]).await.unwrap();
     assert!(answer.contains(&format!("only members of group {GROUP} and root")) && answer.ends_with(" 403"), "{answer}");
     assert_eq!(running.engine.requests().len(), 2);

@@ -221,7 +221,7 @@ pub(crate) struct Engine {
 
 impl Engine {
     pub(crate) async fn send(&self, command: Command) {
-        let actor = Actor::Operator { login: "ana".to_owned(), uid: 1000 };
+        let actor = Actor::operator("ana", 1000);
         let request = Request { key: format!("{command:?}"), actor, revision: None, command };
         self.handle.bus.send(request).await.expect("it is done");
     }

@@ -19,7 +19,7 @@ pub(crate) fn version(text: &str) -> Version {
 }
 
 pub(crate) fn operator() -> Actor {
-    Actor::Operator { login: "ann".to_owned(), uid: 1000 }
+    Actor::operator("ann", 1000)
 }
 
 pub(crate) fn evidence() -> Evidence {
@@ -102,6 +102,24 @@ pub(crate) fn plan(number: u32, kind: DeploymentKind) -> Plan {
 
 /// Every kind at least once, with every form that its fields can take where forms differ.
 pub(crate) fn kinds() -> Vec<EventKind> {
+    let by = |logged_in_as: Option<&str>, from: Option<&str>| Actor::Operator {
+        login: "root".to_owned(),
+        uid: 0,
+        logged_in_as: logged_in_as.map(ToOwned::to_owned),
+        from: from.map(|address| address.parse().unwrap()),
+    };
+    let new = vec![
+        EventKind::DeploymentPlanned { format: 4, plan: Box::new(plan(1, DeploymentKind::Deploy)) },
+        EventKind::EngineWoke { asleep: Span::from_millis(39_728) },
+        EventKind::DeploymentResumed { by: by(Some("ann"), Some("203.0.113.7")) },
+        EventKind::DeploymentResumed { by: by(Some("ann"), None) },
+        EventKind::DeploymentResumed { by: by(None, Some("2001:db8::7")) },
+    ];
+    kinds_of_3().into_iter().chain(new).collect()
+}
+
+/// The kinds of format 3, as they read today.
+pub(crate) fn kinds_of_3() -> Vec<EventKind> {
     let took = |predecessor| Takeover {
         epoch: 7,
         from: Some(4711),
@@ -263,9 +281,10 @@ pub(crate) fn number_of(kind: &EventKind) -> usize {
         EventKind::RotationChanged { .. } => 40,
         EventKind::DrainLost { .. } => 41,
         EventKind::JournalMended => 42,
+        EventKind::EngineWoke { .. } => 43,
     }
 }
-pub(crate) const KINDS: usize = 43;
+pub(crate) const KINDS: usize = 44;
 
 /// All kinds as the events of deployment `number`.
 pub(crate) fn events(number: u32) -> Vec<Event> {

@@ -3,6 +3,7 @@
 //! Imports: ports, command, model, os. May not: accept or close a connection.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::body::{Body, to_bytes};
@@ -21,8 +22,10 @@ use tokio_util::sync::CancellationToken;
 use super::Limits;
 use crate::command;
 use crate::control::ledger::{Answer, Ledger};
-use crate::control::peer::{Peer, who_may};
-use crate::control::wire::{self, After, Order, PROGRAM, PROGRAM_HEADER, PROTOCOL, PROTOCOL_HEADER, Trouble, frame};
+use crate::control::peer::{Peer, address, who_may};
+use crate::control::wire::{
+    self, ACCESS_HEADER, After, FROM_HEADER, Order, PROGRAM, PROGRAM_HEADER, PROTOCOL, PROTOCOL_HEADER, Trouble, frame,
+};
 use crate::model::Seq;
 use crate::os::sharing::Sharing;
 use crate::ports::{Engine, Feed, Update};
@@ -162,14 +165,20 @@ fn framed(update: &Update) -> Option<(Event, bool)> {
 }
 
 async fn commands(State(shared): State<Arc<Shared>>, Extension(peer): Extension<Peer>, request: Request) -> Response {
+    let (watches, from) = (says_it_watches(request.headers()), says_it_is_from(request.headers()));
     let order = match read_order(request, shared.limits).await {
         Ok(order) => order,
         Err(response) => return *response,
     };
-    let key = order.key.unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
-    let actor = peer.actor().await;
     let verb = order.command.verb();
-    tracing::info!(verb, %key, by = actor.name(), uid = peer.uid, "a command came in");
+    let actor = peer.actor(from).await;
+    if watches {
+        tracing::info!(target: "operator", "{}: {verb} refused: a session that only watches", actor.name_and_place());
+        let message = format!("{verb} is refused: this is a read-only session");
+        return (StatusCode::CONFLICT, Json(command::Refusal { message })).into_response();
+    }
+    let key = order.key.unwrap_or_else(|| uuid::Uuid::now_v7().to_string());
+    tracing::info!(verb, %key, by = %actor.name_and_place(), uid = peer.uid, "a command came in");
     let request = command::Request { key: key.clone(), actor, revision: order.revision, command: order.command };
     let asked = (request.command.clone(), request.revision);
     let answer = shared.ledger.answer((peer.uid, key), asked, || shared.engine.send(request)).await;
@@ -179,6 +188,16 @@ async fn commands(State(shared): State<Arc<Shared>>, Extension(peer): Extension<
         Answer::Unreachable(reason) => trouble(StatusCode::SERVICE_UNAVAILABLE, reason),
         Answer::KeyInUse => trouble(StatusCode::BAD_REQUEST, "this key was used for another command; choose a new one"),
     }
+}
+
+/// Whether whoever sent this only watches. A value that we do not know gives no right.
+fn says_it_watches(headers: &HeaderMap) -> bool {
+    headers.contains_key(ACCESS_HEADER)
+}
+
+/// From where, by the sender's word; nothing that is no address is let through.
+fn says_it_is_from(headers: &HeaderMap) -> Option<IpAddr> {
+    address(headers.get(FROM_HEADER)?.to_str().ok()?)
 }
 
 async fn read_order(request: Request, limits: Limits) -> Result<Order, Box<Response>> {

@@ -38,7 +38,7 @@ pub(super) fn leave(canvas: &mut Canvas<'_, '_>, area: Rect) {
     } else {
         vec![("d", "detach"), ("Esc", "stay")]
     };
-    strip(canvas, area, "LEAVE", &[text.to_owned()], answers_line(canvas, &answers));
+    strip(canvas, area, "LEAVE", vec![Line::raw(format!(" {text}"))], answers_line(canvas, &answers));
 }
 
 fn bar(canvas: &mut Canvas<'_, '_>, area: Rect, ask: &Ask) {
@@ -54,18 +54,42 @@ fn bar(canvas: &mut Canvas<'_, '_>, area: Rect, ask: &Ask) {
     parts.extend(Some(&c.then).filter(|then| !then.is_empty()).map(|then| format!("then {then}")));
     let changed = if ask.changed { "This has changed since you asked. " } else { "" };
     let lines = wrap(&format!("{changed}{}", parts.join("; ")), usize::from(area.width).saturating_sub(2));
+    let mut lines: Vec<_> = lines.into_iter().map(|line| Line::raw(format!(" {line}"))).collect();
+    lines.extend(ask.takes_reason().then(|| reason(canvas, ask, 9, usize::from(area.width))));
     let answers = buttons(canvas, ask);
-    strip(canvas, area, &ask.title(), &lines, answers);
+    strip(canvas, area, &ask.title(), lines, answers);
+}
+
+/// The line in which somebody says why, with its label `label` columns wide.
+fn reason(canvas: &Canvas<'_, '_>, ask: &Ask, label: usize, columns: usize) -> Line<'static> {
+    const KEYS: &str = "  Enter keeps it, Esc drops it";
+    let indent = if ask.is_heavy() { "" } else { " " };
+    let mut spans = vec![Span::styled(fit(&format!("{indent}reason"), label), canvas.ui(Ui::Quiet))];
+    let text = &ask.reason.text;
+    let room = columns.saturating_sub(label + 1);
+    if ask.reason.typing {
+        // What is typed now is at its end.
+        let room = room.saturating_sub(KEYS.len());
+        let hidden = text.chars().count().saturating_sub(room);
+        let tail: String = text.chars().skip(hidden).collect();
+        spans.push(Span::styled(format!("{tail} "), canvas.ui(Ui::Selected)));
+        spans.push(Span::styled(KEYS, canvas.ui(Ui::Quiet)));
+    } else if text.is_empty() {
+        spans.push(Span::styled("none; Tab to give one", canvas.ui(Ui::Quiet)));
+    } else {
+        spans.push(Span::raw(clip(text, room)));
+    }
+    Line::from(spans)
 }
 
 /// Lines at the bottom of the screen, under a rule.
-fn strip(canvas: &mut Canvas<'_, '_>, area: Rect, title: &str, lines: &[String], answers: Line<'static>) {
+fn strip(canvas: &mut Canvas<'_, '_>, area: Rect, title: &str, lines: Vec<Line<'static>>, answers: Line<'static>) {
     let rows = u16::try_from(lines.len() + 2).unwrap_or(u16::MAX).min(area.height);
     let place = Rect { y: area.bottom() - rows, height: rows, ..area };
     canvas.clear(place);
     canvas.rule(Rect { height: 1, ..place }, vec![Span::styled(title.to_owned(), canvas.ui(Ui::Dialog))]);
     let body = Rect { y: place.y + 1, height: rows.saturating_sub(2), ..place };
-    canvas.lines(body, lines.iter().map(|line| Line::raw(format!(" {line}"))).collect());
+    canvas.lines(body, lines);
     canvas.lines(Rect { y: place.bottom() - 1, height: 1, ..place }, vec![answers]);
 }
 
@@ -173,6 +197,7 @@ fn content(canvas: &Canvas<'_, '_>, ask: &Ask, columns: usize) -> Vec<Line<'stat
     row("serving", &serving);
     row("takes", &takes);
     row("then", &then(ask));
+    lines.extend(ask.takes_reason().then(|| reason(canvas, ask, 14, columns)));
     lines.push(Line::default());
     lines.push(Line::styled(age(app), canvas.ui(Ui::Quiet)));
     lines.push(Line::default());

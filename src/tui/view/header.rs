@@ -70,11 +70,14 @@ pub(super) fn badge_line(app: &App) -> Line<'static> {
         Status::Cancelled => ("[CANCELLED]".to_owned(), Badge::Cancelling),
         Status::RollingBack => ("[ROLLBACK]".to_owned(), Badge::Rollback),
         Status::Paused => {
-            let by = state.pause.as_ref().map_or("?", |halt| match &halt.by {
-                Actor::Engine => "engine",
-                Actor::Operator { .. } | Actor::Signal { .. } => halt.by.name(),
-            });
-            (format!("[PAUSED by {}]", clip(by, 16)), Badge::Paused)
+            let by = state.pause.as_ref().map_or_else(
+                || "?".into(),
+                |halt| match &halt.by {
+                    Actor::Engine => "engine".into(),
+                    Actor::Operator { .. } | Actor::Signal { .. } => halt.by.name(),
+                },
+            );
+            (format!("[PAUSED by {}]", clip(&by, 16)), Badge::Paused)
         }
         Status::InProgress | Status::Pending if state.cancel.is_some() => ("[CANCELLING]".to_owned(), Badge::Cancelling),
         Status::InProgress if state.awaits == Some(Awaits::Approval) => ("[APPROVAL]".to_owned(), Badge::Paused),
@@ -198,7 +201,7 @@ fn reason(canvas: &mut Canvas<'_, '_>, area: Rect) {
     let mut lines = wrap(&format!("{text}{tail}"), columns);
     if lines.len() > rows {
         // The badge has said by whom.
-        let by = canvas.app.state.pause.as_ref().map(|halt| halt.by.name().to_owned()).unwrap_or_default();
+        let by = canvas.app.state.pause.as_ref().map(|halt| halt.by.name().into_owned()).unwrap_or_default();
         let brief =
             |what: &str, after: &str| text.strip_prefix(&format!("{what} by {by}{after} ")).map(|rest| format!("{what}: {rest}"));
         let text = brief("pausing", ";").or_else(|| brief("paused", ":")).unwrap_or(text);

@@ -48,6 +48,8 @@ pub(crate) struct Engine {
     pub(crate) flights: Vec<Vec<Flight>>,
     pub(crate) unsaved: Option<Unsaved>,
     pub(crate) stopped_until: Option<u64>,
+    /// It stands still since then, while its clock goes on.
+    pub(crate) stopped_since: Option<u64>,
     /// Its clock ahead of the world's.
     pub(super) skew: i64,
     pub(super) sleeping_since: Option<u64>,
@@ -84,6 +86,7 @@ impl World {
             flights: vec![Vec::new(); state.instances.len() + 1],
             unsaved: None,
             stopped_until: None,
+            stopped_since: None,
             skew,
             sleeping_since: None,
             inbox: VecDeque::new(),

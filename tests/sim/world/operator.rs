@@ -11,7 +11,7 @@ use crate::checks::Violation;
 use crate::scenario::id;
 
 pub(super) fn request(command: Command) -> Request {
-    let actor = Actor::Operator { login: "ana".to_owned(), uid: 1000 };
+    let actor = Actor::operator("ana", 1000);
     Request { key: "key".to_owned(), actor, revision: None, command }
 }
 

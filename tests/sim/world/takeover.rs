@@ -3,10 +3,14 @@
 use rollout::command::Command;
 use rollout::core::{Input, check, turn};
 use rollout::event::{Actor, Takeover};
+use rollout::model::Span;
 
 use super::operator::request;
 use super::{Due, Sabotage, World};
 use crate::checks::Violation;
+
+/// The program notices that it stood still from this on.
+const ASLEEP: u64 = 5000;
 
 impl World {
     /// The successor of a controller that died or was replaced.
@@ -42,6 +46,7 @@ impl World {
         }
         engine.stopped_until = Some(until);
         engine.sleeping_since = asleep.then_some(now);
+        engine.stopped_since = (!asleep).then_some(now);
         let epoch = engine.epoch;
         if let Some(after) = takeover {
             self.schedule((now + after).min(until), Due::Takeover(epoch));
@@ -78,7 +83,15 @@ impl World {
         }
         engine.stopped_until = None;
         self.aware_since = self.aware_since.max(now);
-        if self.live.as_ref().is_some_and(|e| e.unsaved.is_some()) { self.save() } else { self.drain_inbox() }
+        // One that was asleep with its machine has a clock that was so, too, and notices nothing.
+        let stood = engine.stopped_since.take().map(|since| now - since).filter(|stood| *stood >= ASLEEP);
+        if self.live.as_ref().is_some_and(|e| e.unsaved.is_some()) {
+            return self.save();
+        }
+        if let Some(stood) = stood {
+            self.input(Input::Woke { asleep: Span::from_millis(stood) })?;
+        }
+        self.drain_inbox()
     }
 
     /// S7: whatever a replaced controller decides, nothing of it is stored, and so nothing of it is done.
