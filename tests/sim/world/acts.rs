@@ -187,6 +187,8 @@ impl World {
                 ((!down).then(|| Input::Rotations { at: self.at(), rotations }), Some(every))
             }
             EffectKind::SurveyFleet if down => {
+                // What was read before is not taken for what is.
+                self.fleet.clear();
                 let trouble = "the balancers cannot be read".to_owned();
                 (Some(Input::Trouble { instance: None, trouble }), Some(AGAIN))
             }
