@@ -11,5 +11,5 @@ mod sqlite;
 pub use codec::{DecodeError, decode, encode};
 pub use lease::{Holder, Lease, Taking};
 pub use memory::Memory;
-pub use place::{log_path, prepare, service_dir, sharing, socket_path};
+pub use place::{log_path, look, prepare, service_dir, sharing, socket_path};
 pub use sqlite::Sqlite;

@@ -50,7 +50,7 @@ pub struct Group {
 /// # Errors
 /// Fails if somebody else could have written it, with what to do, or if it cannot be opened.
 pub fn open(path: &Path) -> io::Result<Trusted> {
-    let way = walk(path)?;
+    let way = walk(path, false)?;
     // Neither a link nor a FIFO that took its place is waited for: nobody could have put it there but us, root or the groups.
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed();
     let file = OpenOptions::new().read(true).custom_flags(flags).open(&way.end)?;
@@ -66,7 +66,16 @@ pub fn open(path: &Path) -> io::Result<Trusted> {
 /// # Errors
 /// Fails if anybody could, with what to do, or if it is no file that can be looked at.
 pub fn look(path: &Path) -> io::Result<Vec<Group>> {
-    walk(path).map(|way| way.groups)
+    walk(path, false).map(|way| way.groups)
+}
+
+/// Fails if anybody but us, root and the members of groups could put something else in the place of a file or directory. What
+/// it is itself is the asker's to judge.
+///
+/// # Errors
+/// As [`look`].
+pub fn look_to(path: &Path) -> io::Result<()> {
+    walk(path, true).map(drop)
 }
 
 /// The way to a file, once every part of it was looked at.
@@ -93,7 +102,8 @@ fn ours() -> Vec<u32> {
     std::iter::once(us).chain(sudo).collect()
 }
 
-fn walk(path: &Path) -> io::Result<Way> {
+/// With `only_to`, what lies at the end is not looked at.
+fn walk(path: &Path, only_to: bool) -> io::Result<Way> {
     let ours = ours();
     let root = Dir { path: PathBuf::from("/"), mode: 0, groups: BTreeSet::new() };
     let mut groups = BTreeSet::new();
@@ -117,6 +127,9 @@ fn walk(path: &Path) -> io::Result<Way> {
                         return Err(io::Error::from(rustix::io::Errno::LOOP));
                     }
                     ahead.extend(parts(&fs::read_link(&here)?));
+                } else if only_to && ahead.is_empty() {
+                    let file = (meta.dev(), meta.ino());
+                    return Ok(Way { end: here, file, groups: groups.into_iter().collect() });
                 } else if meta.is_dir() {
                     let dir = enter(above, here, look, (&ours, &mut groups))?;
                     dirs.push(dir);

@@ -89,3 +89,9 @@ pub(crate) fn place() -> (TempDir, PathBuf) {
     mode(&exe, 0o755);
     (dir, exe)
 }
+
+/// For whoever runs the tests.
+#[expect(clippy::print_stdout, reason = "whoever runs the tests sees what was tried")]
+pub(crate) fn print(line: &str) {
+    println!("{line}");
+}
