@@ -4,6 +4,7 @@
 
 mod codec;
 mod lease;
+mod local;
 mod memory;
 mod place;
 mod sqlite;

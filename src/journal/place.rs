@@ -183,21 +183,6 @@ fn metadata(path: &Path) -> Result<Metadata, JournalError> {
     fs::metadata(path).map_err(|e: io::Error| refused(path, e.to_string()))
 }
 
-/// Fails if `dir` lies on a network filesystem: SQLite's write-ahead log needs memory shared between processes.
-pub(super) fn check_local(dir: &Path) -> Result<(), JournalError> {
-    const REMOTE: [(u64, &str); 5] =
-        [(0x6969, "NFS"), (0x517B, "SMB"), (0xFF53_4D42, "CIFS"), (0xFE53_4D42, "SMB2"), (0x5346_414F, "AFS")];
-    let stat = rustix::fs::statfs(dir).map_err(|e| refused(dir, format!("cannot tell the filesystem: {e}")))?;
-    let kind = u64::try_from(stat.f_type).unwrap_or_default();
-    match REMOTE.iter().find(|(magic, _)| *magic == kind) {
-        Some((_, name)) => Err(refused(
-            dir,
-            format!("lies on a network filesystem ({name}), where a journal is not safe; choose a local [journal] dir"),
-        )),
-        None => Ok(()),
-    }
-}
-
 pub(super) fn refused(path: &Path, reason: String) -> JournalError {
     JournalError::Store { path: path.display().to_string(), reason }
 }

@@ -23,6 +23,7 @@ use self::last::Last;
 use self::read::Reading;
 use super::codec;
 use super::lease::Holder;
+use super::local;
 use super::memory::continues;
 use super::place::{self, is_missing, refused};
 use crate::event::{Event, FORMAT};
@@ -61,7 +62,7 @@ impl Sqlite {
     /// Fails if the place cannot be trusted, the store is damaged or of another service, or the disk refuses.
     pub fn open(dir: &Path, service: &str, env: &str) -> Result<Self, JournalError> {
         let (home, sharing) = place::prepare(dir, service, env)?;
-        place::check_local(&home)?;
+        local::check(&home)?;
         let path = home.join(schema::FILE);
         if is_missing(&path)? {
             read::missing(&path).map_or(Ok(()), Err)?;

@@ -231,6 +231,50 @@ mod tests {
     }
 
     #[test]
+    fn what_is_long_makes_way_for_a_new_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("engine.stderr");
+        for round in 0..9 {
+            open_append_within(&path, 10).unwrap().write_all(format!("words {round}\n").as_bytes()).unwrap();
+        }
+        assert_eq!(fs::read(&path).unwrap(), b"words 8\n");
+        assert_eq!(fs::read(dir.path().join("engine.stderr.1")).unwrap(), b"words 6\nwords 7\n");
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn what_is_not_a_file_of_its_own_is_neither_read_nor_emptied() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, precious) = (dir.path().join("record.json"), dir.path().join("precious"));
+        fs::write(&precious, "precious").unwrap();
+        let tries: [(&str, &dyn Fn()); 3] = [
+            ("a link is not followed", &|| std::os::unix::fs::symlink(&precious, &path).unwrap()),
+            ("hard links", &|| fs::hard_link(&precious, &path).unwrap()),
+            ("not a regular file", &|| {
+                rustix::fs::mknodat(CWD, &path, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+            }),
+        ];
+        for (why, plant) in tries {
+            plant();
+            let errors = [
+                read(&path, 100).map(drop),
+                open_empty(&path).map(drop),
+                open_append(&path).map(drop),
+                open_lock(&path).map(drop),
+            ];
+            for error in errors {
+                let said = error.unwrap_err().to_string();
+                assert!(said.contains(why) && said.contains(&path.display().to_string()), "{said}");
+            }
+            assert_eq!(fs::read_to_string(&precious).unwrap(), "precious", "{why}");
+            fs::remove_file(&path).unwrap();
+        }
+        write_atomic(&path, b"four").unwrap();
+        assert_eq!(read(&path, 4).unwrap(), b"four");
+        assert!(read(&path, 3).unwrap_err().to_string().contains("more than 3 bytes"));
+    }
+
+    #[test]
     fn a_link_in_place_of_a_file_is_not_followed() {
         let dir = tempfile::tempdir().unwrap();
         let (link, target) = (dir.path().join("lease"), dir.path().join("elsewhere"));
