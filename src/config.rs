@@ -1,6 +1,6 @@
 //! Reads `rollout.toml`: every key of the contract, typed, with all faults at once and each at its place.
 //!
-//! Imports: the settings of fleet, traffic and probe; model. May not: reach anything that the file names; print a value
+//! Imports: the settings of fleet, traffic and probe; model, os. May not: reach anything that the file names; print a value
 //! that came from the environment.
 //!
 //! `document` makes a tree of values with places (the file, `--set` on top, `${VAR}` filled in), `section` takes typed
@@ -42,6 +42,7 @@ use self::rules::Rules;
 use self::secret::Secrets;
 use self::section::Section;
 use crate::model::{Policy, Target};
+use crate::os::trust::Group;
 use crate::probe::VipSettings;
 
 pub use self::fault::ConfigErrors;
@@ -79,6 +80,8 @@ pub struct Config {
     pub warnings: Vec<String>,
     /// Takes values of the environment out of whatever is shown.
     pub redactor: Redactor,
+    /// The groups whose members could change the file that it was read from.
+    pub groups: Vec<Group>,
 }
 
 impl Config {
@@ -148,10 +151,11 @@ pub fn expand(pattern: &str) -> Result<Vec<String>, String> {
 /// Reads a file. `sets` are `key=value` that go on top of it; `env` answers for the environment.
 ///
 /// # Errors
-/// Fails with every fault that the file and the `sets` have.
+/// Fails with every fault that the file and the `sets` have, and before anything is read if another user could have written
+/// it: see [`crate::os::trust`].
 pub fn load(path: &Path, sets: &[String], env: &dyn Fn(&str) -> Option<String>) -> Result<Config, ConfigErrors> {
-    let text = source::read(path)?;
-    read(path, &text, sets, env)
+    let (text, groups) = source::read(path)?;
+    Ok(Config { groups, ..read(path, &text, sets, env)? })
 }
 
 /// Reads a text as the file at `path`, which need not exist: paths in it are relative to that file's directory.
@@ -261,6 +265,7 @@ impl Parts {
             envs,
             warnings,
             redactor,
+            groups: Vec::new(),
         }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Imports: ports, event, command, model, os. May not: decide, fold, draw; let a slow or broken peer reach the engine.
 
+mod alive;
 mod client;
 mod ledger;
 mod link;
@@ -11,6 +12,7 @@ mod socket;
 mod sse;
 pub mod wire;
 
+pub use alive::{Answer, answer};
 pub use client::{Client, Patience};
 pub use peer::own_login;
 pub use server::{Door, Limits, Server};

@@ -6,6 +6,7 @@ mod command;
 mod process;
 
 use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -18,6 +19,9 @@ use crate::os::program::Environment;
 use crate::ports::{FleetDriver, FleetError};
 
 pub use process::stop_recorded;
+
+const OTHERS_WRITE: u32 = 0o002;
+const STICKY: u32 = 0o1000;
 
 /// Which driver, and what it needs.
 #[derive(Debug, Clone, PartialEq)]
@@ -96,6 +100,11 @@ pub fn prepare(settings: &Settings) -> Result<(), String> {
     let dir = settings.dir();
     let path = dir.display();
     file::create_dir(dir).map_err(|e| format!("[fleet] dir: cannot make {path}: {e}"))?;
+    let mode = std::fs::metadata(dir).map_err(|e| format!("[fleet] dir: {path}: {e}"))?.permissions().mode() & 0o7777;
+    if mode & OTHERS_WRITE != 0 && mode & STICKY == 0 {
+        let why = "everybody can replace the records of what runs";
+        return Err(format!("[fleet] dir: {why} in {path} (mode {mode:04o}); look who did, then run `chmod o-w {path}`"));
+    }
     rustix::fs::access(dir, Access::WRITE_OK | Access::EXEC_OK).map_err(|e| {
         let remedy = format!("for a group of operators, its owner can run `chgrp GROUP {path} && chmod 2770 {path}`");
         format!("[fleet] dir: {path} cannot be written: {}; {remedy}", io::Error::from(e))

@@ -4,6 +4,7 @@
 
 mod codec;
 mod lease;
+mod local;
 mod memory;
 mod place;
 mod sqlite;
@@ -11,5 +12,5 @@ mod sqlite;
 pub use codec::{DecodeError, decode, encode};
 pub use lease::{Holder, Lease, Taking};
 pub use memory::Memory;
-pub use place::{log_path, prepare, service_dir, sharing, socket_path};
+pub use place::{log_path, look, prepare, service_dir, sharing, socket_path};
 pub use sqlite::Sqlite;

@@ -15,4 +15,5 @@ pub mod running;
 pub mod sharing;
 pub mod template;
 pub mod text;
+pub mod trust;
 pub mod users;

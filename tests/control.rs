@@ -11,6 +11,12 @@
 mod commands;
 #[path = "control/fake.rs"]
 mod fake;
+#[path = "control/flood.rs"]
+mod flood;
+#[path = "control/fuzzed.rs"]
+mod fuzzed;
+#[path = "fuzz/harness.rs"]
+mod harness;
 #[path = "control/hostile.rs"]
 mod hostile;
 #[path = "control/life.rs"]

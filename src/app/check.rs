@@ -4,6 +4,7 @@
 
 pub(super) mod finding;
 mod store;
+mod trust;
 mod world;
 
 use std::collections::BTreeMap;
@@ -59,6 +60,7 @@ async fn all(config: &Config) -> Result<Vec<Finding>, Failure> {
         &format!("{} ({}), {}", place.service, place.env, counted(config.targets.len(), "instance")),
     )];
     findings.extend(config.warnings.iter().map(|warning| Finding::doubt("config", "file", warning, "")));
+    findings.extend(trust::look(config));
     findings.push(files::finding(config.targets.len()));
     let runs = match running(&place).await {
         Ok(Some(client)) => client.snapshot().await.ok().map(|snapshot| snapshot.state),

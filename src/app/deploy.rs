@@ -29,6 +29,8 @@ use crate::ports::{Session, SessionError, Snapshot, Update};
 const BOOT: Duration = Duration::from_mins(2);
 /// How long an engine that has ended may take to let go of its readers and its lock.
 const LEAVE: Duration = Duration::from_secs(12);
+/// The longest that earlier engines may have left their last words before a new file begins.
+const STDERR_MAX: u64 = 1 << 20;
 /// More than any report has.
 const REPORT_MAX: u64 = 1 << 20;
 
@@ -226,7 +228,7 @@ fn spawn(path: &Path, common: &Common, config: &Config, engine: &[OsString]) -> 
     let path = std::path::absolute(path).map_err(cannot("find the configuration"))?;
     let place = Place::of(config);
     journal::prepare(&place.base, &place.service, &place.env).map_err(Failure::refused)?;
-    let stderr: File = os::file::open_append(&stderr_path(config))
+    let stderr: File = os::file::open_append_within(&stderr_path(config), STDERR_MAX)
         .map_err(|e| Failure::refused(format!("cannot write in {}: {e}; nothing is touched", place.dir().display())))?;
     let mut process = Process::new(exe);
     process.arg("--config").arg(path);

@@ -6,6 +6,7 @@ mod questions;
 
 use std::fs::OpenOptions;
 use std::io::{self, IsTerminal as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use self::draft::Draft;
@@ -51,7 +52,8 @@ fn write(path: &Path, text: &str) -> Result<(), Failure> {
         io::ErrorKind::AlreadyExists => there_already(path),
         _ => Failure::usage(format!("cannot write {}: {e}", path.display())),
     };
-    let mut file = OpenOptions::new().write(true).create_new(true).open(path).map_err(cannot)?;
+    // Whatever the umask: what others can write, nobody may deploy by.
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o644).open(path).map_err(cannot)?;
     file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(cannot)
 }
 

@@ -16,7 +16,7 @@ use super::signals::{Signal, Signals};
 use super::{Common, Done, Failure, PERSON, Place, SIGNALLED, complain, load, say};
 use crate::command::Command;
 use crate::config::{ColorDepth, Config};
-use crate::control::Client;
+use crate::control::{self, Client};
 use crate::event::Actor;
 use crate::headless::{self, Followed, Format};
 use crate::journal::{self, Holder, Lease};
@@ -211,7 +211,7 @@ async fn gone(config: &Config) -> Result<Left, Failure> {
 pub(super) async fn running(place: &Place) -> Result<Option<Client>, Failure> {
     let socket = place.socket()?;
     // Whoever may not know whether an engine runs must not hear that none does.
-    journal::sharing(&place.base).map_err(Failure::refused)?;
+    journal::look(&place.base, &place.service, &place.env).map_err(Failure::refused)?;
     match rustix::fs::access(&socket, Access::READ_OK | Access::WRITE_OK) {
         Ok(()) => {}
         Err(Errno::NOENT) => return Ok(None),
@@ -222,6 +222,10 @@ pub(super) async fn running(place: &Place) -> Result<Option<Client>, Failure> {
     }
     // A stopped engine takes connections and answers nothing.
     if Lease::look(&place.base, &place.service, &place.env).is_some_and(|holder| holder.is_stopped()) {
+        return Ok(None);
+    }
+    if let control::Answer::Silent(silent) = control::answer(&socket).await {
+        complain(&format!("warning: {silent}"));
         return Ok(None);
     }
     // A socket that nobody answers belongs to an engine that died.

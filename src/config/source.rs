@@ -1,12 +1,12 @@
 //! The text of a configuration: read from a file, cut into lines, with the `--set` that go on top of it.
 //!
-//! Imports: config's faults. May not: understand the text.
+//! Imports: config's faults, os. May not: understand the text; read a file that somebody else could have written.
 
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
 use super::fault::{ConfigErrors, Place, shown_key};
+use crate::os::trust::{self, Group};
 
 /// The largest file that is read. 10,000 instances written out one by one fit.
 const LARGEST: usize = 1024 * 1024;
@@ -81,11 +81,14 @@ impl Source {
     }
 }
 
-/// The text of the file.
-pub(super) fn read(path: &Path) -> Result<String, ConfigErrors> {
+/// The text of the file, and the groups whose members could have written it. It names the commands that we run.
+pub(super) fn read(path: &Path) -> Result<(String, Vec<Group>), ConfigErrors> {
     let name = path.display().to_string();
     let fault = |remedy: String| ConfigErrors::of_file(&name, remedy);
-    let file = File::open(path).map_err(|error| fault(format!("cannot be opened: {error}")))?;
+    let trust::Trusted { file, groups } = trust::open(path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::Other => fault(error.to_string()),
+        _ => fault(format!("cannot be opened: {error}")),
+    })?;
     let mut bytes = Vec::new();
     let most = u64::try_from(LARGEST).unwrap_or(u64::MAX).saturating_add(1);
     file.take(most).read_to_end(&mut bytes).map_err(|error| fault(format!("cannot be read: {error}")))?;
@@ -98,7 +101,7 @@ pub(super) fn read(path: &Path) -> Result<String, ConfigErrors> {
         let byte = error.as_bytes().get(upto).copied().unwrap_or_default();
         ConfigErrors::at_byte(&name, readable, format!("byte 0x{byte:02x} is not UTF-8; save the file as UTF-8"))
     })?;
-    Ok(text)
+    Ok((text, groups))
 }
 
 /// The text without a byte order mark.

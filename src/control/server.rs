@@ -3,6 +3,7 @@
 //! Imports: ports, os. May not: wait for a peer without a bound, or keep anything for it without one.
 
 mod routes;
+mod seats;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -18,10 +19,12 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+use self::seats::{Seat, Seats};
 use super::peer::{self, Peer};
 use super::socket::{self, Bound, ControlError};
 use crate::os::failpoint;
 use crate::os::sharing::Sharing;
+use crate::os::users;
 use crate::ports::Engine;
 
 /// What a peer may take.
@@ -35,6 +38,8 @@ pub struct Limits {
     pub farewell: Duration,
     /// Connections at once. A console holds one and opens short ones for commands.
     pub connections: usize,
+    /// Of one user. With it no user keeps the others out.
+    pub per_user: usize,
 }
 
 impl Default for Limits {
@@ -44,6 +49,7 @@ impl Default for Limits {
             silence: Duration::from_secs(5),
             farewell: Duration::from_secs(3),
             connections: 256,
+            per_user: 96,
         }
     }
 }
@@ -117,18 +123,17 @@ impl Server {
         let Self { listener, bound, engine, limits } = self;
         let sharing = bound.sharing();
         let router = routes::router(engine, limits, sharing, stop.clone());
-        let mut connections = JoinSet::new();
+        let (mut connections, mut seats) = (JoinSet::new(), Seats::new(limits));
         loop {
             tokio::select! {
                 () = stop.cancelled() => break,
                 Some(_ended) = connections.join_next() => {}
                 accepted = listener.accept() => match accepted {
-                    Ok((_, _)) if connections.len() >= limits.connections => {
-                        warn!(limit = limits.connections, "a connection to the control socket was dropped: there are too many");
-                    }
                     Ok((stream, _)) => {
                         failpoint::pass("task.control");
-                        accept(stream, &router, (limits, sharing), &stop, &mut connections);
+                        if let Some(visitor) = let_in(stream, sharing, &mut seats).await {
+                            serve(visitor, &router, limits, &stop, &mut connections);
+                        }
                     }
                     Err(error) => {
                         warn!(%error, "the control socket cannot accept");
@@ -149,30 +154,57 @@ impl Server {
     }
 }
 
-fn accept(
+/// One who is let in, for as long as this lives.
+struct Visitor {
     stream: UnixStream,
-    router: &Router,
-    (limits, sharing): (Limits, Sharing),
-    stop: &CancellationToken,
-    connections: &mut JoinSet<()>,
-) {
+    peer: Peer,
+    seat: Seat,
+}
+
+/// Tells who came. Whoever may not come takes a seat as well, to be told so.
+async fn let_in(stream: UnixStream, sharing: Sharing, seats: &mut Seats) -> Option<Visitor> {
     let peer = match Peer::of(&stream, sharing) {
         Ok(peer) => peer,
         Err(error) => {
             warn!(%error, "a connection to the control socket was dropped: its user could not be told");
-            return;
+            return None;
         }
     };
-    if !peer.is_allowed {
-        let why = peer::who_may(sharing);
-        warn!(uid = peer.uid, pid = peer.pid, "a connection to the control socket was refused: {why}");
+    if !peer.is_allowed
+        && let Some(untold) = seats.is_to_be_told(peer.uid)
+    {
+        let (uid, why) = (peer.uid, peer::who_may(sharing));
+        let who = tokio::task::spawn_blocking(move || users::user(uid)).await.unwrap_or_default();
+        let pid = peer.pid.unwrap_or_default();
+        let more = if untold > 0 { format!(", and {untold} more since that was last said") } else { String::new() };
+        warn!("a connection of {who}, process {pid}, to the control socket was refused: {why}{more}");
     }
+    match seats.take(peer) {
+        Ok(seat) => Some(Visitor { stream, peer, seat }),
+        Err(full) => {
+            if let Some(untold) = seats.is_to_be_told(peer.uid) {
+                warn!(uid = peer.uid, pid = peer.pid, untold, "a connection to the control socket was dropped: {full}");
+            }
+            seats::turn_away(&stream, &full);
+            None
+        }
+    }
+}
+
+fn serve(
+    Visitor { stream, peer, seat }: Visitor,
+    router: &Router,
+    limits: Limits,
+    stop: &CancellationToken,
+    connections: &mut JoinSet<()>,
+) {
     let service = TowerToHyperService::new(router.clone().layer(Extension(peer)));
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(limits.request).max_buf_size(super::wire::BODY_MAX);
     let connection = http.serve_connection(TokioIo::new(stream), service);
     let stop = stop.clone();
     connections.spawn(async move {
+        let _seat = seat;
         failpoint::pass("task.connection");
         let mut connection = std::pin::pin!(connection);
         let ended = tokio::select! {

@@ -4,10 +4,14 @@
 
 use std::fs::{self, File, Permissions, TryLockError};
 use std::io::{self, Read as _, Write as _};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
+
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
 use crate::os::file::{self, SOCKET_PATH_MAX};
 use crate::os::sharing::{Kind, Look, Sharing};
@@ -55,11 +59,23 @@ pub(super) struct Bound {
     _lock: File,
 }
 
-/// The process that serves the socket at `path`, if one does.
+/// The process that serves the socket at `path`, if one does and has room for one more who asks.
 pub fn engine_pid(path: &Path) -> Option<i32> {
-    let stream = UnixStream::connect(path).ok()?;
-    let credentials = rustix::net::sockopt::socket_peercred(&stream).ok()?;
+    let credentials = rustix::net::sockopt::socket_peercred(&dial(path).ok()?).ok()?;
     Some(credentials.pid.as_raw_nonzero().get())
+}
+
+/// Connects without waiting: one that listens and accepts nobody would hold us for ever.
+fn dial(path: &Path) -> rustix::io::Result<OwnedFd> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    rustix::net::connect(&socket, &SocketAddrUnix::new(path)?)?;
+    Ok(socket)
+}
+
+/// Whether somebody listens there, even if nobody is let in just now.
+fn is_served(path: &Path) -> bool {
+    matches!(dial(path), Ok(_) | Err(Errno::AGAIN))
 }
 
 /// Binds `path`. What is left of an engine that died is replaced.
@@ -68,11 +84,12 @@ pub(super) fn bind(path: &Path) -> Result<(UnixListener, Bound), ControlError> {
     let sharing = check_place(path)?;
     let lock = lock(path)?;
     match fs::symlink_metadata(path) {
-        Ok(meta) if meta.file_type().is_socket() && UnixStream::connect(path).is_ok() => {
+        Ok(meta) if meta.file_type().is_socket() && is_served(path) => {
             return Err(ControlError::AlreadyRuns { path: path.display().to_string(), pid: engine_pid(path) });
         }
         Ok(meta) if !meta.file_type().is_socket() => {
-            return Err(place(path, "something that is no socket lies there; move it away"));
+            let remedy = format!("look what it is, then run `mv {0} {0}.aside`", path.display());
+            return Err(place(path, &format!("something that is no socket lies there (a link is not followed); {remedy}")));
         }
         Ok(_) => {}
         Err(e) if e.kind() == io::ErrorKind::NotFound => {}

@@ -109,7 +109,7 @@ impl Lease {
 
     /// Who holds the lease, or held it when it died; looked up without touching the lock.
     pub fn look(base: &Path, service: &str, env: &str) -> Option<Holder> {
-        read(&mut File::open(place::service_dir(base, service, env).join(FILE)).ok()?)
+        read(&mut file::open_read(&place::service_dir(base, service, env).join(FILE)).ok()?)
     }
 
     /// Says for whom and what: from here on it is ours, and whoever had it before is history.

@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 
 use crate::os::file::{self, SOCKET_PATH_MAX};
 use crate::os::sharing::{Kind, Look, Sharing};
-use crate::os::users;
+use crate::os::{trust, users};
 use crate::ports::JournalError;
 
 /// Bits that let the group or others write.
@@ -82,8 +82,12 @@ pub fn prepare(base: &Path, service: &str, env: &str) -> Result<(PathBuf, Sharin
         );
         return Err(refused(base, reason));
     }
-    file::create_dir(&dir).map_err(cannot)?;
-    check(sharing, &dir, Kind::Dir, true)?;
+    let made = file::create_dir(&dir);
+    // What lies there and is none says so itself.
+    if made.is_ok() || !is_missing(&dir)? {
+        check(sharing, &dir, Kind::Dir, true)?;
+    }
+    made.map_err(cannot)?;
     Ok((dir, sharing))
 }
 
@@ -96,6 +100,15 @@ pub(super) fn find(base: &Path, service: &str, env: &str) -> Result<Option<(Path
     }
     check(sharing, &dir, Kind::Dir, false)?;
     Ok(Some((dir, sharing)))
+}
+
+/// Fails unless only those can have put something in the directory of `service` in `env` who may. If there is none, that is
+/// well.
+///
+/// # Errors
+/// Fails with the remedy if the place cannot be trusted, or is not for us.
+pub fn look(base: &Path, service: &str, env: &str) -> Result<(), JournalError> {
+    find(base, service, env).map(drop)
 }
 
 /// Who has part in a `[journal] dir`; `None` if it is not there.
@@ -112,7 +125,19 @@ pub fn sharing(base: &Path) -> Result<Option<Sharing>, JournalError> {
 fn sharing_of(base: &Path, meta: &Metadata) -> Result<Sharing, JournalError> {
     let look = Look::of(meta);
     let sharing = Sharing::by(look);
-    let Sharing::Group(gid) = sharing else { return Ok(sharing) };
+    // Whoever can put another directory in its place decides what we read.
+    trust::look_to(base).map_err(|e| refused(base, e.to_string()))?;
+    let Sharing::Group(gid) = sharing else {
+        let us = rustix::process::geteuid().as_raw();
+        if look.uid != us && look.uid != 0 && us != 0 {
+            let reason = format!(
+                "belongs to {}, who could put other files in it; choose another [journal] dir, or share it with a group: see the README",
+                users::user(look.uid)
+            );
+            return Err(refused(base, reason));
+        }
+        return Ok(sharing);
+    };
     sharing.check_us(base).map_err(|why| refused(base, why))?;
     let (path, group) = (base.display(), users::group(gid));
     if look.mode & WORLD_WRITES != 0 {
@@ -156,21 +181,6 @@ fn check_name(base: &Path, name: &str) -> Result<(), JournalError> {
 
 fn metadata(path: &Path) -> Result<Metadata, JournalError> {
     fs::metadata(path).map_err(|e: io::Error| refused(path, e.to_string()))
-}
-
-/// Fails if `dir` lies on a network filesystem: SQLite's write-ahead log needs memory shared between processes.
-pub(super) fn check_local(dir: &Path) -> Result<(), JournalError> {
-    const REMOTE: [(u64, &str); 5] =
-        [(0x6969, "NFS"), (0x517B, "SMB"), (0xFF53_4D42, "CIFS"), (0xFE53_4D42, "SMB2"), (0x5346_414F, "AFS")];
-    let stat = rustix::fs::statfs(dir).map_err(|e| refused(dir, format!("cannot tell the filesystem: {e}")))?;
-    let kind = u64::try_from(stat.f_type).unwrap_or_default();
-    match REMOTE.iter().find(|(magic, _)| *magic == kind) {
-        Some((_, name)) => Err(refused(
-            dir,
-            format!("lies on a network filesystem ({name}), where a journal is not safe; choose a local [journal] dir"),
-        )),
-        None => Ok(()),
-    }
 }
 
 pub(super) fn refused(path: &Path, reason: String) -> JournalError {

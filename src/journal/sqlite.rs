@@ -23,11 +23,12 @@ use self::last::Last;
 use self::read::Reading;
 use super::codec;
 use super::lease::Holder;
+use super::local;
 use super::memory::continues;
 use super::place::{self, is_missing, refused};
 use crate::event::{Event, FORMAT};
 use crate::model::DeploymentId;
-use crate::os::sharing::Kind;
+use crate::os::sharing::{Kind, Sharing};
 use crate::ports::{DeploymentRow, Journal, JournalError, Past};
 
 /// How long a call waits for another process that holds the store.
@@ -61,13 +62,13 @@ impl Sqlite {
     /// Fails if the place cannot be trusted, the store is damaged or of another service, or the disk refuses.
     pub fn open(dir: &Path, service: &str, env: &str) -> Result<Self, JournalError> {
         let (home, sharing) = place::prepare(dir, service, env)?;
-        place::check_local(&home)?;
+        local::check(&home)?;
         let path = home.join(schema::FILE);
         if is_missing(&path)? {
             read::missing(&path).map_or(Ok(()), Err)?;
             schema::create(&home, &path, sharing, (service, env))?;
         }
-        place::check(sharing, &path, Kind::File, true)?;
+        check_files(sharing, &path, true)?;
         let mut store = Self::on(schema::connect(&path, BUSY)?, path, service, env)?;
         if store.newer.is_none() {
             let path = store.path.clone();
@@ -86,7 +87,7 @@ impl Sqlite {
         if is_missing(&path)? {
             return read::missing(&path).map_or(Ok(None), Err);
         }
-        place::check(sharing, &path, Kind::File, false)?;
+        check_files(sharing, &path, false)?;
         Self::on(schema::connect_to_look(&path, BUSY)?, path, service, env).map(Some)
     }
 
@@ -345,6 +346,22 @@ fn link(previous: u64, body: &str) -> u64 {
 
 fn identity(path: &Path) -> io::Result<(u64, u64)> {
     std::fs::symlink_metadata(path).map(|meta| (meta.dev(), meta.ino()))
+}
+
+/// Fails unless the store and what lies beside it can be trusted: SQLite opens it by its path, and looks at nothing.
+fn check_files(sharing: Sharing, store: &Path, mend: bool) -> Result<(), JournalError> {
+    place::check(sharing, store, Kind::File, mend)?;
+    let beside = ["-wal", "-shm", "-journal", "-last"].map(|suffix| beside(store, suffix));
+    for path in beside.into_iter().chain([backup::path(store)]) {
+        if !is_missing(&path)?
+            && let Err(error) = place::check(sharing, &path, Kind::File, mend)
+            // The last one to close the store takes two of them away.
+            && !is_missing(&path)?
+        {
+            return Err(error);
+        }
+    }
+    Ok(())
 }
 
 /// The file beside the store whose name is the store's and `suffix`.

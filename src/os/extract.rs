@@ -2,9 +2,14 @@
 //!
 //! Imports: os' text. May not: know what the value means.
 
-use regex::Regex;
+use regex::{Regex, RegexBuilder};
 
 use super::text;
+
+/// The longest expression. What a search takes grows with its length times that of the answer, and the answer is another's.
+const PATTERN_MAX: usize = 1000;
+/// What an expression may become when its repetitions are written out, in bytes.
+const PROGRAM_MAX: usize = 1 << 20;
 
 /// Where the value is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -43,7 +48,16 @@ impl Extractor {
             Extract::Json(pointer) => {
                 return Err(format!("{pointer:?} is no JSON pointer: it must begin with a slash, like \"/version\""));
             }
-            Extract::Regex(pattern) => How::Regex(Regex::new(pattern).map_err(|e| format!("{pattern:?} {}", fault(&e)))?),
+            Extract::Regex(pattern) if pattern.len() > PATTERN_MAX => {
+                let length = pattern.len();
+                return Err(format!(
+                    "is no regular expression for a version: it has {length} bytes, at most {PATTERN_MAX} are searched for"
+                ));
+            }
+            Extract::Regex(pattern) => {
+                let regex = RegexBuilder::new(pattern).size_limit(PROGRAM_MAX).build();
+                How::Regex(regex.map_err(|e| format!("{pattern:?} {}", fault(&e)))?)
+            }
         };
         Ok(Self { how })
     }
@@ -116,6 +130,9 @@ mod tests {
     #[test]
     fn what_cannot_be_looked_for_is_refused() {
         assert!(Extractor::new(&Extract::Json("a".to_owned())).unwrap_err().contains("JSON pointer"));
+        for too_long in ["a".repeat(PATTERN_MAX + 1), r"(\w{100}){100}".to_owned()] {
+            assert!(Extractor::new(&Extract::Regex(too_long)).is_err());
+        }
         let error = Extractor::new(&Extract::Regex("v(".to_owned())).unwrap_err();
         assert!(error.contains("regular expression: unclosed group"), "{error}");
     }

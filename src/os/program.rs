@@ -167,6 +167,14 @@ impl Program {
         }
     }
 
+    /// The files that it is made of: the program as `exec` would find it, and what its arguments name by an absolute path.
+    /// What depends on an instance or version is not among them.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let program = self.argv.first().and_then(|program| find(program, &self.env.path()).ok());
+        let named = self.argv.iter().skip(1).map(PathBuf::from).filter(|path| path.is_absolute() && path.is_file());
+        program.into_iter().chain(named).collect()
+    }
+
     fn render(&self, subject: Subject<'_>) -> Result<Vec<String>, String> {
         let Subject { target, version, previous, .. } = subject;
         template::render_argv(&self.argv, Context { service: &self.service, target, version, previous })

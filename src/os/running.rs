@@ -25,6 +25,9 @@ use super::{child, file, process, text, users};
 /// The mark in a program's environment.
 pub const MARK: &str = "ROLLOUT_COMMAND";
 
+/// More than any file of ours has.
+const FILE_MAX: u64 = 64 * 1024;
+
 /// Where the engine of this process keeps the files; a process that is no engine keeps none.
 static DIR: OnceLock<PathBuf> = OnceLock::new();
 /// The last file could not be written: a full disk is told of once, not with every program.
@@ -150,7 +153,7 @@ fn files(dir: &Path) -> impl Iterator<Item = PathBuf> {
 /// Fails with a sentence if this user cannot know.
 fn found(path: &Path) -> Result<Option<Running>, String> {
     let Some(mark) = path.file_stem().and_then(|stem| stem.to_str()).map(str::to_owned) else { return Ok(None) };
-    let stored = std::fs::read(path).ok().and_then(|bytes| serde_json::from_slice::<Running>(&bytes).ok());
+    let stored = file::read(path, FILE_MAX).ok().and_then(|bytes| serde_json::from_slice::<Running>(&bytes).ok());
     let unknown = Running { mark: mark.clone(), words: "a command".to_owned(), process: None, may_leave: false };
     let stored = stored.unwrap_or(unknown);
     let marks = [format!("{MARK}={mark}")];

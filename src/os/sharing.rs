@@ -134,35 +134,50 @@ impl Sharing {
         // Only a handle: it needs no right to read, and closing it takes no lock of SQLite's away.
         let handle = rustix::fs::open(path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty());
         let handle = handle.map_err(|e| io::Error::from(e).to_string())?;
-        if let Some(mode) = self.to_mend(&handle, kind, path)?.filter(|_| mend) {
+        let asker = Asker { uid: rustix::process::geteuid().as_raw(), is_member: &users::is_member };
+        if let Some(mode) = self.to_mend(&handle, (kind, asker), path)?.filter(|_| mend) {
             let set = fs::set_permissions(format!("/proc/self/fd/{}", handle.as_raw_fd()), Permissions::from_mode(mode));
             set.map_err(|e| format!("cannot be given mode {mode:04o}: {e}"))?;
         }
         Ok(())
     }
 
-    /// As [`Sharing::check`] with `mend`, of a file that was opened to write. In a private directory it may be another's:
-    /// root works in directories of others.
+    /// As [`Sharing::check`] with `mend`, of a file that was opened to write. In a private directory of another user, root
+    /// works with what is that user's.
     ///
     /// # Errors
     /// Says why it cannot be trusted.
     pub fn settle(self, file: &File, path: &Path) -> io::Result<()> {
-        let look = Look::of(&file.metadata()?);
-        if self == Self::Private && look.uid != rustix::process::geteuid().as_raw() {
-            return Ok(());
-        }
-        let mode = self.to_mend(file, Kind::File, path).map_err(io::Error::other)?;
+        let mode = self.trust(file, path)?;
         mode.map_or(Ok(()), |mode| file.set_permissions(Permissions::from_mode(mode)))
     }
 
-    fn to_mend(self, what: impl AsFd, kind: Kind, path: &Path) -> Result<Option<u32>, String> {
+    /// As [`Sharing::settle`], of a file that was opened to read: nothing is mended. The mode that would be set.
+    ///
+    /// # Errors
+    /// Says why it cannot be trusted.
+    pub(super) fn trust(self, file: &File, path: &Path) -> io::Result<Option<u32>> {
+        let us = rustix::process::geteuid().as_raw();
+        let owner = if us == 0 && self == Self::Private { fs::metadata(parent(path))?.uid() } else { us };
+        let asker = Asker { uid: if file.metadata()?.uid() == owner { owner } else { us }, is_member: &users::is_member };
+        self.to_mend(file, (Kind::File, asker), path).map_err(io::Error::other)
+    }
+
+    fn to_mend(self, what: impl AsFd, (kind, asker): (Kind, Asker<'_>), path: &Path) -> Result<Option<u32>, String> {
         let stat = rustix::fs::fstat(what).map_err(|e| io::Error::from(e).to_string())?;
         match (kind, FileType::from_raw_mode(stat.st_mode)) {
-            (Kind::Dir, FileType::Directory) | (Kind::File, FileType::RegularFile) => {}
-            (Kind::Dir, _) => return Err("is not a directory (a link is not followed); move it away".to_owned()),
-            (Kind::File, _) => return Err("is not a regular file (a link is not followed); move it away".to_owned()),
+            (Kind::Dir, FileType::Directory) => {}
+            (Kind::File, FileType::RegularFile) if stat.st_nlink <= 1 => {}
+            (Kind::File, FileType::RegularFile) => {
+                let (names, path) = (stat.st_nlink, path.display());
+                return Err(format!(
+                    "has {names} names (hard links), so whatever is written there changes another file as well; give it a file of \
+                     its own: `cp -p {path} {path}.own && mv {path}.own {path}`"
+                ));
+            }
+            (Kind::Dir, _) => return Err(not_a("directory", path)),
+            (Kind::File, _) => return Err(no_file(path)),
         }
-        let asker = Asker { uid: rustix::process::geteuid().as_raw(), is_member: &users::is_member };
         self.judge(kind, Look { uid: stat.st_uid, gid: stat.st_gid, mode: stat.st_mode & ALL_BITS }, asker, path)
     }
 
@@ -177,7 +192,11 @@ impl Sharing {
         match self {
             Self::Private if uid != asker.uid => {
                 let (owner, us) = (users::user(uid), users::user(asker.uid));
-                return Err(format!("belongs to {owner}, not to you, {us}; run as its owner or choose another [journal] dir"));
+                let shown = &path;
+                return Err(format!(
+                    "belongs to {owner}, not to you, {us}; run as its owner, have root run `chown {} {shown}`, or choose another [journal] dir",
+                    asker.uid
+                ));
             }
             Self::Group(group) if uid != 0 && uid != asker.uid && !(asker.is_member)(uid, group) => {
                 let (owner, group) = (users::user(uid), users::group(group));
@@ -216,6 +235,15 @@ impl Sharing {
         }
         Ok(differs.then_some(wanted))
     }
+}
+
+/// What to say of something else in place of a file.
+pub(super) fn no_file(path: &Path) -> String {
+    not_a("regular file", path)
+}
+
+fn not_a(kind: &str, path: &Path) -> String {
+    format!("is not a {kind} (a link is not followed); look what it is, then run `mv {0} {0}.aside`", path.display())
 }
 
 /// The directory that `path` lies in.

@@ -50,3 +50,61 @@ impl LogFile {
         self.size = 0;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    /// Between the old file's leaving and the new one's coming somebody else's link is in its place: nothing is written there.
+    #[test]
+    fn a_race_for_the_place_of_the_new_file_gives_nothing_away() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, precious) = (dir.path().join("engine.log"), dir.path().join("precious"));
+        fs::write(&precious, "precious").unwrap();
+        let mut log = LogFile::open(&path, 200).unwrap();
+        let stop = Arc::new(AtomicBool::new(false));
+        let planter = {
+            let (stop, path, precious) = (Arc::clone(&stop), path.clone(), precious.clone());
+            std::thread::spawn(move || {
+                let mut planted = 0_u32;
+                while !stop.load(Ordering::Relaxed) {
+                    if symlink(&precious, &path).is_ok() {
+                        planted += 1;
+                        fs::remove_file(&path).ok();
+                    }
+                }
+                planted
+            })
+        };
+        let mut lines = 0_u32;
+        while lines < 20_000 {
+            log.line(&format!("{lines:060}"));
+            lines += 1;
+        }
+        stop.store(true, Ordering::Relaxed);
+        let planted = planter.join().unwrap();
+        assert_eq!(fs::read_to_string(&precious).unwrap(), "precious", "{planted} links were planted");
+        for file in [path.clone(), dir.path().join("engine.log.1")] {
+            let is_link = file.is_symlink();
+            assert!(is_link || fs::metadata(&file).map_or(0, |meta| meta.len()) <= 200 + 61, "{}", file.display());
+        }
+    }
+
+    #[test]
+    fn what_lies_where_the_old_file_goes_is_replaced_and_never_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, precious) = (dir.path().join("engine.log"), dir.path().join("precious"));
+        fs::write(&precious, "precious").unwrap();
+        let mut log = LogFile::open(&path, 200).unwrap();
+        symlink(&precious, dir.path().join("engine.log.1")).unwrap();
+        for n in 0..20 {
+            log.line(&format!("{n:060}"));
+        }
+        assert_eq!(fs::read_to_string(&precious).unwrap(), "precious");
+        assert!(fs::symlink_metadata(dir.path().join("engine.log.1")).unwrap().is_file());
+    }
+}

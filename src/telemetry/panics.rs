@@ -8,9 +8,12 @@ use std::backtrace::{Backtrace, BacktraceStatus};
 use std::fmt::Write as _;
 use std::fs::OpenOptions;
 use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::panic::PanicHookInfo;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+
+use rustix::fs::OFlags;
 
 use crate::model::Timestamp;
 
@@ -58,7 +61,8 @@ fn tell(info: &PanicHookInfo<'_>) {
     }
     let line = format!("{} ERROR panic: {}\n", (place.now)(), (place.clean)(&text));
     write(line.as_bytes(), rustix::stdio::stderr());
-    if let Ok(log) = OpenOptions::new().append(true).open(&place.log) {
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+    if let Ok(log) = OpenOptions::new().append(true).custom_flags(flags).open(&place.log) {
         write(line.as_bytes(), &log);
     }
 }

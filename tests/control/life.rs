@@ -43,7 +43,11 @@ async fn a_place_that_does_not_do_is_refused_with_the_remedy() {
     let refused = |path: &Path| Server::bind(path, Fake::new(1)).unwrap_err().to_string();
     let file = dir.path().join("engine.sock");
     std::fs::write(&file, "precious").unwrap();
-    assert!(refused(&file).contains("no socket lies there; move it away"), "{}", refused(&file));
+    assert!(
+        refused(&file).contains("no socket lies there") && refused(&file).contains(&format!("`mv {}", file.display())),
+        "{}",
+        refused(&file)
+    );
     assert_eq!(std::fs::read_to_string(&file).unwrap(), "precious");
     std::fs::remove_file(&file).unwrap();
 

@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 use crate::model::{EffectId, InstanceId};
 use crate::os::file;
 
+/// More than any file of ours has.
+const FILE_MAX: u64 = 64 * 1024;
+
 /// One order.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Progress {
@@ -30,7 +33,7 @@ impl Progress {
     /// What is stored, if anything.
     pub(super) fn read(path: &Path) -> Result<Option<Self>, String> {
         let fault = |why: String| format!("{} cannot be read: {why}; remove the file and try again", path.display());
-        match std::fs::read(path) {
+        match file::read(path, FILE_MAX) {
             Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|e| fault(e.to_string())),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(e) => Err(fault(e.to_string())),

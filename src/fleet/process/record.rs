@@ -16,6 +16,9 @@ pub(super) const EFFECT_VARIABLE: &str = "ROLLOUT_EFFECT";
 /// In the environment of every process that we start: its record, which tells equal orders of two fleets apart.
 pub(super) const RECORD_VARIABLE: &str = "ROLLOUT_RECORD";
 
+/// More than any record has.
+const RECORD_MAX: u64 = 64 * 1024;
+
 /// One process, as ordered and as started.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Record {
@@ -74,7 +77,7 @@ pub(super) fn read(path: &Path) -> Result<Option<Record>, String> {
         let path = path.display();
         format!("the process record {path} cannot be read: {why}; end that process by hand, remove the file, try again")
     };
-    match std::fs::read(path) {
+    match file::read(path, RECORD_MAX) {
         Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|e| fault(e.to_string())),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(fault(e.to_string())),

@@ -1,6 +1,6 @@
 //! A copy of the journal beside it, made whenever a deployment has ended: then at most the one under way is not in it.
 //!
-//! Imports: ports, model. May not: fail a deployment; put a damaged copy in the place of a sound one.
+//! Imports: ports, model, os. May not: fail a deployment; put a damaged copy in the place of a sound one.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -13,6 +13,7 @@ use rusqlite::{Connection, OpenFlags};
 use super::read::Reading;
 use super::{Sqlite, refused, schema};
 use crate::model::{DeploymentId, Timestamp};
+use crate::os::sharing::{Kind, Sharing};
 use crate::ports::JournalError;
 
 /// The copy's name.
@@ -111,6 +112,7 @@ fn described(store: &Path) -> Option<String> {
     let place = path(store);
     let made = fs::symlink_metadata(&place).ok()?.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
     let made = Timestamp::from_millis(u64::try_from(made.as_millis()).ok()?);
+    Sharing::around(&place).ok()?.check(&place, Kind::File, false).ok()?;
     let connection = schema::connect_unchanging(&place).ok()?;
     let service: String = connection.query_row("SELECT service FROM store", [], |row| row.get(0)).ok()?;
     let newest: Option<u32> = connection.query_row("SELECT max(number) FROM deployments", [], |row| row.get(0)).ok()?;

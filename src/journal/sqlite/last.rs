@@ -8,8 +8,10 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _};
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
 
 use super::{beside, link};
 use crate::model::Timestamp;
@@ -35,7 +37,7 @@ impl Last {
     /// Reads the note. One that is not there or not whole says nothing.
     pub(super) fn read(store: &Path) -> Option<Self> {
         let mut text = String::new();
-        let file = OpenOptions::new().read(true).custom_flags(nofollow()).open(path(store)).ok()?;
+        let file = open(&path(store), OpenOptions::new().read(true)).ok()?;
         file.take(LENGTH as u64 + 1).read_to_string(&mut text).ok()?;
         let (body, sum) = text.trim_end().rsplit_once(' ')?;
         if text.len() != LENGTH || u64::from_str_radix(sum, 16).ok()? != link(0, body) {
@@ -55,7 +57,7 @@ impl Last {
         let body = format!("{} {} {:016x} {}", self.deployment, self.seq, self.chain, self.at.as_millis());
         let line = format!("{body} {:016x}", link(0, &body));
         let path = path(store);
-        let file = match OpenOptions::new().write(true).custom_flags(nofollow()).open(&path) {
+        let file = match open(&path, OpenOptions::new().write(true)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => create(store, &path)?,
             opened => opened?,
         };
@@ -70,8 +72,16 @@ fn create(store: &Path, path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-fn nofollow() -> i32 {
-    i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or_default()
+/// Whose it is was looked at with the store; this is for every commit. A link is not followed, a FIFO not waited for, and
+/// what has another name is not written to.
+fn open(path: &Path, options: &mut OpenOptions) -> io::Result<File> {
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let file = options.custom_flags(flags.bits().cast_signed()).open(path)?;
+    let meta = file.metadata()?;
+    if meta.is_file() && meta.nlink() <= 1 {
+        return Ok(file);
+    }
+    Err(io::Error::other("is not a regular file of its own; move it away"))
 }
 
 #[cfg(test)]
