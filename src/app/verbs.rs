@@ -320,6 +320,7 @@ pub(super) async fn command(common: &Common, command: Command) -> Done {
     let snapshot = client.snapshot().await.map_err(Failure::person)?;
     let restores = matches!(command, Command::Rollback { only: None, .. });
     let verb = command.verb();
+    let command = command.with_reason(|reason| config.redactor.redact(reason));
     match client.send(command, None).await {
         Ok(receipt) => match common.output {
             Output::Text => say(&format!("{}: {}", snapshot.state.plan.deployment, receipt.message)),
