@@ -30,6 +30,7 @@ use self::args::{Color, DemoArgs, DeployArgs, EngineArgs, InitArgs, Output, Plan
 use crate::command::Command;
 use crate::config::{self, Config};
 use crate::demo::{instance::InstanceArgs, proxy::ProxyArgs};
+use crate::event::clean;
 use crate::journal;
 
 pub use parts::clock;
@@ -131,14 +132,20 @@ fn load_file(path: &Path, sets: &[String]) -> Result<Config, Failure> {
     Ok(config)
 }
 
+/// Of several lines. Whatever an error repeats, no terminal obeys it.
+fn harmless(message: &str) -> String {
+    let lines: Vec<_> = message.trim_end().split('\n').map(clean).collect();
+    lines.join("\n")
+}
+
 /// Tells the user on standard error; a closed pipe is no news.
 fn complain(message: &str) {
-    drop(writeln!(std::io::stderr().lock(), "{}", message.trim_end()));
+    drop(writeln!(std::io::stderr().lock(), "{}", harmless(message)));
 }
 
 /// Answers on standard output; a closed pipe is no news.
 fn say(message: &str) {
-    drop(writeln!(std::io::stdout().lock(), "{}", message.trim_end()));
+    drop(writeln!(std::io::stdout().lock(), "{}", harmless(message)));
 }
 
 /// Runs a verb on a runtime of its own and turns what came of it into an exit code.
@@ -256,6 +263,8 @@ pub fn recover(common: &Common, args: &RecoverArgs) -> u8 {
 
 /// `rollout engine`.
 pub fn engine(common: &Common, args: &EngineArgs) -> u8 {
+    crate::os::own::close_inherited();
+    crate::os::own::without_core_file();
     engine::leave_the_terminal();
     crate::telemetry::end_on_panic();
     run(engine::engine(common, args))

@@ -88,6 +88,22 @@ impl Command {
     }
 }
 
+impl Command {
+    /// The same with what `change` makes of its reason.
+    #[must_use]
+    pub fn with_reason(mut self, change: impl FnOnce(&str) -> String) -> Self {
+        match &mut self {
+            Self::Pause { reason }
+            | Self::Cancel { reason }
+            | Self::Rollback { reason, .. }
+            | Self::Skip { reason, .. }
+            | Self::Hold { reason, .. } => *reason = change(reason),
+            Self::Start | Self::Resume | Self::Promote { .. } | Self::Retry { .. } | Self::Release { .. } => {}
+        }
+        self
+    }
+}
+
 /// A command on its way.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {

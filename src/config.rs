@@ -16,6 +16,7 @@ mod fleet;
 mod haproxy;
 mod hosts;
 mod probe;
+mod redactor;
 mod rules;
 mod schema;
 mod secret;
@@ -46,8 +47,8 @@ use crate::os::trust::Group;
 use crate::probe::VipSettings;
 
 pub use self::fault::ConfigErrors;
+pub use self::redactor::Redactor;
 pub use self::schema::{keys, schema, undescribed};
-pub use self::secret::Redactor;
 pub use self::source::Source;
 pub use self::surroundings::{ColorDepth, Console, EnvSettings, OnHangup, Service};
 
@@ -231,7 +232,7 @@ impl Parts {
             None => journal_dir.join("fleet").join(&service.name).join(&service.env),
         };
         let policy = rules.policy(update.timeout.value, probe.tells_version());
-        let settings = update.settings(&service.name, dir)?;
+        let settings = update.settings(&service.name, dir, secrets.names())?;
         let (targets, health) = (fleet.targets, probe);
         Some(Self {
             service,

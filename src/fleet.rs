@@ -5,6 +5,7 @@
 mod command;
 mod process;
 
+use std::fmt;
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -33,7 +34,7 @@ pub enum Settings {
 }
 
 /// `[fleet] driver = "process"`.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct ProcessSettings {
     /// `[service] name`, for templates.
     pub service: String,
@@ -41,14 +42,23 @@ pub struct ProcessSettings {
     pub start: Vec<String>,
     /// `[update] env`: for the process, besides the engine's own environment.
     pub env: Environment,
+    /// Variables that the configuration reads by `${VAR}`: of these a process has only what `env` gives it.
+    pub withheld: Vec<String>,
     /// `[update] stop_timeout`: from SIGTERM to SIGKILL.
     pub stop_timeout: Span,
     /// `[fleet] dir`: where process records and logs are kept.
     pub dir: PathBuf,
 }
 
+/// Without what may come from the environment.
+impl fmt::Debug for ProcessSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProcessSettings").field("service", &self.service).field("dir", &self.dir).finish_non_exhaustive()
+    }
+}
+
 /// `[fleet] driver = "command"`. Every argv has templates as elements.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct CommandSettings {
     /// `[service] name`, for templates.
     pub service: String,
@@ -74,13 +84,27 @@ pub struct CommandSettings {
     pub dir: PathBuf,
 }
 
+/// Without what may come from the environment.
+impl fmt::Debug for CommandSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CommandSettings").field("service", &self.service).field("dir", &self.dir).finish_non_exhaustive()
+    }
+}
+
 /// One step of an update.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Step {
     /// Its key: `stop`, `command` or `start`.
     pub name: &'static str,
     /// Program and arguments.
     pub argv: Vec<String>,
+}
+
+/// Without what may come from the environment.
+impl fmt::Debug for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Step").field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 impl Settings {

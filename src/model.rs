@@ -7,6 +7,7 @@ mod fleet;
 mod health;
 mod ids;
 mod plan;
+pub mod text;
 mod time;
 
 pub use count::{Count, CountError};

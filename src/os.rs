@@ -9,6 +9,7 @@ pub mod failpoint;
 pub mod file;
 pub mod http;
 pub mod logring;
+pub mod own;
 pub mod process;
 pub mod program;
 pub mod running;

@@ -8,6 +8,7 @@ mod judge;
 mod tcp;
 mod vip;
 
+use std::fmt;
 use std::sync::Arc;
 
 use crate::model::Span;
@@ -50,7 +51,7 @@ pub enum Kind {
 }
 
 /// `probe = "http"`.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct HttpSettings {
     /// `path`, `/health` by default.
     pub path: String,
@@ -58,6 +59,13 @@ pub struct HttpSettings {
     pub status: Vec<(u16, u16)>,
     /// `version`: where in the answer it is.
     pub version: Option<HttpVersion>,
+}
+
+/// Without what may come from the environment.
+impl fmt::Debug for HttpSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpSettings").field("status", &self.status).finish_non_exhaustive()
+    }
 }
 
 /// Where an answer has the version.
@@ -88,12 +96,19 @@ pub struct VersionSettings {
 }
 
 /// `[vip]`.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct VipSettings {
     /// `url`: one or several, requested in turn.
     pub urls: Vec<String>,
     /// `rate`: requests per second, 1 to 10,000. Every other request opens a connection of its own.
     pub rate: u32,
+}
+
+/// Without what may come from the environment.
+impl fmt::Debug for VipSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("VipSettings").field("rate", &self.rate).finish_non_exhaustive()
+    }
 }
 
 /// The prober for `settings`; `clock` stamps its samples.

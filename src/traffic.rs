@@ -9,6 +9,7 @@ mod none;
 mod word;
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use crate::model::{Rotation, Span};
@@ -45,7 +46,7 @@ pub struct HaproxySettings {
 }
 
 /// `[traffic] driver = "command"`. Every argv has templates as elements.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct CommandSettings {
     /// `[service] name`, for templates.
     pub service: String,
@@ -68,13 +69,27 @@ pub struct CommandSettings {
     pub timeout: Span,
 }
 
+/// Without what may come from the environment.
+impl fmt::Debug for CommandSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CommandSettings").field("service", &self.service).finish_non_exhaustive()
+    }
+}
+
 /// A program whose output has the answer.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Asked {
     /// Program and arguments.
     pub argv: Vec<String>,
     /// Where in its output the answer is.
     pub answer: Extract,
+}
+
+/// Without what may come from the environment.
+impl fmt::Debug for Asked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Asked").field("answer", &self.answer).finish_non_exhaustive()
+    }
 }
 
 /// `[traffic] driver = "http"`.
@@ -98,8 +113,8 @@ pub struct HttpSettings {
     pub timeout: Span,
 }
 
-impl std::fmt::Debug for HttpSettings {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for HttpSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut shown = f.debug_struct("HttpSettings");
         shown.field("out", &self.out.method).field("into", &self.into.method).finish_non_exhaustive()
     }
@@ -120,8 +135,8 @@ pub struct Request {
     pub answer: Extract,
 }
 
-impl std::fmt::Debug for Request {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Request").field("method", &self.method).finish_non_exhaustive()
     }
 }

@@ -68,6 +68,7 @@ impl World {
             service: "shop".to_owned(),
             start: start.iter().map(|element| (*element).to_owned()).collect(),
             env: Environment(vec![("SHOP_TOKEN".to_owned(), "t0ken".to_owned())]),
+            withheld: Vec::new(),
             stop_timeout,
             dir: self.dir.path().to_owned(),
         })

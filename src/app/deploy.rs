@@ -13,7 +13,7 @@ use tokio::process::{Child, Command as Process};
 
 use super::args::{DeployArgs, Output, RollbackArgs};
 use super::engine::Report;
-use super::past::{ended_line, last_row, replayed};
+use super::past::{ended_line, json, last_row, replayed};
 use super::request::to_engine;
 use super::verbs::{Scene, command, front_door, nothing_runs, running};
 use super::{Common, Done, Failure, PERSON, Place, load, say};
@@ -178,7 +178,7 @@ impl Session for Starting {
 pub(super) fn already_there(common: &Common, summary: &crate::state::Summary) -> Done {
     match common.output {
         Output::Text => say(&format!("nothing to do: all {} instances run {} and serve", summary.total, summary.version)),
-        Output::Json => say(&serde_json::to_string(summary).map_err(Failure::person)?),
+        Output::Json => json(summary)?,
     }
     Ok(0)
 }

@@ -1,4 +1,5 @@
-//! Drivers whose words never repeat a value of the environment: the one place through which their texts reach the engine.
+//! Drivers whose words never repeat a value of the environment and never steer a terminal: the one place through which their
+//! texts reach the engine. A driver that forgets to make an answer harmless does no harm.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,7 +8,11 @@ use futures::future::BoxFuture;
 
 use crate::config::Redactor;
 use crate::model::{InstanceId, LbStats, Observation, Rotation, Sample, SampleResult, Target, Version, VipStats};
+use crate::os::text;
 use crate::ports::{FleetDriver, FleetError, Prober, TrafficDriver, TrafficError, UpdateOrder, VipProber};
+
+/// The longest text of a driver: three lines of a program, and what it was doing.
+const CHARS_MAX: usize = 1000;
 
 /// A driver, and what hides secrets in what it says.
 pub(super) struct Redacted<D: ?Sized> {
@@ -20,25 +25,30 @@ impl<D: ?Sized> Redacted<D> {
         Self { driver, redactor: redactor.clone() }
     }
 
+    /// The sanitised form of a value is known to the redactor, but what sanitising cuts off must be looked through first.
+    fn clean(&self, text: &str) -> String {
+        text::sanitise_within(&self.redactor.redact(text), CHARS_MAX)
+    }
+
     fn fleet(&self, error: FleetError) -> FleetError {
         match error {
-            FleetError::Unreachable(text) => FleetError::Unreachable(self.redactor.redact(&text)),
-            FleetError::Failed(text) => FleetError::Failed(self.redactor.redact(&text)),
-            FleetError::Unknown(text) => FleetError::Unknown(self.redactor.redact(&text)),
+            FleetError::Unreachable(text) => FleetError::Unreachable(self.clean(&text)),
+            FleetError::Failed(text) => FleetError::Failed(self.clean(&text)),
+            FleetError::Unknown(text) => FleetError::Unknown(self.clean(&text)),
         }
     }
 
     fn traffic(&self, error: TrafficError) -> TrafficError {
         match error {
-            TrafficError::Unreachable(text) => TrafficError::Unreachable(self.redactor.redact(&text)),
-            TrafficError::Refused(text) => TrafficError::Refused(self.redactor.redact(&text)),
-            TrafficError::NotConfirmed(text) => TrafficError::NotConfirmed(self.redactor.redact(&text)),
+            TrafficError::Unreachable(text) => TrafficError::Unreachable(self.clean(&text)),
+            TrafficError::Refused(text) => TrafficError::Refused(self.clean(&text)),
+            TrafficError::NotConfirmed(text) => TrafficError::NotConfirmed(self.clean(&text)),
         }
     }
 
     fn sample(&self, mut sample: Sample) -> Sample {
         match &mut sample.result {
-            SampleResult::Miss { reason: text } | SampleResult::Exited { how: text } => *text = self.redactor.redact(text),
+            SampleResult::Miss { reason: text } | SampleResult::Exited { how: text } => *text = self.clean(text),
             SampleResult::Pass { .. } | SampleResult::NotListening => {}
         }
         sample
@@ -49,7 +59,7 @@ impl FleetDriver for Redacted<dyn FleetDriver> {
     fn observe<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<Observation, FleetError>> {
         Box::pin(async move {
             let mut seen = self.driver.observe(target).await.map_err(|e| self.fleet(e))?;
-            seen.ended = seen.ended.map(|how| self.redactor.redact(&how));
+            seen.ended = seen.ended.map(|how| self.clean(&how));
             Ok(seen)
         })
     }
@@ -59,7 +69,7 @@ impl FleetDriver for Redacted<dyn FleetDriver> {
     }
 
     fn check<'a>(&'a self, target: &'a Target, version: &'a Version) -> BoxFuture<'a, Vec<String>> {
-        Box::pin(async move { self.driver.check(target, version).await.iter().map(|text| self.redactor.redact(text)).collect() })
+        Box::pin(async move { self.driver.check(target, version).await.iter().map(|text| self.clean(text)).collect() })
     }
 
     fn owns<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, bool> {
@@ -89,7 +99,7 @@ impl TrafficDriver for Redacted<dyn TrafficDriver> {
     }
 
     fn check<'a>(&'a self, targets: &'a [Target]) -> BoxFuture<'a, Vec<String>> {
-        Box::pin(async move { self.driver.check(targets).await.iter().map(|text| self.redactor.redact(text)).collect() })
+        Box::pin(async move { self.driver.check(targets).await.iter().map(|text| self.clean(text)).collect() })
     }
 }
 
@@ -109,7 +119,7 @@ impl VipProber for Redacted<dyn VipProber> {
     }
 
     fn failures(&self) -> Vec<String> {
-        self.driver.failures().iter().map(|text| self.redactor.redact(text)).collect()
+        self.driver.failures().iter().map(|text| self.clean(text)).collect()
     }
 
     fn stop(&self) -> BoxFuture<'_, Option<VipStats>> {

@@ -331,6 +331,7 @@ pub(super) async fn command(common: &Common, command: Command) -> Done {
     let command = with_reason(common, command).await;
     let restores = matches!(command, Command::Rollback { only: None, .. });
     let verb = command.verb();
+    let command = command.with_reason(|reason| config.redactor.redact(reason));
     match client.send(command, None).await {
         Ok(receipt) => match common.output {
             Output::Text => say(&format!("{}: {}", snapshot.state.plan.deployment, receipt.message)),

@@ -1,6 +1,6 @@
 //! The document as a tree of values, each with its place: the file, `--set` on top, `${VAR}` filled in.
 //!
-//! Imports: config's faults, source, secrets. May not: know a key; print a value that came from the environment.
+//! Imports: config's faults, source, secrets; os' text. May not: know a key; print a value that came from the environment.
 
 use indexmap::IndexMap;
 use toml::de::{DeTable, DeValue, Error};
@@ -9,6 +9,7 @@ use super::fault::{Faults, Place, shown_key};
 use super::secret::{Secrets, Text};
 use super::source::Source;
 use super::value::shown;
+use crate::os::text;
 
 /// Deeper tables than these belong to no configuration and would cost stack.
 const DEEPEST: usize = 16;
@@ -116,7 +117,7 @@ impl Reader<'_> {
             self.faults.add(self.place(span), &key, "is given twice; keep one of the two");
         } else {
             let hint = if message.starts_with(UNCLOSED) { "; is a \"]\" missing above?" } else { "" };
-            let message: String = message.chars().filter(|c| !c.is_control()).collect();
+            let message = text::sanitise(message);
             self.faults.add(self.place(span), "", format!("is not valid TOML: {message}{hint}"));
         }
     }

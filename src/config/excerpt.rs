@@ -1,11 +1,12 @@
 //! The line of the file that a fault is about, with a caret under it, as compilers show it.
 //!
-//! Imports: config's source. May not: let a control character of the file reach a terminal.
+//! Imports: config's source, model's text. May not: let a control character of the file reach a terminal.
 
 use unicode_width::UnicodeWidthStr;
 
 use super::fault::Place;
 use super::source::Source;
+use crate::model::text::judged;
 
 /// Longer lines are cut around the caret.
 const WIDTH: usize = 100;
@@ -20,7 +21,7 @@ pub(super) fn excerpt(source: &Source, place: Place) -> Option<String> {
     let after = source.text().get(start..end.max(start)).unwrap_or_default();
     let marked = after.chars().take_while(|c| *c != '\n').count();
     let skip = if column > WIDTH { column - BEFORE } else { 1 } - 1;
-    let shown: String = line.chars().skip(skip).take(WIDTH).map(harmless).collect();
+    let shown: String = judged(line).skip(skip).take(WIDTH).map(harmless).collect();
     let (column, marks) = (column - 1 - skip, marked.max(1));
     let before: String = shown.chars().take(column).collect();
     let under: String = shown.chars().skip(column).take(marks).collect();
@@ -31,11 +32,10 @@ pub(super) fn excerpt(source: &Source, place: Place) -> Option<String> {
 }
 
 /// The character, or a stand-in for one that would move the cursor, reorder the line or take no place in it.
-fn harmless(c: char) -> char {
-    let invisible = matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+fn harmless((c, hidden): (char, bool)) -> char {
     match c {
         '\t' => ' ',
-        c if c.is_control() || invisible => '\u{fffd}',
+        _ if hidden => '\u{fffd}',
         c => c,
     }
 }

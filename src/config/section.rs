@@ -7,6 +7,7 @@ use super::fault::{Faults, Place};
 use super::secret::Text;
 use super::shape::Kind;
 use super::value::{self, nearest, shown};
+use crate::model::text::is_harmless;
 use crate::model::{Count, Span};
 
 /// A value with its place.
@@ -339,8 +340,8 @@ pub(super) fn plain_of(value: Value) -> Result<String, String> {
     if text.full.is_empty() {
         return Err("is empty; write a text or remove the key".to_owned());
     }
-    if text.full.chars().any(char::is_control) {
-        return Err(format!("{} has a control character; write it without", shown(&text.raw)));
+    if !is_harmless(&text.full) {
+        return Err(format!("{} has a character that steers a terminal or is not seen; write it without", shown(&text.raw)));
     }
     Ok(text.full)
 }

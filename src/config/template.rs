@@ -1,10 +1,11 @@
 //! Templates in the values of drivers: checked before anything is touched.
 //!
-//! Imports: config's values. May not: see a value that came from the environment (it is given the text as written).
+//! Imports: config's values, os' text. May not: see a value that came from the environment (it is given the text as written).
 
 use minijinja::{Environment, UndefinedBehavior, context};
 
 use super::value::{nearest, shown};
+use crate::os::text;
 
 /// What the template of a command may use.
 pub(super) const OF_A_COMMAND: [&str; 7] =
@@ -37,7 +38,7 @@ pub(super) fn check(raw: &str, variables: &[&str]) -> Result<(), String> {
 
 fn reason(error: &minijinja::Error) -> String {
     let text = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
-    text.chars().filter(|c| !c.is_control()).take(120).collect()
+    text::sanitise_within(&text, 120)
 }
 
 #[cfg(test)]

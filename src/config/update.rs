@@ -44,11 +44,15 @@ struct Commands {
 }
 
 impl Update {
-    /// The settings of the driver, which keeps its records in `dir`.
-    pub(super) fn settings(self, service: &str, dir: PathBuf) -> Option<fleet::Settings> {
+    /// The settings of the driver, which keeps its records in `dir`. What the configuration has `read` from the environment
+    /// is passed on to a process only by name.
+    pub(super) fn settings(self, service: &str, dir: PathBuf, read: Vec<String>) -> Option<fleet::Settings> {
         let (service, timeout, stop_timeout) = (service.to_owned(), self.timeout.value, self.stop_timeout.value);
         Some(match self.keys? {
-            Keys::Process { start, env } => fleet::Settings::Process(ProcessSettings { service, start, env, stop_timeout, dir }),
+            Keys::Process { start, env } => {
+                let driver = ProcessSettings { service, start, env, withheld: read, stop_timeout, dir };
+                fleet::Settings::Process(driver)
+            }
             Keys::Command(commands) => {
                 let Commands { observe, version, not_running, steps, env, observe_timeout, idempotent } = *commands;
                 let driver = CommandSettings {

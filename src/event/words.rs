@@ -5,20 +5,15 @@
 use std::borrow::Cow;
 
 use super::{AfterReturn, Ending, EventKind, Predecessor, Step, Takeover};
+use crate::model::text::{is_harmless, judged};
 use crate::model::{Evidence, InstanceId, Version};
-
-/// True for what must never reach a terminal from data: control characters, and those that reorder or hide text.
-fn is_unsafe(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
-}
 
 /// The text without anything that a terminal would obey: each such character becomes `?`.
 pub fn clean(text: &str) -> Cow<'_, str> {
-    if text.chars().any(is_unsafe) {
-        Cow::Owned(text.chars().map(|c| if is_unsafe(c) { '?' } else { c }).collect())
-    } else {
+    if is_harmless(text) {
         Cow::Borrowed(text)
+    } else {
+        Cow::Owned(judged(text).map(|(c, hidden)| if hidden { '?' } else { c }).collect())
     }
 }
 

@@ -3,8 +3,8 @@
 //! Imports: ports, model, os, its children. May not: know another kind of adapter.
 //!
 //! The command must stay in the foreground: the instance is the process that we start, and it has ended when that has.
-//! It gets no stdin, writes to `DIR/INSTANCE.log`, and inherits the engine's environment and working directory, plus
-//! what `[update] env` gives and two marks by which it is found again if the engine dies between starting it and writing down its pid.
+//! It gets no stdin, writes to `DIR/INSTANCE.log`, and inherits the engine's environment, but for the variables that the
+//! configuration reads by `${VAR}`, and its working directory, plus what `[update] env` gives and two marks by which it is found again if the engine dies between starting it and writing down its pid.
 
 mod record;
 mod stop;
@@ -21,9 +21,9 @@ use tokio::process::{Child, Command};
 use self::record::{Found, Place, Record};
 use super::{ProcessSettings, blocking};
 use crate::model::{InstanceId, Observation, Target, Version};
-use crate::os::program::{Environment, Program};
+use crate::os::program::Program;
 use crate::os::template::{self, Context};
-use crate::os::{file, process};
+use crate::os::{file, own, process};
 use crate::ports::{FleetDriver, FleetError, UpdateOrder};
 
 pub use stop::stop_recorded;
@@ -158,13 +158,14 @@ impl Inner {
     fn start(&self, order: &UpdateOrder, argv: &[String], place: &Place) -> Result<(), FleetError> {
         let record = Record { version: order.version.clone(), effect: order.effect.clone(), process: None };
         place.write(&record).map_err(|e| unwritten(place, &e))?;
-        let child = spawn(&record, argv, (place, &self.settings.env)).map_err(|e| {
+        let child = spawn(&record, argv, (place, &self.settings)).map_err(|e| {
             let program = argv.first().map_or("", String::as_str);
             let remedy = "[update] start must begin with a program that this user can execute";
             FleetError::Failed(format!("{}: cannot start {program:?}: {e}; {remedy}", order.target.id))
         })?;
         let pid = child.id().and_then(|pid| i32::try_from(pid).ok());
         let pid = pid.ok_or_else(|| FleetError::Unknown("the process was started, but has no pid".to_owned()))?;
+        own::give_back_core_file(pid);
         // Ours and not waited for yet: it is there, if only as a zombie, and its pid is its own.
         let process = process::identify(pid);
         lock(&self.children).insert(order.target.id.clone(), (pid, child));
@@ -205,13 +206,17 @@ fn of_others(place: &Place) -> Option<String> {
 }
 
 /// In a group of its own, so that it is stopped with all that it starts, and so that no signal meant for us reaches it.
-fn spawn(record: &Record, argv: &[String], (place, env): (&Place, &Environment)) -> io::Result<Child> {
+fn spawn(record: &Record, argv: &[String], (place, settings): (&Place, &ProcessSettings)) -> io::Result<Child> {
     let (program, arguments) =
         argv.split_first().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the command is empty"))?;
     let log = file::open_append(&place.log)?;
-    Command::new(program)
+    let mut command = Command::new(program);
+    for name in &settings.withheld {
+        command.env_remove(name);
+    }
+    command
         .args(arguments)
-        .envs(env.0.iter().map(|(name, value)| (name, value)))
+        .envs(settings.env.0.iter().map(|(name, value)| (name, value)))
         .env(record::EFFECT_VARIABLE, record.effect.as_str())
         .env(record::RECORD_VARIABLE, &place.record)
         .stdin(Stdio::null())

@@ -1,6 +1,6 @@
 //! Runs a program to its end: no shell, no input, bounded output, bounded time, and nothing left behind.
 //!
-//! Imports: os' process, running and text, its children. May not: know what a program is for, judge its exit code, put anything on a
+//! Imports: os' own, process, running and text, its children. May not: know what a program is for, judge its exit code, put anything on a
 //! terminal.
 //!
 //! A program gets a process group of its own, which is ended as a whole: SIGTERM, time to finish, SIGKILL. What it prints
@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::group::{Group, Stopper};
 use super::running::Entry;
-use super::{process, text};
+use super::{own, process, text};
 
 pub use group::{end_all, kill_all, stopped};
 
@@ -59,7 +59,7 @@ pub struct Run<'a> {
 
 impl fmt::Debug for Run<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Run").field("argv", &self.argv).field("deadline", &self.deadline).finish_non_exhaustive()
+        f.debug_struct("Run").field("program", &self.argv.first()).field("deadline", &self.deadline).finish_non_exhaustive()
     }
 }
 
@@ -159,6 +159,7 @@ impl Running {
             .spawn();
         let mut child = started.map_err(|e| format!("cannot start {}: {e}", text::sanitise(program)))?;
         let id = child.id().and_then(|id| i32::try_from(id).ok()).unwrap_or_default();
+        own::give_back_core_file(id);
         if let Some(entry) = &mut entry {
             entry.started(process::identify(id));
         }
@@ -267,11 +268,13 @@ impl<R: AsyncRead + Unpin> Capture<R> {
     }
 }
 
-/// The last lines that say something, harmless and short.
+/// The last lines that say something, harmless and short. What came before them is a `…`: nobody may take the end of a
+/// secret for a line.
 fn last_lines<R>(capture: &Capture<R>) -> String {
-    let cut = if capture.total > capture.tail.len() { "…" } else { "" };
-    let tail = format!("{cut}{}", String::from_utf8_lossy(&capture.tail));
+    let tail = String::from_utf8_lossy(&capture.tail);
     let lines: Vec<&str> = tail.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    let last = lines.iter().skip(lines.len().saturating_sub(LINES_SHOWN));
-    last.map(|line| text::sanitise(line)).collect::<Vec<_>>().join(" | ")
+    let skipped = lines.len().saturating_sub(LINES_SHOWN);
+    let cut = if skipped > 0 || capture.total > capture.tail.len() { "…" } else { "" };
+    let last: Vec<String> = lines.iter().skip(skipped).map(|line| text::sanitise(line)).collect();
+    format!("{cut}{}", last.join(" | "))
 }

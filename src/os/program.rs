@@ -58,7 +58,7 @@ impl Environment {
 }
 
 /// A program as the configuration names it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Program {
     /// `[service] name`, for templates.
     pub service: String,
@@ -66,6 +66,13 @@ pub struct Program {
     pub argv: Vec<String>,
     /// What it needs in its environment besides [`INHERITED`].
     pub env: Environment,
+}
+
+/// Without what may come from the environment.
+impl fmt::Debug for Program {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Program").field("service", &self.service).finish_non_exhaustive()
+    }
 }
 
 /// What a run is about.

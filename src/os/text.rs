@@ -1,12 +1,14 @@
 //! Text from outside made harmless: nothing in it can steer a terminal, fake a line, or fill a screen.
 //!
-//! Imports: nothing. May not: know where the text comes from.
+//! Imports: model's text. May not: know where the text comes from.
+
+use crate::model::text::judged;
 
 /// The longest text that is let through, in characters.
 pub const TEXT_CHARS_MAX: usize = 200;
 
-/// `text` on one line, at most [`TEXT_CHARS_MAX`] characters, with control, bidirectional and invisible characters
-/// written out (`\n`, `\u{1b}`, `\u{202e}`). What is cut off ends in `…`.
+/// `text` on one line, at most [`TEXT_CHARS_MAX`] characters, with control, bidirectional and invisible characters, and marks
+/// that are too many, written out (`\n`, `\u{1b}`, `\u{202e}`). What is cut off ends in `…`.
 pub fn sanitise(text: &str) -> String {
     sanitise_within(text, TEXT_CHARS_MAX)
 }
@@ -15,14 +17,14 @@ pub fn sanitise(text: &str) -> String {
 pub fn sanitise_within(text: &str, max: usize) -> String {
     let mut out = String::with_capacity(text.len().min(max * 4));
     let mut left = max;
-    for c in text.chars() {
-        let width = if hidden(c) { c.escape_default().count() } else { 1 };
+    for (c, hidden) in judged(text) {
+        let width = if hidden { c.escape_default().count() } else { 1 };
         if width > left {
             out.push('…');
             return out;
         }
         left -= width;
-        if hidden(c) {
+        if hidden {
             out.extend(c.escape_default());
         } else {
             out.push(c);
@@ -37,15 +39,6 @@ pub fn counted(number: impl TryInto<u64>, noun: &str) -> String {
     if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }
 
-/// True for what a terminal obeys, reorders by, or does not show: C0, DEL, C1, bidirectional controls, zero-width
-/// characters, line and paragraph separators, tags.
-fn hidden(c: char) -> bool {
-    c.is_control()
-        || matches!(c,
-            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -55,6 +48,9 @@ mod tests {
         assert_eq!(sanitise("plain – ünïcode 漢字"), "plain – ünïcode 漢字");
         assert_eq!(sanitise("a\r\nb\tc"), "a\\r\\nb\\tc");
         assert_eq!(sanitise("\x1b[2J\u{9b}31m"), "\\u{1b}[2J\\u{9b}31m");
+        assert_eq!(sanitise("\u{2028}\u{e0041}"), "\\u{2028}\\u{e0041}");
+        assert_eq!(sanitise(&format!("e{}", "\u{301}".repeat(6))), "e\u{301}\u{301}\u{301}\u{301}\\u{301}\\u{301}");
+        assert_eq!(sanitise(&sanitise("\x1b\u{301}")), sanitise("\x1b\u{301}"), "once is as good as twice");
         assert_eq!(sanitise("user\u{202e}gpj.exe\u{200b}"), "user\\u{202e}gpj.exe\\u{200b}");
     }
 

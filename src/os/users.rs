@@ -1,9 +1,11 @@
 //! Users and groups of this machine: names, and who is a member of what.
 //!
-//! Imports: nothing. May not: decide who may do something. All calls block.
+//! Imports: model's text. May not: decide who may do something. All calls block.
 
 use std::fs;
 use std::process::Command;
+
+use crate::model::text::is_harmless;
 
 const USERS: &str = "/etc/passwd";
 const GROUPS: &str = "/etc/group";
@@ -76,7 +78,7 @@ fn rows(list: &str) -> impl Iterator<Item = (&str, u32, Vec<&str>)> {
 }
 
 fn name_in(list: &str, wanted: u32) -> Option<String> {
-    rows(list).find(|(name, number, _)| *number == wanted && !name.contains(char::is_control)).map(|(name, ..)| name.to_owned())
+    rows(list).find(|(name, number, _)| *number == wanted && is_harmless(name)).map(|(name, ..)| name.to_owned())
 }
 
 fn login_in(users: &str, uid: u32) -> Option<String> {

@@ -1,6 +1,6 @@
 //! Fan-out to readers: the facts in order, the latest of everything else, and a snapshot for whoever fell behind.
 //!
-//! Imports: event, state, command, ports, model. May not: wait for a reader.
+//! Imports: event, state, command, ports, model, os. May not: wait for a reader.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,6 +12,7 @@ use crate::command::{Command, Receipt, Refusal, Request};
 use crate::event::{Actor, Event, FORMAT};
 use crate::model::{DeploymentId, InstanceId, LbStats, Seq, Timestamp, VipStats};
 use crate::os::logring::LogRing;
+use crate::os::text;
 use crate::ports::{Engine, Feed, LogLine, Progress, Reading, Session, SessionError, Snapshot, Update};
 use crate::state::State;
 
@@ -178,8 +179,10 @@ impl Engine for Bus {
         Box::new(self.feed(after))
     }
 
+    /// A reason is made harmless here, whoever gives it.
     fn send(&self, request: Request) -> BoxFuture<'static, Result<Receipt, SessionError>> {
         let commands = self.commands.clone();
+        let request = Request { command: request.command.with_reason(|reason| text::sanitise(reason.trim())), ..request };
         Box::pin(async move {
             let gone = || SessionError::Link("the engine has ended".to_owned());
             let (answer, answered) = oneshot::channel();

@@ -2,7 +2,7 @@
 //! act without record. What it was goes to standard error and to the log file; the deployment is then interrupted, and
 //! is taken over like one whose engine was killed.
 //!
-//! Imports: model. May not: take a lock, or rely on anything that the panic may have left half-way.
+//! Imports: model, os' text. May not: take a lock, or rely on anything that the panic may have left half-way.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::fmt::Write as _;
@@ -16,6 +16,7 @@ use std::sync::OnceLock;
 use rustix::fs::OFlags;
 
 use crate::model::Timestamp;
+use crate::os::text;
 
 struct Place {
     log: PathBuf,
@@ -51,7 +52,7 @@ fn tell(info: &PanicHookInfo<'_>) {
         // The configuration was not read yet, or is just being read: nobody knows what must not be shown.
         return write(format!("{text}\n").as_bytes(), rustix::stdio::stderr());
     };
-    let said = info.payload_as_str().unwrap_or("no words");
+    let said = text::sanitise(info.payload_as_str().unwrap_or("no words"));
     let follows = "the engine ends at once, its deployment is interrupted: rollout recover takes it over";
     // Writing to a string cannot fail.
     write!(text, ": {said}; {follows}").unwrap_or_default();

@@ -33,7 +33,10 @@ pub(super) const DOCS: &[(&str, &str)] = &[
     ("update.observe.regex", "The version is what the first group of this matches; default: the first line."),
     ("update.observe.not_running", "Exit codes that say that nothing runs."),
     ("update.observe_timeout", "The longest that `observe` may take."),
-    ("update.env", "Variables for the commands, besides PATH, HOME and a few more; for a process, besides those of rollout."),
+    (
+        "update.env",
+        "Variables for the commands, besides PATH, HOME and a few more; for a process, besides those of rollout, of which it does not have those that this file reads by ${VAR}.",
+    ),
     ("update.idempotent", "The commands may be run again when it is not known whether they have run."),
     ("traffic", "Who sends the traffic."),
     ("traffic.driver", "Which kind of balancer."),
