@@ -19,6 +19,7 @@ mod request;
 mod schema;
 mod signals;
 mod startable;
+mod unwatched;
 mod verbs;
 
 use std::io::Write as _;

@@ -11,7 +11,7 @@ use super::args::{Color, Output};
 use super::deploy::{is_interactive, not_read_only};
 use super::past::{ended_line, find, json, last_line, last_row, last_status, past, replayed};
 use super::signals::{Signal, Signals};
-use super::{Common, Done, Failure, PERSON, Place, SIGNALLED, complain, load, say};
+use super::{Common, Done, Failure, PERSON, Place, SIGNALLED, complain, load, say, unwatched};
 use crate::command::Command;
 use crate::config::{ColorDepth, Config};
 use crate::control::Client;
@@ -94,7 +94,8 @@ async fn left(config: &Config) -> Result<Left, Failure> {
     let id = &state.plan.deployment;
     say(&match state.status() {
         Status::Pending => {
-            format!("{id} stays planned, nothing is touched; rollout attach shows it again, rollout cancel ends it")
+            let waits = unwatched::patience(state.plan.policy.strategy.approval_timeout);
+            format!("{id} stays planned for {waits}, nothing is touched; rollout attach shows it again, rollout cancel ends it")
         }
         _ => format!("{id} goes on by itself ({}); rollout attach shows it again", state.headline()),
     });

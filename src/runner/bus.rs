@@ -149,9 +149,20 @@ impl Bus {
         self.lock().state.plan.deployment.clone()
     }
 
+    /// A plan that nobody has begun yet.
+    pub fn is_only_planned(&self) -> bool {
+        let shared = self.lock();
+        shared.state.started_at.is_none() && shared.state.end.is_none()
+    }
+
+    /// Somebody follows what happens.
+    pub fn is_watched(&self) -> bool {
+        self.updates.receiver_count() > 0
+    }
+
     /// Waits until every reader has let go.
     pub async fn read_to_the_end(&self) {
-        while self.updates.receiver_count() > 0 {
+        while self.is_watched() {
             tokio::time::sleep(LOOK).await;
         }
     }
