@@ -12,6 +12,7 @@ mod sse;
 pub mod wire;
 
 pub use client::{Client, Patience};
+pub use link::{OtherEngine, other_engine};
 pub use peer::own_login;
 pub use server::{Door, Limits, Server};
 pub use socket::{ControlError, engine_pid};

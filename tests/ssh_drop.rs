@@ -3,13 +3,7 @@
 //! time.
 //!
 //! Imports: the e2e fleet. May not: sleep without a condition.
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test ends where it cannot go on"
-)]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends where it cannot go on")]
 
 #[path = "ssh_drop/bastion.rs"]
 mod bastion;
@@ -21,12 +15,14 @@ mod common;
 mod fleet;
 #[path = "e2e/hey.rs"]
 mod hey;
+#[path = "ssh_drop/terminal.rs"]
+mod terminal;
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpStream};
 use std::os::unix::net::UnixStream;
 
-use bastion::{Bastion, Terminal, front_doors};
+use bastion::{Bastion, front_doors};
 use common::server;
 use fleet::{Fleet, rollout};
 use hey::{Hey, assert_nothing_failed, hey};
@@ -35,6 +31,10 @@ use rollout::model::InstanceState;
 use rollout::ports::Snapshot;
 use rollout::state::Status;
 use serde_json::Value;
+use terminal::Terminal;
+
+/// Whether a deployment is in a phase.
+type IsInIt = Box<dyn Fn(&Snapshot) -> bool>;
 
 /// What the engine says of itself, at this moment.
 fn snapshot(fleet: &Fleet) -> Option<Snapshot> {
@@ -67,7 +67,7 @@ fn hold(fleet: &Fleet) -> Vec<TcpStream> {
 
 /// The link drops while a deployment runs that is in a phase; nothing is left of the console.
 fn drop_in(fleet: &Fleet, mut terminal: Terminal, phase: &str, is_in_it: impl Fn(&Snapshot) -> bool) {
-    terminal.question(fleet);
+    terminal.question();
     let held = (phase == "updating").then(|| hold(fleet));
     terminal.press("y");
     let at = fleet.wait(phase, || snapshot(fleet).filter(|now| is_in_it(now)));
@@ -89,13 +89,13 @@ fn a_dropped_link_in_any_phase_fails_no_request() {
     // Few requests: what else runs on this machine must not decide whether one is answered in time.
     let sets = ["strategy.batch_pause=700ms", "health.interval=150ms", "health.rise=4", "update.stop_timeout=2s", "vip.rate=40"];
     let fleet = Fleet::start(4, Lb::Haproxy, &sets);
-    let Some(bastion) = Bastion::start(&fleet) else { return };
+    let Some(bastion) = Bastion::start() else { return };
     // Answers that take a while: a drain waits for them.
     let load: Vec<(&str, Hey)> = [("/", true), ("/", false), ("/slow?ms=500", true)]
         .map(|(path, keep)| (path, hey(&program, &[&fleet.world.url(), path].concat(), keep)))
         .into();
 
-    let phases: [(&str, &str, Box<dyn Fn(&Snapshot) -> bool>); 5] = [
+    let phases: [(&str, &str, IsInIt); 5] = [
         ("draining", "v2", Box::new(shows(InstanceState::Draining))),
         ("updating", "v3", Box::new(shows(InstanceState::Updating))),
         ("health_checking", "v4", Box::new(shows(InstanceState::HealthChecking))),
@@ -118,10 +118,10 @@ fn a_dropped_link_in_any_phase_fails_no_request() {
     let terminal = bastion.terminal(&line(&fleet, "deploy v7"));
     drop_in(&fleet, terminal, "draining", shows(InstanceState::Draining));
     let mut again = bastion.terminal(&line(&fleet, "attach"));
-    again.shows(&fleet, "[RUN]");
-    again.shows(&fleet, "[DONE]");
+    again.shows("[RUN]");
+    again.shows("[DONE]");
     again.press("q");
-    assert_eq!(again.ended(&fleet), 0, "{}", again.text());
+    assert_eq!(again.ended(), 0, "{}", again.text());
     for (what, hey) in load {
         assert_nothing_failed(hey, what);
     }
@@ -131,15 +131,15 @@ fn a_dropped_link_in_any_phase_fails_no_request() {
 #[test]
 fn a_dropped_link_at_the_question_touches_nothing() {
     let fleet = Fleet::start(2, Lb::Builtin, &["strategy.max_unavailable=1", "strategy.approval_timeout=1m"]);
-    let Some(bastion) = Bastion::start(&fleet) else { return };
+    let Some(bastion) = Bastion::start() else { return };
     let mut terminal = bastion.terminal(&line(&fleet, "deploy v2"));
-    terminal.question(&fleet);
+    terminal.question();
     terminal.drop_link();
     no_console_is_left(&fleet);
     assert_eq!(snapshot(&fleet).unwrap().state.status(), Status::Pending);
 
     let mut again = bastion.terminal(&line(&fleet, "attach"));
-    again.question(&fleet);
+    again.question();
     again.drop_link();
     no_console_is_left(&fleet);
     let ended = fleet.until("the engine ends by itself", |status| status["status"] == "cancelled");

@@ -36,11 +36,8 @@ pub(super) async fn end(bus: Bus) {
         }
         let reason = "nobody watches the plan any more".to_owned();
         let request = Request { key: String::new(), actor: Actor::Engine, revision: None, command: Command::Cancel { reason } };
-        match bus.send(request).await {
-            Ok(_) => {
-                tracing::info!(target: "engine", "nobody has watched the plan for {}: it is cancelled, nothing is touched", Span::from(patience))
-            }
-            Err(error) => tracing::info!(target: "engine", "a plan that nobody watches stays: {error}"),
+        if let Err(error) = bus.send(request).await {
+            tracing::info!(target: "engine", "nobody has watched the plan for {}, and it stays: {error}", Span::from(patience));
         }
         seen = Instant::now();
     }

@@ -9,9 +9,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::args::{Color, Output};
 use super::deploy::{is_interactive, not_read_only};
+use super::output::Lossy;
 use super::past::{ended_line, find, json, last_line, last_row, last_status, past, replayed};
 use super::signals::{Signal, Signals};
-use super::{Common, Done, Failure, PERSON, Place, SIGNALLED, complain, load, say, unwatched};
+use super::{Common, Done, Failure, PERSON, Place, SIGNALLED, complain, load, say, skew, unwatched};
 use crate::command::Command;
 use crate::config::{ColorDepth, Config};
 use crate::control::Client;
@@ -129,8 +130,8 @@ async fn headless(common: &Common, config: &Config, session: Box<dyn Session>) -
         Output::Text => Format::Lines,
         Output::Json => Format::Json,
     };
-    let mut signals = Signals::new().map_err(|e| Failure::person(format!("cannot listen to signals: {e}")))?;
-    let (mut out, leave) = (std::io::stdout(), CancellationToken::new());
+    let mut signals = Signals::of_a_command().map_err(|e| Failure::person(format!("cannot listen to signals: {e}")))?;
+    let (mut out, leave) = (Lossy::new(std::io::stdout()), CancellationToken::new());
     let printing = headless::run(session, format, &mut out, &leave);
     tokio::pin!(printing);
     let mut first: Option<Signal> = None;
@@ -221,8 +222,12 @@ pub(super) async fn running(place: &Place) -> Result<Option<Client>, Failure> {
     if Lease::look(&place.base, &place.service, &place.env).is_some_and(|holder| holder.is_stopped()) {
         return Ok(None);
     }
-    // A socket that nobody answers belongs to an engine that died.
-    Ok(Client::connect(&socket).await.ok())
+    let Ok(client) = Client::connect(&socket).await else {
+        skew::go_on_as_its_own(&socket).await?;
+        // A socket that nobody answers belongs to an engine that died.
+        return Ok(None);
+    };
+    Ok(Some(client))
 }
 
 pub(super) fn nothing_runs(config: &Config) -> Failure {

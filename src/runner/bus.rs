@@ -32,6 +32,8 @@ pub(super) enum Trouble {
     Journal,
     /// The balancers cannot be read.
     Balancers,
+    /// Where the engine runs, it may not live to the end.
+    Place,
 }
 
 /// What readers share with the engine.
@@ -115,6 +117,11 @@ impl Bus {
             shared.progress.troubles = troubles;
             shared.news.get_or_insert_default();
         }
+    }
+
+    /// Where the engine runs, it may not live to the end.
+    pub fn doubt(&self, why: String) {
+        self.trouble(Trouble::Place, Some(why));
     }
 
     /// Changes what the balancers counted.
