@@ -10,6 +10,8 @@ mod engine;
 mod files;
 mod init;
 mod lease;
+mod logout;
+mod output;
 mod parts;
 mod past;
 mod plan;
@@ -18,7 +20,9 @@ mod redact;
 mod request;
 mod schema;
 mod signals;
+mod skew;
 mod startable;
+mod unwatched;
 mod verbs;
 
 use std::io::Write as _;

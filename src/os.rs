@@ -8,6 +8,8 @@ pub mod extract;
 pub mod failpoint;
 pub mod file;
 pub mod http;
+pub mod image;
+pub mod logout;
 pub mod logring;
 pub mod own;
 pub mod process;

@@ -5,13 +5,15 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot go on says why")]
 
 mod common;
+mod machine;
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use common::{foreign, free_port, server, servers_are_required, temp_dir, wait_for};
+use common::{foreign, free_port, server, temp_dir, wait_for};
+use machine::{Machine, Tree};
 use rollout::config::{self, Config};
 use rollout::model::{DeploymentId, EffectId, Rotation, Target, Version};
 use rollout::ports::{FleetDriver, FleetError, UpdateOrder};
@@ -218,110 +220,33 @@ async fn aws_as_in_its_example() {
     assert!(error.contains("[traffic] state of") && error.contains("TargetGroupNotFound"), "{error}");
 }
 
-/// A host of its own with systemd, sshd and a service, reached by `ssh -F`; its power goes off with the value.
+/// A host of its own with a service, reached by `ssh -F`.
 struct Host {
-    nspawn: Server,
+    _machine: Machine,
     ssh_config: String,
 }
 
-impl Drop for Host {
-    fn drop(&mut self) {
-        // Its first process: all others go with it, and so does nspawn.
-        let nspawn = self.nspawn.0.id();
-        let children = fs::read_to_string(format!("/proc/{nspawn}/task/{nspawn}/children")).unwrap_or_default();
-        for pid in children.split_ascii_whitespace().filter_map(|pid| rustix::process::Pid::from_raw(pid.parse().ok()?)) {
-            rustix::process::kill_process(pid, Signal::KILL).ok();
-        }
-    }
-}
-
-/// A minimal Debian, made once and kept among the build's files. `None`, with a word, if its packages cannot be had.
-#[expect(clippy::print_stdout, reason = "whoever runs the tests must see what was skipped")]
-fn debian() -> Option<PathBuf> {
-    let among = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let kept = among.join("bookworm");
-    // Another run may be making it.
-    let lock = fs::File::create(among.join("bookworm.lock")).expect("a lock");
-    lock.lock().expect("a lock");
-    if !kept.exists() {
-        // Under another name until it is whole.
-        let making = tempfile::tempdir_in(among).expect("a directory");
-        let root = making.path().join("root");
-        let mut debootstrap = Command::new("debootstrap");
-        debootstrap.args(["--variant=minbase", "--include=systemd,systemd-sysv,dbus,openssh-server,sudo", "bookworm"]).arg(&root);
-        let made = debootstrap.stdin(Stdio::null()).output().expect("debootstrap runs");
-        if !made.status.success() {
-            let said = String::from_utf8_lossy(&made.stdout);
-            let last = said.lines().last().unwrap_or_default();
-            assert!(!servers_are_required(), "debootstrap bookworm: {last}");
-            println!("skipped: debootstrap bookworm: {last}");
-            return None;
-        }
-        fs::rename(&root, &kept).expect("kept");
-    }
-    Some(kept)
-}
-
 /// Prepares what the head of the example asks for, and boots.
-fn boot(debian: &Path, dir: &Path) -> Host {
-    let root = dir.join("root");
-    assert!(succeeds(Command::new("cp").args(["-a", "--reflink=auto"]).arg(debian).arg(&root)));
-    let write = |path: &str, mode: u32, text: &str| {
-        let file = root.join(path);
-        fs::create_dir_all(file.parent().expect("a directory")).expect("made");
-        fs::write(&file, text).expect("written");
-        fs::set_permissions(&file, Permissions::from_mode(mode)).expect("mode");
-    };
-    let append = |path: &str, line: &str| {
-        let old = fs::read_to_string(root.join(path)).expect("a file");
-        fs::write(root.join(path), format!("{old}{line}\n")).expect("written");
-    };
-    append("etc/passwd", "deploy:x:4711:4711::/srv/shop:/bin/sh");
-    append("etc/group", "deploy:x:4711:");
-    append("etc/shadow", "deploy:*:19000:0:99999:7:::");
-    write("etc/sudoers.d/deploy", 0o440, "deploy ALL=(root) NOPASSWD: /usr/bin/systemctl restart shop\n");
+fn boot(tree: &Tree, dir: &Path) -> Host {
+    tree.user("deploy", 4711, "/srv/shop");
+    tree.write("etc/sudoers.d/deploy", 0o440, "deploy ALL=(root) NOPASSWD: /usr/bin/systemctl restart shop\n");
     for version in ["v1", "v2", "v3"] {
         let ends = if version == "v3" { "exit 1" } else { "exec sleep 100000" };
-        write(&format!("srv/shop/releases/{version}/run"), 0o755, &format!("#!/bin/sh\n{ends}\n"));
+        tree.write(&format!("srv/shop/releases/{version}/run"), 0o755, &format!("#!/bin/sh\n{ends}\n"));
     }
-    std::os::unix::fs::symlink("/srv/shop/releases/v1", root.join("srv/shop/current")).expect("a link");
-    std::os::unix::fs::chown(root.join("srv/shop"), Some(4711), Some(4711)).expect("its owner");
-    write("etc/systemd/system/shop.service", 0o644, "[Service]\nExecStart=/srv/shop/current/run\n");
-    let wants = root.join("etc/systemd/system/multi-user.target.wants");
+    std::os::unix::fs::symlink("/srv/shop/releases/v1", tree.path("srv/shop/current")).expect("a link");
+    tree.write("etc/systemd/system/shop.service", 0o644, "[Service]\nExecStart=/srv/shop/current/run\n");
+    let wants = tree.path("etc/systemd/system/multi-user.target.wants");
     std::os::unix::fs::symlink("/etc/systemd/system/shop.service", wants.join("shop.service")).expect("enabled");
-
-    let (key, port) = (dir.join("key"), free_port());
-    assert!(succeeds(Command::new("ssh-keygen").args(["-q", "-t", "ed25519", "-N", "", "-f"]).arg(&key)));
-    let public = fs::read_to_string(dir.join("key.pub")).expect("a key");
-    write("etc/ssh/authorized", 0o644, &public);
-    write(
-        "etc/ssh/sshd_config",
-        0o644,
-        &format!("Port {port}\nListenAddress 127.0.0.1\nAuthorizedKeysFile /etc/ssh/authorized\n"),
-    );
-    let ssh_config = dir.join("ssh_config");
-    let (known, key) = (dir.join("known_hosts"), key.display());
-    let known = known.display();
-    let text = format!(
-        "Host *\nHostName 127.0.0.1\nPort {port}\nIdentityFile {key}\nStrictHostKeyChecking accept-new\nUserKnownHostsFile {known}\n"
-    );
-    fs::write(&ssh_config, text).expect("written");
-    let mut nspawn = Command::new("systemd-nspawn");
-    // It shares the network; two of one name would be in each other's way.
-    let name = dir.file_name().and_then(|name| name.to_str()).expect("a name");
-    nspawn.args(["--quiet", "--boot", "--register=no", "--keep-unit", "--machine", name, "--directory"]).arg(&root);
-    Host { nspawn: Server::start(&mut nspawn), ssh_config: ssh_config.display().to_string() }
+    let ssh_config = tree.sshd(dir, free_port(), "").display().to_string();
+    Host { _machine: tree.boot(), ssh_config }
 }
 
 #[tokio::test]
 async fn systemctl_as_in_its_example() {
-    let needed = ["debootstrap", "systemd-nspawn", "ssh", "ssh-keygen"];
-    if needed.iter().any(|program| server(program).is_none()) || !root() {
-        return;
-    }
-    let Some(debian) = debian() else { return };
     let dir = temp_dir();
-    let host = boot(&debian, dir.path());
+    let Some(tree) = Tree::new(dir.path()) else { return };
+    let host = boot(&tree, dir.path());
     let config = example(
         "systemctl.toml",
         &[

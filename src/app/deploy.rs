@@ -16,13 +16,14 @@ use super::engine::Report;
 use super::past::{ended_line, json, last_row, replayed};
 use super::request::to_engine;
 use super::verbs::{Scene, command, front_door, nothing_runs, running};
-use super::{Common, Done, Failure, PERSON, Place, load, say};
+use super::{Common, Done, Failure, PERSON, Place, complain, load, logout, say};
 use crate::command::{Command, Receipt};
 use crate::config::Config;
 use crate::control::{self, Client};
 use crate::journal;
 use crate::model::{DeploymentId, Seq};
 use crate::os;
+use crate::os::logout::Manager;
 use crate::ports::{Session, SessionError, Snapshot, Update};
 
 /// How long an engine may take to read the world and report.
@@ -92,7 +93,11 @@ pub(super) async fn deploy(common: &Common, args: &DeployArgs) -> Done {
                     return Err(Failure::person(format!("{}: {why}; look with: rollout status", started.deployment)));
                 }
             }
-            say(&format!("{} has begun; watch it with: rollout attach", started.deployment));
+            let (id, pid) = (&started.deployment, started.pid);
+            match common.output {
+                Output::Text => say(&format!("{id} has begun; watch it with: rollout attach")),
+                Output::Json => json(&serde_json::json!({ "type": "begun", "deployment": id, "engine": pid }))?,
+            }
             Ok(0)
         }
         Boot::Started(started) => watch(common, &config, *started, args.yes).await,
@@ -189,7 +194,11 @@ pub(super) async fn connect(place: &Place) -> Result<Client, Failure> {
 
 /// Starts the engine's process and waits for its report.
 pub(super) async fn start(path: &Path, common: &Common, config: &Config, engine: &[OsString]) -> Result<Boot, Failure> {
-    let mut child = spawn(path, common, config, engine)?;
+    let way = logout::way().await;
+    if let Some(doubt) = &way.doubt {
+        complain(&format!("warning: {doubt}"));
+    }
+    let mut child = spawn((path, common, config), engine, way.manager)?;
     let mut report = String::new();
     let mut pipe = child.stdout.take().ok_or_else(|| Failure::person("the engine's process has no pipe"))?.take(REPORT_MAX);
     let read = tokio::time::timeout(BOOT, pipe.read_to_string(&mut report)).await;
@@ -222,7 +231,11 @@ fn stderr_path(config: &Config) -> PathBuf {
     Place::of(config).dir().join("engine.stderr")
 }
 
-fn spawn(path: &Path, common: &Common, config: &Config, engine: &[OsString]) -> Result<Child, Failure> {
+fn spawn(
+    (path, common, config): (&Path, &Common, &Config),
+    engine: &[OsString],
+    manager: Option<Manager>,
+) -> Result<Child, Failure> {
     let cannot = |what: &'static str| move |e: std::io::Error| Failure::person(format!("cannot {what}: {e}"));
     let exe = std::env::current_exe().map_err(cannot("find this program"))?;
     let path = std::path::absolute(path).map_err(cannot("find the configuration"))?;
@@ -230,7 +243,7 @@ fn spawn(path: &Path, common: &Common, config: &Config, engine: &[OsString]) -> 
     journal::prepare(&place.base, &place.service, &place.env).map_err(Failure::refused)?;
     let stderr: File = os::file::open_append_within(&stderr_path(config), STDERR_MAX)
         .map_err(|e| Failure::refused(format!("cannot write in {}: {e}; nothing is touched", place.dir().display())))?;
-    let mut process = Process::new(exe);
+    let mut process = manager.map_or_else(|| Process::new(&exe), |manager| manager.command(&exe));
     process.arg("--config").arg(path);
     for set in &common.sets {
         process.arg("--set").arg(set);

@@ -14,7 +14,7 @@ use super::past::{self, find};
 use super::recover::taken_over;
 use super::request::{Asked, Goal, planned};
 use super::signals::Signals;
-use super::{CANCELLED, Common, Done, Failure, PERSON, Place, SIGNALLED, files, load, parts};
+use super::{CANCELLED, Common, Done, Failure, PERSON, Place, SIGNALLED, files, load, logout, parts, unwatched};
 use crate::command::Request;
 use crate::config::Config;
 use crate::control::{Door, Server};
@@ -259,8 +259,13 @@ async fn serve(handle: Handle, (door, held): (Door, &Lease), signals: Signals, j
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(server.serve(stop.clone()));
     tasks.spawn(signals.pass_on(handle.stop.clone(), leave.clone()));
-    report(&Report::Runs { deployment: handle.bus.deployment(), pid: std::process::id() });
+    let mut unwatched = tokio::task::JoinSet::new();
+    unwatched.spawn(unwatched::end(handle.bus.clone()));
     let bus = handle.bus.clone();
+    if let Some(doubt) = logout::doubt().await {
+        bus.doubt(doubt);
+    }
+    report(&Report::Runs { deployment: bus.deployment(), pid: std::process::id() });
     let ended = async {
         let stopped = handle.stopped().await;
         held.ends();

@@ -16,7 +16,7 @@ use super::args::{Output, PlanArgs};
 use super::past::{self, replayed, view};
 use super::request::{Asked, Goal, planned};
 use super::verbs::nothing_in_the_way;
-use super::{Common, Done, Failure, Place, load, parts, say, startable};
+use super::{Common, Done, Failure, Place, load, logout, parts, say, startable};
 use crate::config::Config;
 use crate::control::own_login;
 use crate::core::{Forecast, Planned, PlannedBatch, batches, estimate};
@@ -89,6 +89,9 @@ pub(super) async fn plan(common: &Common, args: &PlanArgs) -> Done {
     let why: BTreeSet<String> = lost.values().cloned().collect();
     if !why.is_empty() {
         outlook.doubts.push(format!("the rollback is not ready: {}", startable::listed(why)));
+    }
+    if !outlook.batches.is_empty() {
+        outlook.doubts.extend(logout::way().await.doubt);
     }
     outlook.doubts.extend(rolled_back_before(&config, &args.version)?);
     outlook.lost = lost.into_keys().collect();

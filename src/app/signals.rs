@@ -5,7 +5,7 @@
 //! | first of INT, TERM, QUIT | stops at the next safe point | pauses the deployment, leaves when it rests |
 //! | second | ends the commands that run, with their grace, and leaves | leaves at once |
 //! | third | kills them and leaves at once | |
-//! | HUP, at any time | nothing | leaves at once; the deployment goes on |
+//! | HUP, at any time | nothing | leaves at once; the deployment goes on; nothing if it was started to ignore it (`nohup`) |
 //!
 //! Imports: os, runner's `Stop`. May not: know what a deployment is.
 
@@ -13,7 +13,7 @@ use tokio::signal::unix::{Signal as Stream, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::os::child;
+use crate::os::{child, process};
 use crate::runner::Stop;
 
 /// One that was caught.
@@ -69,7 +69,7 @@ impl Ladder {
 
 /// Signals to this process. From the first value on they end it no longer by themselves.
 pub(super) struct Signals {
-    hangup: Stream,
+    hangup: Option<Stream>,
     interrupt: Stream,
     quit: Stream,
     terminate: Stream,
@@ -77,8 +77,17 @@ pub(super) struct Signals {
 
 impl Signals {
     pub(super) fn new() -> std::io::Result<Self> {
+        Self::heeding(true)
+    }
+
+    /// For a command: a hang-up that it was started to ignore stays ignored.
+    pub(super) fn of_a_command() -> std::io::Result<Self> {
+        Self::heeding(!process::ignores_hangups())
+    }
+
+    fn heeding(hangups: bool) -> std::io::Result<Self> {
         Ok(Self {
-            hangup: signal(SignalKind::hangup())?,
+            hangup: hangups.then(|| signal(SignalKind::hangup())).transpose()?,
             interrupt: signal(SignalKind::interrupt())?,
             quit: signal(SignalKind::quit())?,
             terminate: signal(SignalKind::terminate())?,
@@ -87,11 +96,17 @@ impl Signals {
 
     /// The next one. Cancelling the call loses none.
     pub(super) async fn next(&mut self) -> Signal {
+        let hangup = async {
+            match &mut self.hangup {
+                Some(hangup) => hangup.recv().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             _ = self.terminate.recv() => Signal::Terminate,
             _ = self.interrupt.recv() => Signal::Interrupt,
             _ = self.quit.recv() => Signal::Quit,
-            _ = self.hangup.recv() => Signal::Hangup,
+            _ = hangup => Signal::Hangup,
         }
     }
 

@@ -11,9 +11,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::args::{Color, Output};
 use super::deploy::{is_interactive, is_read_only, not_read_only};
+use super::output::Lossy;
 use super::past::{ended_line, find, json, last_line, last_row, last_status, past, replayed};
 use super::signals::{Signal, Signals};
-use super::{Common, Done, Failure, PERSON, Place, SIGNALLED, complain, load, say};
+use super::{Common, Done, Failure, PERSON, Place, SIGNALLED, complain, load, say, skew, unwatched};
 use crate::command::Command;
 use crate::config::{ColorDepth, Config};
 use crate::control::{self, Client};
@@ -98,7 +99,8 @@ async fn left(config: &Config) -> Result<Left, Failure> {
     let id = &state.plan.deployment;
     say(&match state.status() {
         Status::Pending => {
-            format!("{id} stays planned, nothing is touched; rollout attach shows it again, rollout cancel ends it")
+            let waits = unwatched::patience(state.plan.policy.strategy.approval_timeout);
+            format!("{id} stays planned for {waits}, nothing is touched; rollout attach shows it again, rollout cancel ends it")
         }
         _ => format!("{id} goes on by itself ({}); rollout attach shows it again", state.headline()),
     });
@@ -132,8 +134,8 @@ async fn headless(common: &Common, config: &Config, session: Box<dyn Session>) -
         Output::Text => Format::Lines,
         Output::Json => Format::Json,
     };
-    let mut signals = Signals::new().map_err(|e| Failure::person(format!("cannot listen to signals: {e}")))?;
-    let (mut out, leave) = (io::stdout(), CancellationToken::new());
+    let mut signals = Signals::of_a_command().map_err(|e| Failure::person(format!("cannot listen to signals: {e}")))?;
+    let (mut out, leave) = (Lossy::new(io::stdout()), CancellationToken::new());
     let printing = headless::run(session, format, &mut out, &leave);
     tokio::pin!(printing);
     let mut first: Option<Signal> = None;
@@ -228,8 +230,12 @@ pub(super) async fn running(place: &Place) -> Result<Option<Client>, Failure> {
         complain(&format!("warning: {silent}"));
         return Ok(None);
     }
-    // A socket that nobody answers belongs to an engine that died.
-    Ok(Client::connect(&socket).await.ok())
+    let Ok(client) = Client::connect(&socket).await else {
+        skew::go_on_as_its_own(&socket).await?;
+        // A socket that nobody answers belongs to an engine that died.
+        return Ok(None);
+    };
+    Ok(Some(client))
 }
 
 pub(super) fn nothing_runs(config: &Config) -> Failure {

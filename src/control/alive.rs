@@ -10,7 +10,7 @@ use hyper::Method;
 use serde::de::IgnoredAny;
 use tokio::time::timeout;
 
-use super::link::{Ask, Fault, fetch};
+use super::link::{Ask, Fault, Hello, fetch};
 use super::socket::engine_pid;
 use super::wire::LOGS;
 
@@ -31,7 +31,7 @@ pub enum Answer {
 /// Asks who listens at `socket` for the least that there is.
 pub async fn answer(socket: &Path) -> Answer {
     let path = format!("{LOGS}?after={}", u64::MAX);
-    let ask = Ask { socket, method: Method::GET, path: &path, body: Vec::new(), within: 2 * LIFE };
+    let ask = Ask { socket, method: Method::GET, path: &path, body: Vec::new(), hello: Hello::default(), within: 2 * LIFE };
     match timeout(LIFE, fetch::<IgnoredAny>(ask)).await {
         Err(_elapsed) => Answer::Silent(silent(socket)),
         Ok(Err(Fault::Gone(_))) => Answer::None,

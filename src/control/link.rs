@@ -1,6 +1,6 @@
 //! One request, or one event stream, over one connection to the control socket.
 //!
-//! Imports: ports, event, model. May not: try again; remember anything of another connection.
+//! Imports: ports, event, model, os. May not: try again; remember anything of another connection.
 
 use std::io::ErrorKind;
 use std::net::IpAddr;
@@ -20,14 +20,18 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::sse::{Frame, Parser};
 use super::wire::{
-    ACCESS_HEADER, ACCESS_VIEW, EVENTS, FROM_HEADER, PROGRAM, PROGRAM_HEADER, PROTOCOL, PROTOCOL_HEADER, Trouble, frame,
+    ACCESS_HEADER, ACCESS_VIEW, DEPLOYMENT, EVENTS, FROM_HEADER, PROGRAM, PROGRAM_HEADER, PROTOCOL_HEADER, Trouble, frame,
+    protocol,
 };
 use crate::command::Refusal;
 use crate::model::Seq;
+use crate::os::process::{self, ProcessId};
 use crate::ports::Update;
 
 /// The longest answer: a snapshot of 10,000 instances has about 20 MB.
 const ANSWER_MAX: usize = 256 * 1024 * 1024;
+/// The longest version or number of a protocol that is shown.
+const HEADER_MAX: usize = 60;
 
 /// Why a request came to nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -89,10 +93,51 @@ fn unreadable(error: &serde_json::Error) -> Fault {
 /// The connection's own task: it ends with the handle.
 type Connection = JoinSet<()>;
 
+/// An engine that another version of rollout runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OtherEngine {
+    /// Its process.
+    pub process: ProcessId,
+    /// Its user.
+    pub uid: u32,
+    /// The version of its program.
+    pub program: String,
+    /// The number of its protocol.
+    pub protocol: String,
+}
+
+/// How long such an engine may take to say what it is.
+const INTRODUCTION: Duration = Duration::from_secs(5);
+
+/// Who serves the socket, if that is an engine of another version than ours.
+pub async fn other_engine(socket: &Path) -> Option<OtherEngine> {
+    let introduction = async {
+        let stream = connect(socket).await.ok()?;
+        let credentials = stream.peer_cred().ok()?;
+        // Before it answers: as it lives afterwards, this is itself.
+        let process = process::identify(credentials.pid()?)?;
+        let ask = Ask { socket, method: Method::GET, path: DEPLOYMENT, body: Vec::new(), hello: Hello::default(), within: INTRODUCTION };
+        let (response, _connection) = request(stream, ask).await.ok()?;
+        let (theirs, program) = (header(&response, PROTOCOL_HEADER)?, header(&response, PROGRAM_HEADER)?);
+        let is_other = theirs != protocol().to_string() || program != PROGRAM;
+        is_other.then_some(OtherEngine { process, uid: credentials.uid(), program, protocol: theirs })
+    };
+    timeout(INTRODUCTION, introduction).await.ok().flatten()
+}
+
 /// Asks, and hands over a successful answer with its body still to be read.
 async fn exchange(ask: Ask<'_>) -> Result<(Response<Incoming>, Connection), Fault> {
-    let stream = UnixStream::connect(ask.socket).await.map_err(|error| {
-        let socket = ask.socket.display();
+    let (response, task) = request(connect(ask.socket).await?, ask).await?;
+    check_protocol(&response)?;
+    if response.status() == StatusCode::OK {
+        return Ok((response, task));
+    }
+    Err(refusal(response).await)
+}
+
+async fn connect(socket: &Path) -> Result<UnixStream, Fault> {
+    UnixStream::connect(socket).await.map_err(|error| {
+        let socket = socket.display();
         match error.kind() {
             ErrorKind::NotFound | ErrorKind::ConnectionRefused => Fault::Gone(socket.to_string()),
             ErrorKind::PermissionDenied => {
@@ -101,7 +146,11 @@ async fn exchange(ask: Ask<'_>) -> Result<(Response<Incoming>, Connection), Faul
             }
             _ => Fault::Broken(format!("cannot connect to {socket}: {error}")),
         }
-    })?;
+    })
+}
+
+/// Asks over a new connection.
+async fn request(stream: UnixStream, ask: Ask<'_>) -> Result<(Response<Incoming>, Connection), Fault> {
     let broken = |e: hyper::Error| Fault::Broken(format!("the link to the engine broke: {e}"));
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(broken)?;
     let mut task = JoinSet::new();
@@ -111,7 +160,7 @@ async fn exchange(ask: Ask<'_>) -> Result<(Response<Incoming>, Connection), Faul
         }
     });
     let mut request =
-        Request::builder().method(ask.method).uri(ask.path).header(HOST, "localhost").header(PROTOCOL_HEADER, PROTOCOL);
+        Request::builder().method(ask.method).uri(ask.path).header(HOST, "localhost").header(PROTOCOL_HEADER, protocol());
     if let Some(from) = ask.hello.from {
         request = request.header(FROM_HEADER, from.to_string());
     }
@@ -119,22 +168,22 @@ async fn exchange(ask: Ask<'_>) -> Result<(Response<Incoming>, Connection), Faul
         request = request.header(ACCESS_HEADER, ACCESS_VIEW);
     }
     let request = request.body(Full::new(Bytes::from(ask.body))).map_err(|e| Fault::Hopeless(format!("not a request: {e}")))?;
-    let response = sender.send_request(request).await.map_err(broken)?;
-    check_protocol(&response)?;
-    if response.status() == StatusCode::OK {
-        return Ok((response, task));
-    }
-    Err(refusal(response).await)
+    Ok((sender.send_request(request).await.map_err(broken)?, task))
+}
+
+fn header(response: &Response<Incoming>, name: &str) -> Option<String> {
+    let value = response.headers().get(name)?;
+    Some(String::from_utf8_lossy(value.as_bytes()).chars().filter(|c| !c.is_control()).take(HEADER_MAX).collect())
 }
 
 fn check_protocol(response: &Response<Incoming>) -> Result<(), Fault> {
-    let header = |name| response.headers().get(name).map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned());
-    match header(PROTOCOL_HEADER) {
-        Some(theirs) if theirs == PROTOCOL.to_string() => Ok(()),
+    let ours = protocol();
+    match header(response, PROTOCOL_HEADER) {
+        Some(theirs) if theirs == ours.to_string() => Ok(()),
         Some(theirs) => {
-            let program = header(PROGRAM_HEADER).unwrap_or_default();
+            let program = header(response, PROGRAM_HEADER).unwrap_or_default();
             Err(Fault::Hopeless(format!(
-                "the engine (rollout {program}) speaks protocol {theirs}, this rollout ({PROGRAM}) speaks {PROTOCOL}; use the engine's own version"
+                "the engine (rollout {program}) speaks protocol {theirs}, this rollout ({PROGRAM}) speaks {ours}; use the engine's own version"
             )))
         }
         None => Err(Fault::Hopeless("what answers at the control socket is no engine of rollout".to_owned())),

@@ -1,14 +1,20 @@
 //! What goes over the control socket: paths, headers, bodies, names of the frames of the event stream.
 //!
-//! Imports: command, model. May not: do I/O.
+//! Imports: command, model, os. May not: do I/O.
 
 use serde::{Deserialize, Serialize};
 
 use crate::command::Command;
 use crate::model::Seq;
+use crate::os::failpoint;
 
 /// The protocol's number. It changes when an old client would misread a new engine.
 pub const PROTOCOL: u32 = 1;
+/// [`PROTOCOL`], or what a test has made of it.
+pub fn protocol() -> u32 {
+    failpoint::protocol(PROTOCOL)
+}
+
 /// Carries [`PROTOCOL`] in every answer; in a request it is checked if it is there.
 pub const PROTOCOL_HEADER: &str = "rollout-protocol";
 /// Carries the program's version in every answer.

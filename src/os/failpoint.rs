@@ -21,8 +21,14 @@ pub(crate) const fn pass(_place: &'static str) -> bool {
     false
 }
 
+/// The number of the control protocol, which a test changes in a copy of the program's file to have one of another version.
+#[cfg(not(feature = "failpoints"))]
+pub(crate) const fn protocol(ours: u32) -> u32 {
+    ours
+}
+
 #[cfg(feature = "failpoints")]
-pub(crate) use armed::{hit, pass};
+pub(crate) use armed::{hit, pass, protocol};
 
 #[cfg(feature = "failpoints")]
 mod armed {
@@ -72,6 +78,15 @@ mod armed {
             *number
         };
         hit(place, number)
+    }
+
+    /// Its last byte is what is added.
+    static PROTOCOL: [u8; 28] = *b"ROLLOUT_FAILPOINT_PROTOCOL+0";
+
+    pub(crate) fn protocol(ours: u32) -> u32 {
+        // Or the compiler would know the bytes, and they would stand nowhere.
+        let [.., more] = *std::hint::black_box(&PROTOCOL);
+        ours + u32::from(more.saturating_sub(b'0'))
     }
 
     #[expect(clippy::panic, reason = "a test ordered it")]

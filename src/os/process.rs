@@ -62,6 +62,13 @@ fn parse_stat(bytes: &[u8]) -> Option<Stat> {
     })
 }
 
+/// Whether this process ignores SIGHUP, as whoever started it (`nohup`) may have ordered.
+pub fn ignores_hangups() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| u64::from_str_radix(line.strip_prefix("SigIgn:")?.trim(), 16).ok());
+    mask.is_some_and(|mask| mask & 1 == 1)
+}
+
 /// The process with this pid now, to be recognised later; `None` if there is none.
 pub fn identify(pid: i32) -> Option<ProcessId> {
     Some(ProcessId { pid, start_time: stat(pid)?.start_time, boot_id: boot_id().ok()? })

@@ -33,6 +33,8 @@ pub(super) enum Trouble {
     Journal,
     /// The balancers cannot be read.
     Balancers,
+    /// Where the engine runs, it may not live to the end.
+    Place,
 }
 
 /// What readers share with the engine.
@@ -118,6 +120,11 @@ impl Bus {
         }
     }
 
+    /// Where the engine runs, it may not live to the end.
+    pub fn doubt(&self, why: String) {
+        self.trouble(Trouble::Place, Some(why));
+    }
+
     /// Changes what the balancers counted.
     pub(super) fn counted(&self, lb: LbStats) {
         let mut shared = self.lock();
@@ -150,9 +157,20 @@ impl Bus {
         self.lock().state.plan.deployment.clone()
     }
 
+    /// A plan that nobody has begun yet.
+    pub fn is_only_planned(&self) -> bool {
+        let shared = self.lock();
+        shared.state.started_at.is_none() && shared.state.end.is_none()
+    }
+
+    /// Somebody follows what happens.
+    pub fn is_watched(&self) -> bool {
+        self.updates.receiver_count() > 0
+    }
+
     /// Waits until every reader has let go.
     pub async fn read_to_the_end(&self) {
-        while self.updates.receiver_count() > 0 {
+        while self.is_watched() {
             tokio::time::sleep(LOOK).await;
         }
     }

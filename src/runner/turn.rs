@@ -344,7 +344,7 @@ impl Run {
 
     async fn answer(&mut self, (request, answer): Asked) -> Result<(), Illegal> {
         let (who, verb) = (request.actor.name_and_place().into_owned(), request.command.verb());
-        let allowed = match self.leaving(&request.command) {
+        let allowed = match self.leaving(&request.command).or_else(|| begun_meanwhile(&self.state, &request)) {
             Some(refusal) => Err(refusal),
             None => check_request(&self.state, &request),
         };
@@ -420,4 +420,10 @@ impl Run {
         tracing::warn!(target: "engine", "{name}: {how}");
         self.order(command, Actor::Signal { name: name.to_owned() }).await
     }
+}
+
+/// The engine by itself ends only a plan that nobody has begun.
+fn begun_meanwhile(state: &State, request: &Request) -> Option<Refusal> {
+    let begun = request.actor == Actor::Engine && state.started_at.is_some();
+    begun.then(|| Refusal { message: "it has begun".to_owned() })
 }

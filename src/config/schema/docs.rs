@@ -96,7 +96,10 @@ pub(super) const DOCS: &[(&str, &str)] = &[
     ("strategy.min_serving", "Never fewer than these serve."),
     ("strategy.min_healthy_time", "How long an instance must stay healthy in rotation before its verdict."),
     ("strategy.progress_timeout", "The longest time without any instance finishing; \"0s\" for none."),
-    ("strategy.approval_timeout", "The longest wait for a person."),
+    (
+        "strategy.approval_timeout",
+        "The longest wait for a person. A plan that nobody looks at any more ends after a sixth of it.",
+    ),
     ("rollback", "What failures do."),
     ("rollback.auto", "false is short for on_failure = \"pause\"."),
     ("rollback.on_failure", "What happens when failures are too many."),

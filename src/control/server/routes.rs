@@ -24,7 +24,7 @@ use crate::command;
 use crate::control::ledger::{Answer, Ledger};
 use crate::control::peer::{Peer, address, who_may};
 use crate::control::wire::{
-    self, ACCESS_HEADER, After, FROM_HEADER, Order, PROGRAM, PROGRAM_HEADER, PROTOCOL, PROTOCOL_HEADER, Trouble, frame,
+    self, ACCESS_HEADER, After, FROM_HEADER, Order, PROGRAM, PROGRAM_HEADER, PROTOCOL_HEADER, Trouble, frame, protocol,
 };
 use crate::model::Seq;
 use crate::os::sharing::Sharing;
@@ -66,21 +66,22 @@ async fn guard(sharing: Sharing, Extension(peer): Extension<Peer>, request: Requ
     let mut response = if !peer.is_allowed {
         trouble(StatusCode::FORBIDDEN, format!("{}, not uid {}", who_may(sharing), peer.uid))
     } else if let Err(theirs) = speaks_ours(request.headers()) {
+        let ours = protocol();
         let message =
-            format!("this engine (rollout {PROGRAM}) speaks protocol {PROTOCOL}, not {theirs}; use its own version of rollout");
+            format!("this engine (rollout {PROGRAM}) speaks protocol {ours}, not {theirs}; use its own version of rollout");
         trouble(StatusCode::BAD_REQUEST, message)
     } else {
         next.run(request).await
     };
     let headers = response.headers_mut();
-    headers.insert(PROTOCOL_HEADER, HeaderValue::from(PROTOCOL));
+    headers.insert(PROTOCOL_HEADER, HeaderValue::from(protocol()));
     headers.insert(PROGRAM_HEADER, HeaderValue::from_static(PROGRAM));
     response
 }
 
 fn speaks_ours(headers: &HeaderMap) -> Result<(), String> {
     match headers.get(PROTOCOL_HEADER) {
-        Some(theirs) if theirs.as_bytes() != PROTOCOL.to_string().as_bytes() => {
+        Some(theirs) if theirs.as_bytes() != protocol().to_string().as_bytes() => {
             Err(String::from_utf8_lossy(theirs.as_bytes()).chars().take(20).collect())
         }
         Some(_) | None => Ok(()),
