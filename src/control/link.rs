@@ -116,7 +116,14 @@ pub async fn other_engine(socket: &Path) -> Option<OtherEngine> {
         let credentials = stream.peer_cred().ok()?;
         // Before it answers: as it lives afterwards, this is itself.
         let process = process::identify(credentials.pid()?)?;
-        let ask = Ask { socket, method: Method::GET, path: DEPLOYMENT, body: Vec::new(), hello: Hello::default(), within: INTRODUCTION };
+        let ask = Ask {
+            socket,
+            method: Method::GET,
+            path: DEPLOYMENT,
+            body: Vec::new(),
+            hello: Hello::default(),
+            within: INTRODUCTION,
+        };
         let (response, _connection) = request(stream, ask).await.ok()?;
         let (theirs, program) = (header(&response, PROTOCOL_HEADER)?, header(&response, PROGRAM_HEADER)?);
         let is_other = theirs != protocol().to_string() || program != PROGRAM;

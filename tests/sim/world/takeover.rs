@@ -23,6 +23,7 @@ impl World {
         }
         let epoch = self.store.take_over();
         self.boot(epoch)?;
+        self.works_left();
         self.checks.same_story(self.live.as_ref().map(|e| &e.state))?;
         self.input(Input::Recovered(Takeover::default()))?;
         if let Some(engine) = &self.live

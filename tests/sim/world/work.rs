@@ -2,9 +2,9 @@
 
 use std::hash::Hash as _;
 
-use rollout::core::Input;
+use rollout::core::{Input, wanted};
 use rollout::effect::{Effect, Outcome};
-use rollout::model::Version;
+use rollout::model::{EffectId, Version};
 
 use super::{Due, Healing, Sabotage, Work, World};
 use crate::checks::Violation;
@@ -100,6 +100,13 @@ impl World {
         if !outlived {
             (0..self.machines.len()).for_each(|n| self.end_works(n, |_| true, false));
         }
+    }
+
+    /// A successor ends what still runs and nobody wants any more, before it does anything.
+    pub(super) fn works_left(&mut self) {
+        let Some(engine) = &self.live else { return };
+        let wanted: Vec<EffectId> = wanted(&engine.state).into_iter().map(|effect| effect.id).collect();
+        (0..self.machines.len()).for_each(|n| self.end_works(n, |work| !wanted.contains(&work.id), true));
     }
 
     fn end_works(&mut self, n: usize, which: impl Fn(&Work) -> bool, given_up: bool) {
