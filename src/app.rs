@@ -20,6 +20,7 @@ mod schema;
 mod signals;
 mod startable;
 mod verbs;
+mod watching;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};

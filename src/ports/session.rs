@@ -102,7 +102,9 @@ pub enum Update {
         /// Why, in words.
         reason: String,
     },
-    /// The engine is gone; nothing follows.
+    /// The engine is gone before the end. If another takes the deployment over, what that one says follows.
+    Gone,
+    /// Nothing follows.
     Closed,
 }
 

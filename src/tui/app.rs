@@ -81,7 +81,12 @@ pub enum Link {
         /// Since when.
         since: Timestamp,
     },
-    /// The engine is gone.
+    /// The engine is gone; another may take the deployment over.
+    Gone {
+        /// Since when.
+        since: Timestamp,
+    },
+    /// Nothing follows.
     Closed,
 }
 
@@ -378,7 +383,7 @@ impl App {
                 self.forecast = Some((now, (self.fixed.oracle.forecast)(&self.state, now)));
             }
             self.dirt = Dirt::Now;
-        } else if self.dirt == Dirt::Calm || self.link != Link::Up && self.link != Link::Closed {
+        } else if self.dirt == Dirt::Calm || matches!(self.link, Link::Down { .. }) {
             self.dirt = Dirt::Now;
         }
     }
