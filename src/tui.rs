@@ -15,6 +15,7 @@ mod input;
 mod keys;
 mod list;
 mod log;
+mod past;
 mod run;
 mod screen;
 mod terminal;
@@ -126,8 +127,8 @@ pub enum TuiError {
     #[error("the terminal failed ({0}); the engine goes on, `rollout attach` shows it again")]
     Terminal(#[source] io::Error),
     /// Something panicked and the terminal was given back.
-    #[error("the console stopped after an internal error; the engine goes on, `rollout attach` shows it again")]
-    Panicked,
+    #[error("the console stopped after an internal error{0}; the engine goes on, `rollout attach` shows it again")]
+    Panicked(String),
 }
 
 /// Runs the console until the operator leaves.

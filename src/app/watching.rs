@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::Place;
 use crate::command::{Command, Receipt};
-use crate::event::FORMAT;
+use crate::event::{Event, FORMAT};
 use crate::journal::Sqlite;
 use crate::model::{DeploymentId, Seq};
 use crate::ports::{Progress, Session, SessionError, Snapshot, Update};
@@ -74,6 +74,10 @@ impl Session for Watching {
             Ok(snapshot)
         }
         .boxed()
+    }
+
+    fn past(&self, until: Seq, most: u64) -> BoxFuture<'_, Result<Vec<Event>, SessionError>> {
+        self.session.past(until, most)
     }
 
     fn next(&mut self) -> BoxFuture<'_, Update> {

@@ -281,6 +281,25 @@ impl Session for Client {
         .boxed()
     }
 
+    fn past(&self, until: Seq, most: u64) -> BoxFuture<'_, Result<Vec<Event>, SessionError>> {
+        let after = Seq(until.0.saturating_sub(most));
+        async move {
+            let Patience { answer, silence, .. } = self.patience;
+            let mut events = Vec::new();
+            let mut stream = EventStream::open(&self.socket, after, answer, silence).await.map_err(session_error)?;
+            while events.last().map_or(after, |event: &Event| event.seq) < until {
+                match stream.next().await.map_err(session_error)? {
+                    Update::Event(event) => events.push(event),
+                    // It was too slow for its past, or the engine leaves.
+                    Update::Resync(_) | Update::Closed => break,
+                    _ => {}
+                }
+            }
+            Ok(events)
+        }
+        .boxed()
+    }
+
     fn next(&mut self) -> BoxFuture<'_, Update> {
         async move {
             loop {

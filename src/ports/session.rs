@@ -124,6 +124,11 @@ pub trait Session: Send + Sync {
     /// All that is known now.
     fn snapshot(&self) -> BoxFuture<'_, Result<Snapshot, SessionError>>;
 
+    /// The newest facts up to and with `until`, at most so many, oldest first; none where nobody tells them.
+    fn past(&self, _until: Seq, _most: u64) -> BoxFuture<'_, Result<Vec<Event>, SessionError>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
+
     /// The next update after the last snapshot. Cancelling the call loses nothing.
     fn next(&mut self) -> BoxFuture<'_, Update>;
 

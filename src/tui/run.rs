@@ -3,6 +3,7 @@
 //! Imports: session, tui parts. May not: decide what a key does; draw by itself.
 
 use std::io;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +18,7 @@ use super::input::Input;
 use super::keys::Key;
 use super::log::LogFeed;
 use super::screen::Screen;
-use super::terminal::{Tty, give_back, is_ours, size, take_over};
+use super::terminal::{Tty, details, give_back, is_ours, size, take_over};
 use super::theme::{Depth, Theme};
 use super::update::{Cmd, Msg, update};
 use super::{Exit, Settings, TuiError};
@@ -31,6 +32,10 @@ const READ_FIRST: Duration = Duration::from_millis(500);
 const ANSWER: Duration = Duration::from_secs(10);
 /// Updates and keys that are taken in before the screen is drawn.
 const BATCH: usize = 512;
+/// How many facts of the past are asked for: the whole story of some hundred instances.
+const PAST: u64 = 4096;
+/// How long they are waited for.
+const TELL: Duration = Duration::from_secs(1);
 /// How long the engine is waited for when the terminal is gone. The console must be gone a second after it.
 const HANG_UP: Duration = Duration::from_millis(600);
 /// A terminal that took nothing for this long is painted anew.
@@ -39,6 +44,8 @@ const STALL: Duration = Duration::from_secs(5);
 pub(super) async fn run(session: Box<dyn Session>, settings: Settings) -> Result<Exit, TuiError> {
     let tty = Tty::open().map_err(TuiError::NoTerminal)?;
     let snapshot = session.snapshot().await?;
+    // What cannot be told in time is not waited for: the screen comes first.
+    let past = timeout(TELL, session.past(snapshot.seq, PAST)).await.ok().and_then(Result::ok).unwrap_or_default();
     let depth = settings.color.depth();
     let ascii = settings.ascii.unwrap_or_else(|| needs_ascii(|name| std::env::var(name).ok()));
     let (theme, complaint) = theme(&settings.theme, depth, ascii)?;
@@ -54,8 +61,10 @@ pub(super) async fn run(session: Box<dyn Session>, settings: Settings) -> Result
     };
     let size = size();
     let now = settings.now;
-    let mut app = App::new(snapshot, fixed, now(), size);
-    app.message = complaint.map(|text| (text, Tone::Refused));
+    let mut app = App::attached(&past, snapshot, fixed, now(), size);
+    if let Some(complaint) = complaint {
+        app.say(complaint, Tone::Refused);
+    }
     let mut console = Console {
         replies: JoinSet::new(),
         signals: Signals::catch().map_err(TuiError::Terminal)?,
@@ -69,7 +78,8 @@ pub(super) async fn run(session: Box<dyn Session>, settings: Settings) -> Result
         log: LogFeed::default(),
     };
     tui_logger::set_default_level(log::LevelFilter::Trace);
-    let outcome = console.serve().await;
+    // A panic in here is the console's alone, and its process still says what becomes of the deployment.
+    let outcome = AssertUnwindSafe(console.serve()).catch_unwind().await.unwrap_or_else(|_told| Err(panicked()));
     let asked = matches!(outcome, Ok(Exit::HungUp)).then(|| console.hang_up());
     tokio::join!(OptionFuture::from(asked), console.screen.settle());
     give_back();
@@ -132,7 +142,7 @@ impl Console {
     async fn serve(&mut self) -> Result<Exit, TuiError> {
         loop {
             if !is_ours() {
-                return Err(TuiError::Panicked);
+                return Err(panicked());
             }
             self.draw_if_due()?;
             let mut wake = Some(self.wait().await);
@@ -195,7 +205,7 @@ impl Console {
     async fn handle(&mut self, wake: Wake) -> Result<Option<Exit>, TuiError> {
         let msg = match wake {
             Wake::Stop => return Ok(Some(self.left(Exit::Left))),
-            Wake::HungUp => return Ok(Some(self.left(Exit::HungUp))),
+            Wake::HungUp => return self.lost(),
             Wake::Key(key) => Msg::Key(key),
             Wake::Update(news) => Msg::Update(news),
             Wake::Reply(verb, result) => Msg::Reply { verb, result },
@@ -211,7 +221,7 @@ impl Console {
                     None => return Ok(None),
                 }
             }
-            Wake::Written(Err(_gone)) => return Ok(Some(self.left(Exit::HungUp))),
+            Wake::Written(Err(_gone)) => return self.lost(),
             Wake::Resized => {
                 let (width, height) = size();
                 Msg::Resize(width, height)
@@ -307,13 +317,19 @@ impl Console {
         self.app.state.exit_code().map_or(exit, |code| Exit::Ended { code })
     }
 
+    /// The terminal is gone, or the thread on it.
+    fn lost(&self) -> Result<Option<Exit>, TuiError> {
+        if is_ours() { Ok(Some(self.left(Exit::HungUp))) } else { Err(panicked()) }
+    }
+
     /// The terminal is gone: asks the engine for what is wanted then. It goes on by itself where it cannot be reached.
     fn hang_up(&mut self) -> impl Future<Output = ()> + use<> {
         let state = &self.app.state;
         let command = self.on_hangup.take().filter(|command| match command {
             // A second cancel would stop the commands that run: nobody asked for that.
             Command::Cancel { .. } => state.cancel.is_none(),
-            _ => true,
+            // What has not begun, or is paused by somebody, needs no other pause.
+            _ => state.started_at.is_some() && state.pause.is_none(),
         });
         let sent = command.map(|command| {
             let revision = matches!(command, Command::Cancel { .. }).then_some(state.seq);
@@ -365,13 +381,17 @@ impl Console {
         }
         if take_over().is_err() {
             // It went away meanwhile, and whoever stopped us with it.
-            return Ok(Some(self.left(Exit::HungUp)));
+            return self.lost();
         }
         let (width, height) = size();
         update(&mut self.app, Msg::Resize(width, height));
         self.repaint();
         Ok(None)
     }
+}
+
+fn panicked() -> TuiError {
+    TuiError::Panicked(details().map_or_else(String::new, |path| format!(" (details: {})", path.display())))
 }
 
 fn wake_of(input: Input) -> Wake {

@@ -1,6 +1,6 @@
 //! The screen of the console: what is drawn on, what is read from, and when it may be drawn again.
 //!
-//! Imports: tui parts. May not: know what a key does or what the engine says.
+//! Imports: tui parts, os. May not: know what a key does or what the engine says.
 
 use std::convert::Infallible;
 use std::io;
@@ -52,6 +52,7 @@ impl Screen {
 
     /// Draws, and sends the frame on its way. Nothing may be on its way.
     pub(super) fn draw(&mut self, app: &App) -> io::Result<()> {
+        crate::os::failpoint::pass("console.draw");
         self.last_draw = Some(Instant::now());
         if app.size.0 == 0 || app.size.1 == 0 {
             return Ok(());

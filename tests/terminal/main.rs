@@ -17,7 +17,11 @@ mod cycles;
 #[path = "../e2e/fleet.rs"]
 mod fleet;
 mod hangup;
+mod keys;
+mod meanwhile;
 mod pty;
+mod stalled;
+mod stopped;
 mod successor;
 
 /// A fleet of six whose checks a busy machine does not fail.

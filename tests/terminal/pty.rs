@@ -12,6 +12,9 @@ use tokio::time::Instant;
 use crate::common::PATIENCE;
 use crate::fleet::{Fleet, read, rollout};
 
+/// How each frame begins: the terminal is to show nothing before its end.
+const FRAME: &[u8] = b"\x1b[?2026h";
+
 /// How the program stands to its terminal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Place {
@@ -125,11 +128,6 @@ impl Terminal {
         });
     }
 
-    /// Everything that was written to it so far.
-    pub(crate) fn bytes(&self) -> Vec<u8> {
-        self.bytes.lock().unwrap().clone()
-    }
-
     /// From now on nothing is read from it, or all is again.
     pub(crate) fn stall(&self, stalled: bool) {
         self.stalled.store(stalled, Ordering::SeqCst);
@@ -171,6 +169,16 @@ impl Terminal {
         send(self.pid(), signal);
     }
 
+    /// The frames that were begun on it so far.
+    pub(crate) fn frames(&self) -> usize {
+        frames(&self.bytes.lock().unwrap())
+    }
+
+    /// Everything that was written to it so far.
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        self.bytes.lock().unwrap().clone()
+    }
+
     /// The terminal is gone: nobody has its other end open any more.
     pub(crate) fn hang_up(&mut self) {
         self.closed.store(true, Ordering::SeqCst);
@@ -194,6 +202,11 @@ impl Drop for Terminal {
         self.child.kill().ok();
         self.child.wait().ok();
     }
+}
+
+/// The frames that begin in what a terminal was written.
+pub(crate) fn frames(bytes: &[u8]) -> usize {
+    bytes.windows(FRAME.len()).filter(|bytes| *bytes == FRAME).count()
 }
 
 pub(crate) fn send(pid: i32, signal: Signal) {
