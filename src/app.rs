@@ -24,6 +24,7 @@ mod skew;
 mod startable;
 mod unwatched;
 mod verbs;
+mod watching;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};

@@ -177,7 +177,7 @@ impl<'a> Printer<'a> {
                     self.note("disconnected", &format!("no link to the engine ({reason}); trying again"))?;
                 }
             }
-            Update::Closed => self.closed = true,
+            Update::Gone | Update::Closed => self.closed = true,
         }
         Ok(Next::GoOn)
     }

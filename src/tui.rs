@@ -15,7 +15,9 @@ mod input;
 mod keys;
 mod list;
 mod log;
+mod past;
 mod run;
+mod screen;
 mod terminal;
 mod text;
 mod theme;
@@ -40,6 +42,7 @@ pub use theme::{Badge, BuiltIn, ColorChoice, Depth, THEMES, Theme, ThemeError, U
 pub use update::{Cmd, Msg, update};
 pub use view::view;
 
+use crate::command::Command;
 use crate::model::Timestamp;
 use crate::ports::{Session, SessionError};
 
@@ -62,6 +65,8 @@ pub struct Settings {
     pub demo: bool,
     /// What Enter does once the deployment has ended, as a sentence: `Enter deploys v3-bad next`.
     pub next: Option<String>,
+    /// What is asked of the engine when the terminal is lost (not when it is left); nothing in a read-only console.
+    pub on_hangup: Option<Command>,
     /// The zone of times on the screen.
     pub zone: TimeZone,
     /// The clock.
@@ -86,6 +91,7 @@ impl Settings {
             protected: false,
             demo: false,
             next: None,
+            on_hangup: None,
             zone: TimeZone::system(),
             now,
         }
@@ -95,8 +101,10 @@ impl Settings {
 /// How the console was left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
-    /// The deployment goes on, or stays planned: detached, a signal, or a terminal that is gone.
+    /// The deployment goes on, or stays planned: detached, or a signal.
     Left,
+    /// The terminal is gone: there is nobody to tell anything.
+    HungUp,
     /// The deployment has ended.
     Ended {
         /// The process exit code of the contract.
@@ -119,8 +127,8 @@ pub enum TuiError {
     #[error("the terminal failed ({0}); the engine goes on, `rollout attach` shows it again")]
     Terminal(#[source] io::Error),
     /// Something panicked and the terminal was given back.
-    #[error("the console stopped after an internal error; the engine goes on, `rollout attach` shows it again")]
-    Panicked,
+    #[error("the console stopped after an internal error{0}; the engine goes on, `rollout attach` shows it again")]
+    Panicked(String),
 }
 
 /// Runs the console until the operator leaves.

@@ -153,6 +153,7 @@ impl Screen {
             command.env(name, value);
         }
         command.env(OUT, dir.path().join("ended"));
+        command.env("TMPDIR", dir.path());
         let before = modes(pair.master.as_ref());
         let child = pair.slave.spawn_command(command).unwrap();
         drop(pair.slave);
@@ -258,7 +259,8 @@ async fn a_panic_gives_the_terminal_back_and_is_readable() {
     screen.shows("y start").await;
     wait_for("the answer counts", async || (!screen.text().contains("(off)")).then_some(())).await;
     screen.press("y");
-    screen.ended().await;
+    let ended = screen.ended().await;
+    assert!(ended.starts_with("Err(Panicked(\" (details: "), "{ended}");
     screen.is_given_back().await;
     screen.shows("planned panic").await;
 }
@@ -269,7 +271,8 @@ async fn signals_end_it_and_give_the_terminal_back() {
         let mut screen = Screen::start("run", &[]);
         screen.shows("[PLANNED]").await;
         screen.signal(signal);
-        assert_eq!(screen.ended().await, "Ok(Left)", "{signal:?}");
+        let how = if signal == Signal::HUP { "Ok(HungUp)" } else { "Ok(Left)" };
+        assert_eq!(screen.ended().await, how, "{signal:?}");
         screen.is_given_back().await;
     }
 }
@@ -283,7 +286,7 @@ async fn a_terminal_that_is_gone_ends_it_within_a_second() {
     screen.keys = None;
     screen.master = None;
     let closed = Instant::now();
-    assert_eq!(screen.ended().await, "Ok(Left)");
+    assert_eq!(screen.ended().await, "Ok(HungUp)");
     assert!(closed.elapsed() < Duration::from_secs(1), "{:?}", closed.elapsed());
 }
 

@@ -422,6 +422,17 @@ fn a_link_that_is_not_fresh_is_said_and_nothing_is_sent() {
     update(&mut app, Msg::Update(Update::Resync(Box::new(snapshot))));
     assert_eq!(app.link, Link::Up);
     assert_eq!(press(&mut app, 'p').len(), 1);
+    update(&mut app, Msg::Update(Update::Gone));
+    let msg = later(&app, 5);
+    update(&mut app, msg);
+    let text = picture(&app);
+    let (badge, what) = ("[ENGINE GONE]", "the engine is gone; `rollout recover` takes over, and this screen goes on");
+    assert!(text.contains(badge) && text.contains("gone 5s") && text.contains(what), "{text}");
+    assert!(press(&mut app, 'p').is_empty());
+    let state = app.state.clone();
+    let snapshot = rollout::ports::Snapshot { format: 1, seq: state.seq, state, progress: app.progress.clone() };
+    update(&mut app, Msg::Update(Update::Resync(Box::new(snapshot))));
+    assert!(!picture(&app).contains("ENGINE GONE"));
     update(&mut app, Msg::Update(Update::Closed));
     let text = picture(&app);
     assert!(text.contains("[ENGINE GONE]") && text.contains("q, then `rollout recover` takes over"), "{text}");

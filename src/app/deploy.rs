@@ -20,6 +20,7 @@ use super::{Common, Done, Failure, PERSON, Place, complain, load, logout, say};
 use crate::command::{Command, Receipt};
 use crate::config::Config;
 use crate::control::{self, Client};
+use crate::event::Event;
 use crate::journal;
 use crate::model::{DeploymentId, Seq};
 use crate::os;
@@ -53,7 +54,13 @@ pub(super) enum Boot {
 
 /// Whether a person sits at a terminal.
 pub(super) fn is_interactive(common: &Common) -> bool {
-    common.output == Output::Text && std::io::stdin().is_terminal() && std::io::stdout().is_terminal()
+    let is_terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+    common.output == Output::Text && is_terminal && !is_dumb()
+}
+
+/// A terminal that cannot move its cursor takes lines, like a file.
+fn is_dumb() -> bool {
+    std::env::var_os("TERM").is_some_and(|term| term == "dumb")
 }
 
 /// By the command line, or by the file.
@@ -76,7 +83,8 @@ pub(super) async fn deploy(common: &Common, args: &DeployArgs) -> Done {
     not_read_only(common, &config, "deploy")?;
     let interactive = is_interactive(common) && !args.detach;
     if !interactive && !args.yes {
-        return Err(Failure::usage("without a terminal, deploy begins only with --yes"));
+        let what = if is_dumb() { "on a terminal that cannot move its cursor (TERM=dumb)" } else { "without a terminal" };
+        return Err(Failure::usage(format!("{what}, deploy begins only with --yes")));
     }
     let login = control::own_login().await;
     let mut engine: Vec<OsString> = vec!["--version".into(), args.version.as_str().into(), "--started-by".into(), login.into()];
@@ -169,6 +177,10 @@ impl Session for Starting {
             }
             Ok(snapshot)
         })
+    }
+
+    fn past(&self, until: Seq, most: u64) -> BoxFuture<'_, Result<Vec<Event>, SessionError>> {
+        self.0.past(until, most)
     }
 
     fn next(&mut self) -> BoxFuture<'_, Update> {

@@ -278,7 +278,7 @@ pub(super) async fn events(common: &Common, id: &str, follow: bool) -> Done {
             match client.next().await {
                 Update::Event(event) => printer.all(std::slice::from_ref(&event))?,
                 Update::Resync(_) => printer.stored(stored(&config, &id)?)?,
-                Update::Closed => {
+                Update::Gone | Update::Closed => {
                     printer.stored(stored(&config, &id)?)?;
                     break;
                 }

@@ -14,9 +14,10 @@ use super::deploy::{is_interactive, is_read_only, not_read_only};
 use super::output::Lossy;
 use super::past::{ended_line, find, json, last_line, last_row, last_status, past, replayed};
 use super::signals::{Signal, Signals};
+use super::watching::Watching;
 use super::{Common, Done, Failure, PERSON, Place, SIGNALLED, complain, load, say, skew, unwatched};
 use crate::command::Command;
-use crate::config::{ColorDepth, Config};
+use crate::config::{ColorDepth, Config, OnHangup};
 use crate::control::{self, Client};
 use crate::event::Actor;
 use crate::headless::{self, Followed, Format};
@@ -61,9 +62,11 @@ pub(super) async fn front_door(
     if !is_interactive(common) {
         return headless(common, config, session).await;
     }
-    let settings = console_settings(common, config, scene);
-    match tui::run(session, settings).await {
+    let settings = tui::Settings { on_hangup: on_hangup(config).await, ..console_settings(common, config, scene) };
+    let session = Watching::new(session, Place::of(config));
+    match tui::run(Box::new(session), settings).await {
         Ok(tui::Exit::Left) => left(config).await,
+        Ok(tui::Exit::HungUp) => Ok(Left { code: SIGNALLED, next: false, running: true }),
         Ok(tui::Exit::Ended { code }) => result(config).map(|()| Left { code, next: false, running: false }),
         Ok(tui::Exit::Next) => result(config).map(|()| Left { code: 0, next: true, running: false }),
         Err(error) => Err(Failure::person(error)),
@@ -105,6 +108,16 @@ async fn left(config: &Config) -> Result<Left, Failure> {
         _ => format!("{id} goes on by itself ({}); rollout attach shows it again", state.headline()),
     });
     Ok(Left { code: 0, next: false, running: true })
+}
+
+/// What the console asks of the engine when its terminal is lost.
+async fn on_hangup(config: &Config) -> Option<Command> {
+    let reason = async || format!("the terminal of {} was lost", control::own_login().await);
+    match config.console.on_hangup {
+        OnHangup::Continue => None,
+        OnHangup::Pause => Some(Command::Pause { reason: reason().await }),
+        OnHangup::Cancel => Some(Command::Cancel { reason: reason().await }),
+    }
 }
 
 fn console_settings(common: &Common, config: &Config, scene: Scene) -> tui::Settings {
@@ -384,7 +397,9 @@ async fn restored(common: &Common, mut client: Client, mut state: State) -> Done
             // What was in the snapshot already comes again and is refused by its number.
             Update::Event(event) => drop(state.apply(&event)),
             Update::Resync(snapshot) => state = snapshot.state,
-            Update::Closed => return Err(Failure::person("the engine went away before the end; look with: rollout status")),
+            Update::Gone | Update::Closed => {
+                return Err(Failure::person("the engine went away before the end; look with: rollout status"));
+            }
             Update::Progress(_) | Update::Log(_) | Update::Disconnected { .. } => {}
         }
     }

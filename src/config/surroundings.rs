@@ -61,6 +61,10 @@ pub enum ColorDepth {
 pub enum OnHangup {
     /// Nothing: it goes on.
     Continue,
+    /// It pauses, and waits for a person.
+    Pause,
+    /// It is cancelled.
+    Cancel,
 }
 
 /// Reads `[service]`. What is faulty is replaced, so that the rest can be read.
@@ -165,9 +169,8 @@ pub(super) fn read_console(root: &mut Section<'_>) -> Console {
     let color = section.choice("color", &depths, &[]).map_or(ColorDepth::Auto, |choice| choice.value);
     let ascii = section.flag("ascii", false).value;
     let read_only = section.flag("read_only", false).value;
-    let later = [("pause", "use on_hangup = \"continue\""), ("cancel", "use on_hangup = \"continue\"")];
-    let hangup = section.choice("on_hangup", &[("continue", OnHangup::Continue)], &later);
-    let on_hangup = hangup.map_or(OnHangup::Continue, |choice| choice.value);
+    let hangups = [("continue", OnHangup::Continue), ("pause", OnHangup::Pause), ("cancel", OnHangup::Cancel)];
+    let on_hangup = section.choice("on_hangup", &hangups, &[]).map_or(OnHangup::Continue, |choice| choice.value);
     section.later("keys", "the keys are those that ? shows");
     section.finish();
     Console { theme, color, ascii, read_only, on_hangup }

@@ -28,7 +28,7 @@ pub struct Patience {
     pub silence: Duration,
     /// While nobody listens at the socket, until the engine counts as gone.
     pub gone: Duration,
-    /// The longest pause between two attempts to connect; the first is a twentieth of it.
+    /// The longest pause between two attempts to connect, and each once the engine counts as gone; the first is a twentieth.
     pub pause: Duration,
 }
 
@@ -38,7 +38,7 @@ impl Default for Patience {
             answer: Duration::from_secs(20),
             silence: Duration::from_secs(15),
             gone: Duration::from_secs(4),
-            pause: Duration::from_secs(2),
+            pause: Duration::from_secs(1),
         }
     }
 }
@@ -60,7 +60,7 @@ enum Link {
     Dialling(BoxFuture<'static, Result<Opened, Fault>>),
     /// Open.
     Open(Box<EventStream>),
-    /// The engine is gone.
+    /// Nothing follows.
     Closed,
 }
 
@@ -77,6 +77,8 @@ struct Outage {
     pause: Duration,
     /// Since when nobody listens at the socket.
     gone_since: Option<Instant>,
+    /// It was said that the engine is gone: nothing more is said until another answers.
+    gone: bool,
 }
 
 /// A session by the control socket.
@@ -174,7 +176,7 @@ impl Client {
                 self.move_to(&snapshot);
                 Some(Update::Resync(snapshot))
             }
-            Ok(Update::Closed) => Some(self.close()),
+            Ok(Update::Closed) => Some(self.gone()),
             Ok(update) => Some(update),
             Err(fault) => self.failed(&fault),
         }
@@ -220,6 +222,22 @@ impl Client {
         Some(Update::Progress(snapshot.progress))
     }
 
+    /// The engine is gone. Before the end of the deployment, another may take it over at any time.
+    fn gone(&mut self) -> Update {
+        if self.cursor().ended {
+            return self.close();
+        }
+        let pause = self.patience.pause;
+        self.outage = Some(Outage { gone: true, ..Outage::begin(pause) });
+        self.dial_again(pause);
+        Update::Gone
+    }
+
+    fn dial_again(&mut self, pause: Duration) {
+        let again = redial(Arc::clone(&self.socket), self.patience, self.cursor().clone(), pause);
+        self.link = Mutex::new(Link::Dialling(again.boxed()));
+    }
+
     fn close(&mut self) -> Update {
         self.link = Mutex::new(Link::Closed);
         Update::Closed
@@ -230,26 +248,31 @@ impl Client {
             // The last event was handed over: nothing can follow.
             return Some(self.close());
         }
-        let first_pause = self.patience.pause / 20;
         let reason = fault.to_string();
-        let outage = self.outage.get_or_insert_with(|| Outage { told: String::new(), pause: first_pause, gone_since: None });
-        let is_gone = matches!(fault, Fault::Gone(_));
-        let gone_since = if is_gone { Some(outage.gone_since.unwrap_or_else(Instant::now)) } else { None };
-        outage.gone_since = gone_since;
-        let news = outage.told != reason;
-        outage.told.clone_from(&reason);
-        let pause = outage.pause;
-        outage.pause = (pause * 2).min(self.patience.pause);
-        if gone_since.is_some_and(|since| since.elapsed() >= self.patience.gone) {
-            return Some(self.close());
-        }
         if matches!(fault, Fault::Hopeless(_)) {
             self.link = Mutex::new(Link::Closed);
-        } else {
-            let again = redial(Arc::clone(&self.socket), self.patience, self.cursor().clone(), pause);
-            self.link = Mutex::new(Link::Dialling(again.boxed()));
+            return Some(Update::Disconnected { reason });
         }
+        let first_pause = self.patience.pause / 20;
+        let outage = self.outage.get_or_insert_with(|| Outage::begin(first_pause));
+        let pause = outage.pause;
+        outage.pause = (pause * 2).min(self.patience.pause);
+        let gone_since = matches!(fault, Fault::Gone(_)).then(|| outage.gone_since.unwrap_or_else(Instant::now));
+        outage.gone_since = gone_since;
+        // What another engine that is just coming up does not do yet is no news.
+        let news = !outage.gone && outage.told != reason;
+        outage.told.clone_from(&reason);
+        if !outage.gone && gone_since.is_some_and(|since| since.elapsed() >= self.patience.gone) {
+            return Some(self.gone());
+        }
+        self.dial_again(pause);
         news.then_some(Update::Disconnected { reason })
+    }
+}
+
+impl Outage {
+    fn begin(pause: Duration) -> Self {
+        Self { told: String::new(), pause, gone_since: None, gone: false }
     }
 }
 
@@ -264,6 +287,25 @@ impl Session for Client {
             }
             self.move_to(&snapshot);
             Ok(snapshot)
+        }
+        .boxed()
+    }
+
+    fn past(&self, until: Seq, most: u64) -> BoxFuture<'_, Result<Vec<Event>, SessionError>> {
+        let after = Seq(until.0.saturating_sub(most));
+        async move {
+            let Patience { answer, silence, .. } = self.patience;
+            let mut events = Vec::new();
+            let mut stream = EventStream::open(&self.socket, after, answer, silence).await.map_err(session_error)?;
+            while events.last().map_or(after, |event: &Event| event.seq) < until {
+                match stream.next().await.map_err(session_error)? {
+                    Update::Event(event) => events.push(event),
+                    // It was too slow for its past, or the engine leaves.
+                    Update::Resync(_) | Update::Closed => break,
+                    _ => {}
+                }
+            }
+            Ok(events)
         }
         .boxed()
     }

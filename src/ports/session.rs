@@ -102,7 +102,9 @@ pub enum Update {
         /// Why, in words.
         reason: String,
     },
-    /// The engine is gone; nothing follows.
+    /// The engine is gone before the end. If another takes the deployment over, what that one says follows.
+    Gone,
+    /// Nothing follows.
     Closed,
 }
 
@@ -121,6 +123,11 @@ pub enum SessionError {
 pub trait Session: Send + Sync {
     /// All that is known now.
     fn snapshot(&self) -> BoxFuture<'_, Result<Snapshot, SessionError>>;
+
+    /// The newest facts up to and with `until`, at most so many, oldest first; none where nobody tells them.
+    fn past(&self, _until: Seq, _most: u64) -> BoxFuture<'_, Result<Vec<Event>, SessionError>> {
+        Box::pin(std::future::ready(Ok(Vec::new())))
+    }
 
     /// The next update after the last snapshot. Cancelling the call loses nothing.
     fn next(&mut self) -> BoxFuture<'_, Update>;

@@ -50,7 +50,7 @@ impl App {
         match &self.link {
             Link::Up => {}
             Link::Down { .. } => return refuse("the link to the engine is down; nothing was sent"),
-            Link::Closed => return refuse("the engine is gone"),
+            Link::Gone { .. } | Link::Closed => return refuse("the engine is gone"),
         }
         if action.acts_on_one() { self.allowed_on_one(action) } else { self.allowed_on_all(action) }
     }

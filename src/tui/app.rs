@@ -81,7 +81,12 @@ pub enum Link {
         /// Since when.
         since: Timestamp,
     },
-    /// The engine is gone.
+    /// The engine is gone; another may take the deployment over.
+    Gone {
+        /// Since when.
+        since: Timestamp,
+    },
+    /// Nothing follows.
     Closed,
 }
 
@@ -130,6 +135,26 @@ pub struct Fact {
     pub grave: bool,
 }
 
+impl Fact {
+    /// What an event says.
+    pub(super) fn of(event: &Event) -> Self {
+        Self { at: event.at, text: event.kind.words(), grave: is_grave(&event.kind) }
+    }
+}
+
+/// A failure or a rollback.
+pub(super) const fn is_grave(kind: &EventKind) -> bool {
+    matches!(
+        kind,
+        EventKind::InstanceFailed { .. }
+            | EventKind::RollbackStarted { .. }
+            | EventKind::ThresholdCrossed { .. }
+            | EventKind::CommandsStopped { .. }
+            | EventKind::DrainLost { .. }
+            | EventKind::EndCheckMismatch { .. }
+    )
+}
+
 /// Enter after the end: it counts only once the end was on the screen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NextGate {
@@ -157,7 +182,7 @@ pub struct App {
     pub state: State,
     /// The latest readings.
     pub progress: Progress,
-    /// Facts since the console began, oldest first.
+    /// The newest facts, oldest first.
     pub facts: VecDeque<Fact>,
     /// By place in the plan.
     pub charts: Vec<Chart>,
@@ -291,16 +316,7 @@ impl App {
         if self.state.apply(event).is_err() {
             return false;
         }
-        let grave = matches!(
-            event.kind,
-            EventKind::InstanceFailed { .. }
-                | EventKind::RollbackStarted { .. }
-                | EventKind::ThresholdCrossed { .. }
-                | EventKind::CommandsStopped { .. }
-                | EventKind::DrainLost { .. }
-                | EventKind::EndCheckMismatch { .. }
-        );
-        self.tell(event, &Fact { at: event.at, text: event.kind.words(), grave });
+        self.tell(event, &Fact::of(event));
         if event.kind.is_terminal() || matches!(event.kind, EventKind::BatchCompleted { .. } | EventKind::RollbackStarted { .. })
         {
             self.reckon_anew();
@@ -378,12 +394,13 @@ impl App {
                 self.forecast = Some((now, (self.fixed.oracle.forecast)(&self.state, now)));
             }
             self.dirt = Dirt::Now;
-        } else if self.dirt == Dirt::Calm || self.link != Link::Up && self.link != Link::Closed {
+        } else if self.dirt == Dirt::Calm || matches!(self.link, Link::Down { .. }) {
             self.dirt = Dirt::Now;
         }
     }
 
-    fn remember(&mut self, fact: Fact) {
+    /// Keeps a fact for the events pane.
+    pub(super) fn remember(&mut self, fact: Fact) {
         if self.facts.len() >= FACTS {
             self.facts.pop_front();
         }

@@ -2,27 +2,26 @@
 //!
 //! Imports: session, tui parts. May not: decide what a key does; draw by itself.
 
-use std::convert::Infallible;
 use std::io;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
-use ratatui::Terminal;
-use ratatui::layout::Size;
+use futures::future::OptionFuture;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::app::{App, Dirt, Fixed, Link, Oracle, Tone};
-use super::encoder::Encoder;
-use super::input::{Input, Reader};
+use super::input::Input;
 use super::keys::Key;
 use super::log::LogFeed;
-use super::terminal::{Tty, Writer, give_back, is_ours, size, take_over};
+use super::screen::Screen;
+use super::terminal::{Tty, details, give_back, is_ours, size, take_over};
 use super::theme::{Depth, Theme};
 use super::update::{Cmd, Msg, update};
-use super::{Exit, Settings, TuiError, view};
+use super::{Exit, Settings, TuiError};
 use crate::command::{Command, Receipt};
 use crate::model::{Seq, Timestamp};
 use crate::ports::{Session, Update};
@@ -33,12 +32,20 @@ const READ_FIRST: Duration = Duration::from_millis(500);
 const ANSWER: Duration = Duration::from_secs(10);
 /// Updates and keys that are taken in before the screen is drawn.
 const BATCH: usize = 512;
+/// How many facts of the past are asked for: the whole story of some hundred instances.
+const PAST: u64 = 4096;
+/// How long they are waited for.
+const TELL: Duration = Duration::from_secs(1);
+/// How long the engine is waited for when the terminal is gone. The console must be gone a second after it.
+const HANG_UP: Duration = Duration::from_millis(600);
 /// A terminal that took nothing for this long is painted anew.
 const STALL: Duration = Duration::from_secs(5);
 
 pub(super) async fn run(session: Box<dyn Session>, settings: Settings) -> Result<Exit, TuiError> {
     let tty = Tty::open().map_err(TuiError::NoTerminal)?;
     let snapshot = session.snapshot().await?;
+    // What cannot be told in time is not waited for: the screen comes first.
+    let past = timeout(TELL, session.past(snapshot.seq, PAST)).await.ok().and_then(Result::ok).unwrap_or_default();
     let depth = settings.color.depth();
     let ascii = settings.ascii.unwrap_or_else(|| needs_ascii(|name| std::env::var(name).ok()));
     let (theme, complaint) = theme(&settings.theme, depth, ascii)?;
@@ -54,22 +61,28 @@ pub(super) async fn run(session: Box<dyn Session>, settings: Settings) -> Result
     };
     let size = size();
     let now = settings.now;
-    let mut app = App::new(snapshot, fixed, now(), size);
-    app.message = complaint.map(|text| (text, Tone::Refused));
+    let mut app = App::attached(&past, snapshot, fixed, now(), size);
+    if let Some(complaint) = complaint {
+        app.say(complaint, Tone::Refused);
+    }
     let mut console = Console {
         replies: JoinSet::new(),
         signals: Signals::catch().map_err(TuiError::Terminal)?,
         screen: Screen::enter(&tty, size, (depth, ascii)).map_err(TuiError::Terminal)?,
         session,
         app,
+        on_hangup: settings.on_hangup.filter(|_| !settings.read_only),
         now,
         arm: None,
         tick: Instant::now(),
         log: LogFeed::default(),
     };
     tui_logger::set_default_level(log::LevelFilter::Trace);
-    let outcome = console.serve().await;
-    console.screen.leave().await;
+    // A panic in here is the console's alone, and its process still says what becomes of the deployment.
+    let outcome = AssertUnwindSafe(console.serve()).catch_unwind().await.unwrap_or_else(|_told| Err(panicked()));
+    let asked = matches!(outcome, Ok(Exit::HungUp)).then(|| console.hang_up());
+    tokio::join!(OptionFuture::from(asked), console.screen.settle());
+    give_back();
     outcome
 }
 
@@ -101,6 +114,8 @@ struct Console {
     app: App,
     screen: Screen,
     signals: Signals,
+    /// What is asked of the engine when the terminal is gone.
+    on_hangup: Option<Command>,
     now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     replies: JoinSet<(&'static str, Result<Receipt, String>)>,
     /// When what is unseen has been seen for long enough.
@@ -127,7 +142,7 @@ impl Console {
     async fn serve(&mut self) -> Result<Exit, TuiError> {
         loop {
             if !is_ours() {
-                return Err(TuiError::Panicked);
+                return Err(panicked());
             }
             self.draw_if_due()?;
             let mut wake = Some(self.wait().await);
@@ -189,11 +204,8 @@ impl Console {
 
     async fn handle(&mut self, wake: Wake) -> Result<Option<Exit>, TuiError> {
         let msg = match wake {
-            Wake::Stop => {
-                let exit = self.app.state.exit_code().map_or(Exit::Left, |code| Exit::Ended { code });
-                return Ok(Some(exit));
-            }
-            Wake::HungUp => return Ok(Some(Exit::Left)),
+            Wake::Stop => return Ok(Some(self.left(Exit::Left))),
+            Wake::HungUp => return self.lost(),
             Wake::Key(key) => Msg::Key(key),
             Wake::Update(news) => Msg::Update(news),
             Wake::Reply(verb, result) => Msg::Reply { verb, result },
@@ -209,7 +221,7 @@ impl Console {
                     None => return Ok(None),
                 }
             }
-            Wake::Written(Err(_gone)) => return Ok(Some(Exit::Left)),
+            Wake::Written(Err(_gone)) => return self.lost(),
             Wake::Resized => {
                 let (width, height) = size();
                 Msg::Resize(width, height)
@@ -252,24 +264,83 @@ impl Console {
         match cmd {
             Cmd::Send { command, revision } => self.send(command, revision),
             Cmd::Log(line) => self.log.take(&line, &self.app.fixed.zone),
-            Cmd::Refresh => match timeout(ANSWER, self.session.snapshot()).await {
-                Ok(Ok(snapshot)) => {
-                    update(&mut self.app, Msg::Fresh(Box::new(snapshot)));
-                }
-                Ok(Err(error)) => return Err(error.into()),
-                Err(_late) => {
-                    let reason = "the engine did not say how it stands".to_owned();
-                    update(&mut self.app, Msg::Update(Update::Disconnected { reason }));
-                }
-            },
+            Cmd::Refresh => return Ok(self.refresh().await),
             // Each frame that shows it says so; only the first one begins its time.
             Cmd::Arm(id) if self.arm.is_some_and(|(_, arming)| arming == id) => {}
             Cmd::Arm(id) => self.arm = Some((Instant::now() + READ_FIRST, id)),
             Cmd::Repaint => self.repaint(),
-            Cmd::Suspend => self.suspend().await?,
+            Cmd::Suspend => return self.suspend().await,
             Cmd::Exit(exit) => return Ok(Some(exit)),
         }
         Ok(None)
+    }
+
+    /// Reads everything again. Whoever wants to leave meanwhile can; other keys are for a screen that is true.
+    async fn refresh(&mut self) -> Option<Exit> {
+        let mut asked = Box::pin(timeout(ANSWER, self.session.snapshot()));
+        let mut repaint = false;
+        let answer = loop {
+            let wake = tokio::select! {
+                answer = &mut asked => break answer,
+                wake = self.signals.next() => wake,
+                input = self.screen.reader.next() => wake_of(input),
+            };
+            match wake {
+                Wake::Stop | Wake::Key(Key::Char('q') | Key::Ctrl('c')) => return Some(Exit::Left),
+                Wake::HungUp => return Some(Exit::HungUp),
+                Wake::Resized | Wake::Continued => repaint = true,
+                _ => {}
+            }
+        };
+        drop(asked);
+        let reason = match answer {
+            Ok(Ok(snapshot)) => {
+                update(&mut self.app, Msg::Fresh(Box::new(snapshot)));
+                None
+            }
+            Ok(Err(error)) => Some(error.to_string()),
+            Err(_late) => Some("the engine did not say how it stands".to_owned()),
+        };
+        if let Some(reason) = reason {
+            update(&mut self.app, Msg::Update(Update::Disconnected { reason }));
+        }
+        if repaint {
+            let (width, height) = size();
+            update(&mut self.app, Msg::Resize(width, height));
+            self.repaint();
+        }
+        None
+    }
+
+    /// Left like this, unless there is nothing more to come.
+    fn left(&self, exit: Exit) -> Exit {
+        self.app.state.exit_code().map_or(exit, |code| Exit::Ended { code })
+    }
+
+    /// The terminal is gone, or the thread on it.
+    fn lost(&self) -> Result<Option<Exit>, TuiError> {
+        if is_ours() { Ok(Some(self.left(Exit::HungUp))) } else { Err(panicked()) }
+    }
+
+    /// The terminal is gone: asks the engine for what is wanted then. It goes on by itself where it cannot be reached.
+    fn hang_up(&mut self) -> impl Future<Output = ()> + use<> {
+        let state = &self.app.state;
+        let command = self.on_hangup.take().filter(|command| match command {
+            // A second cancel would stop the commands that run: nobody asked for that.
+            Command::Cancel { .. } => state.cancel.is_none(),
+            // What has not begun, or is paused by somebody, needs no other pause.
+            _ => state.started_at.is_some() && state.pause.is_none(),
+        });
+        let sent = command.map(|command| {
+            let revision = matches!(command, Command::Cancel { .. }).then_some(state.seq);
+            self.session.send(command, revision)
+        });
+        async move {
+            if let Some(sent) = sent {
+                let answer = timeout(HANG_UP, sent).await;
+                tracing::debug!(?answer, "the terminal is gone: the engine was asked for what is wanted then");
+            }
+        }
     }
 
     fn send(&mut self, command: Command, revision: Option<Seq>) {
@@ -301,19 +372,26 @@ impl Console {
     }
 
     /// Stops the console as the shell expects it. The engine is in a session of its own and goes on.
-    async fn suspend(&mut self) -> Result<(), TuiError> {
+    async fn suspend(&mut self) -> Result<Option<Exit>, TuiError> {
         self.screen.writer.settle().await;
         give_back();
         if rustix::process::kill_current_process_group(rustix::process::Signal::TSTP).is_ok() {
             // Another thread may take the signal: wait until we are back. Where nobody could continue us, it has no effect.
             timeout(Duration::from_millis(300), self.signals.continued.recv()).await.map(|_| ()).unwrap_or_default();
         }
-        take_over().map_err(TuiError::Terminal)?;
+        if take_over().is_err() {
+            // It went away meanwhile, and whoever stopped us with it.
+            return self.lost();
+        }
         let (width, height) = size();
         update(&mut self.app, Msg::Resize(width, height));
         self.repaint();
-        Ok(())
+        Ok(None)
     }
+}
+
+fn panicked() -> TuiError {
+    TuiError::Panicked(details().map_or_else(String::new, |path| format!(" (details: {})", path.display())))
 }
 
 fn wake_of(input: Input) -> Wake {
@@ -328,80 +406,6 @@ fn reply_of(reply: Result<(&'static str, Result<Receipt, String>), tokio::task::
         Ok((verb, result)) => Wake::Reply(verb, result),
         Err(error) => Wake::Reply("command", Err(error.to_string())),
     }
-}
-
-/// What is drawn on, and what is read from.
-struct Screen {
-    terminal: Terminal<Encoder>,
-    writer: Writer,
-    reader: Reader,
-    last_draw: Option<Instant>,
-    /// What is in the frame on its way and has to be seen.
-    unseen: Option<u64>,
-    /// Everything is to be painted.
-    forgotten: bool,
-}
-
-impl Screen {
-    fn enter(tty: &Tty, size: (u16, u16), (depth, ascii): (Depth, bool)) -> io::Result<Self> {
-        let encoder = Encoder::new(Size::new(size.0, size.1), depth, ascii);
-        let terminal = Terminal::new(encoder).map_err(impossible)?;
-        let writer = Writer::start(tty.output()?)?;
-        let reader = Reader::start(tty.input()?)?;
-        take_over()?;
-        Ok(Self { terminal, writer, reader, last_draw: None, unseen: None, forgotten: false })
-    }
-
-    /// When it may be drawn next.
-    fn due(&self, dirt: Dirt) -> Instant {
-        let gap = Duration::from_millis(match dirt {
-            Dirt::Now => 20,
-            Dirt::Soon => 250,
-            Dirt::Calm | Dirt::Clean => 1000,
-        });
-        self.last_draw.map_or_else(Instant::now, |last| last + gap)
-    }
-
-    fn draw(&mut self, app: &App) -> io::Result<()> {
-        self.last_draw = Some(Instant::now());
-        if app.size.0 == 0 || app.size.1 == 0 {
-            return Ok(());
-        }
-        self.terminal.backend_mut().resize(Size::new(app.size.0, app.size.1));
-        if std::mem::take(&mut self.forgotten) {
-            self.terminal.clear().map_err(impossible)?;
-        }
-        self.terminal.draw(|frame| view(app, frame)).map_err(impossible)?;
-        self.unseen = app.unseen();
-        let frame = self.terminal.backend_mut().take();
-        // An empty frame is written at once; so what it shows is seen by the same path.
-        self.writer.send(frame);
-        Ok(())
-    }
-
-    /// How long the last frame has been on its way.
-    fn underway(&self) -> Duration {
-        self.last_draw.map_or(Duration::ZERO, |drawn| drawn.elapsed())
-    }
-
-    fn forget(&mut self) {
-        self.forgotten = true;
-    }
-
-    async fn leave(&mut self) {
-        self.writer.settle().await;
-        give_back();
-    }
-}
-
-impl Drop for Screen {
-    fn drop(&mut self) {
-        give_back();
-    }
-}
-
-fn impossible(never: Infallible) -> io::Error {
-    match never {}
 }
 
 /// Signals that concern a console.
@@ -432,7 +436,7 @@ impl Signals {
             _ = self.terminate.recv() => Wake::Stop,
             _ = self.interrupt.recv() => Wake::Stop,
             _ = self.quit.recv() => Wake::Stop,
-            _ = self.hang_up.recv() => Wake::Stop,
+            _ = self.hang_up.recv() => Wake::HungUp,
             _ = self.window.recv() => Wake::Resized,
             _ = self.continued.recv() => Wake::Continued,
         }

@@ -2,10 +2,13 @@
 //!
 //! Imports: nothing of this crate. May not: know what is on the screen.
 
-use std::io::{self, IsTerminal};
+use std::backtrace::Backtrace;
+use std::io::{self, IsTerminal, Write as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::panic::PanicHookInfo;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Once, mpsc as std_mpsc};
+use std::sync::{Once, OnceLock, mpsc as std_mpsc};
 use std::time::Duration;
 
 use crossterm::cursor::{Hide, Show};
@@ -58,6 +61,8 @@ pub(super) fn size() -> (u16, u16) {
 /// True between `take_over` and `give_back`. In a static, because a panic hook has nothing else.
 static TAKEN: AtomicBool = AtomicBool::new(false);
 static HOOK: Once = Once::new();
+/// Where what is known of a panic was written.
+static DETAILS: OnceLock<PathBuf> = OnceLock::new();
 
 /// Takes the terminal over: raw mode, alternate screen, pasted text marked as such. Until `give_back`, or a panic.
 pub(super) fn take_over() -> io::Result<()> {
@@ -65,6 +70,10 @@ pub(super) fn take_over() -> io::Result<()> {
         let before = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
             give_back();
+            // Without a place for it, what the hook before says has to do.
+            if let Ok(path) = write_details(info) {
+                DETAILS.set(path).unwrap_or_default();
+            }
             before(info);
         }));
     });
@@ -74,6 +83,18 @@ pub(super) fn take_over() -> io::Result<()> {
     queue!(enter, EnterAlternateScreen, SetAttribute(Attribute::Reset), Clear(ClearType::All), Hide, EnableBracketedPaste)?;
     write_bounded(rustix::stdio::stdout(), &enter);
     Ok(())
+}
+
+/// What happened and how it came there, in a file of its own that only its user may read.
+fn write_details(info: &PanicHookInfo<'_>) -> io::Result<PathBuf> {
+    let (mut file, path) = tempfile::Builder::new().prefix("rollout-console-").suffix(".txt").tempfile()?.keep()?;
+    writeln!(file, "rollout {}: {info}\n{}", env!("CARGO_PKG_VERSION"), Backtrace::force_capture())?;
+    Ok(path)
+}
+
+/// Where what is known of the first panic is to be found.
+pub(super) fn details() -> Option<&'static Path> {
+    DETAILS.get().map(PathBuf::as_path)
 }
 
 /// False once a panic has given it back.

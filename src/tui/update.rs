@@ -138,15 +138,19 @@ fn on_update(app: &mut App, news: Update) -> Vec<Cmd> {
             close_ask(app, "the link to the engine is down; nothing was sent");
             Vec::new()
         }
-        Update::Closed => {
-            app.link = Link::Closed;
-            app.dirt = Dirt::Now;
-            if app.state.end.is_none() {
-                close_ask(app, "the engine is gone; nothing was sent");
-            }
-            Vec::new()
-        }
+        Update::Gone => lost(app, Link::Gone { since: app.now }),
+        Update::Closed => lost(app, Link::Closed),
     }
+}
+
+/// No engine answers any more.
+fn lost(app: &mut App, link: Link) -> Vec<Cmd> {
+    app.link = link;
+    app.dirt = Dirt::Now;
+    if app.state.end.is_none() {
+        close_ask(app, "the engine is gone; nothing was sent");
+    }
+    Vec::new()
 }
 
 fn on_key(app: &mut App, key: Key) -> Vec<Cmd> {
@@ -267,7 +271,7 @@ fn follow(app: &mut App) {
 
 /// Leaves if there is nothing to say about it, else asks.
 fn quit(app: &mut App) -> Vec<Cmd> {
-    if app.state.end.is_some() || app.link == Link::Closed {
+    if app.state.end.is_some() || matches!(app.link, Link::Gone { .. } | Link::Closed) {
         return leave(app);
     }
     app.overlay = Some(Overlay::Leave);

@@ -79,7 +79,8 @@ async fn the_end_waits_for_nobody() {
     let closed = async {
         loop {
             match next(&mut reader).await {
-                Update::Closed => break,
+                // It left before the end: another may come.
+                Update::Gone => break,
                 Update::Event(_) | Update::Resync(_) => {}
                 other => panic!("{other:?}"),
             }

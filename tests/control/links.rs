@@ -51,22 +51,36 @@ async fn a_client_finds_the_engine_again_after_a_restart() {
 }
 
 #[tokio::test]
-async fn a_client_gives_up_once_the_engine_is_gone() {
+async fn an_engine_that_is_gone_is_said_to_be_and_the_one_that_takes_over_is_found() {
     let running = Running::start();
     let mut client = running.client().await;
     running.engine.pause("one");
     next_event(&mut client).await;
     running.task.abort();
     let mut told = 0;
-    while let Update::Disconnected { .. } = next(&mut client).await {
-        told += 1;
+    loop {
+        match next(&mut client).await {
+            Update::Disconnected { .. } => told += 1,
+            Update::Gone => break,
+            other => panic!("{other:?}"),
+        }
     }
     assert!((1..=2).contains(&told), "an outage is told once for each reason, not at each attempt: {told}");
-    assert!(matches!(next(&mut client).await, Update::Closed));
     match within(client.send(Command::Resume, None)).await {
         Err(SessionError::Link(reason)) => assert!(reason.contains("no engine answers"), "{reason}"),
         other => panic!("{other:?}"),
     }
+    // It has been said; from now on another engine is looked for, quietly and as long as it takes.
+    let quiet = hasty().gone * 3;
+    assert!(tokio::time::timeout(quiet, client.next()).await.is_err(), "nothing more is said");
+    running.engine.pause("by the one that took over");
+    let (stop, task) = serve(running.dir.path(), &running.engine, Limits::default());
+    assert!(matches!(next(&mut client).await, Update::Progress(_)), "the link is back");
+    assert_eq!(reason_of(&next_event(&mut client).await), "by the one that took over");
+    // The whole story again: nothing of the first outage is left.
+    stop.cancel();
+    within(task).await.unwrap();
+    assert!(matches!(next(&mut client).await, Update::Gone), "it said itself that it leaves");
 }
 
 #[tokio::test]

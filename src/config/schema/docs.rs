@@ -118,7 +118,7 @@ pub(super) const DOCS: &[(&str, &str)] = &[
     ("console.color", "How many colours it uses."),
     ("console.ascii", "No character beyond ASCII."),
     ("console.read_only", "Watch only: every command is refused."),
-    ("console.on_hangup", "What a lost terminal does to the deployment."),
+    ("console.on_hangup", "What a lost terminal of a console does to the deployment; leaving with q never does anything."),
 ];
 
 /// The form of a value that its reader looks at in a way of its own.

@@ -154,7 +154,7 @@ fn framed(update: &Update) -> Option<(Event, bool)> {
         Update::Log(line) => frame(frame::LOG).json_data(line),
         Update::Resync(snapshot) => frame(frame::RESYNC).id(snapshot.seq.to_string()).json_data(snapshot),
         Update::Closed => return Some((frame(frame::CLOSED).data("{}"), true)),
-        Update::Disconnected { .. } => return None,
+        Update::Disconnected { .. } | Update::Gone => return None,
     };
     match framed {
         Ok(event) => Some((event, false)),

@@ -30,7 +30,9 @@ pub(super) fn leave(canvas: &mut Canvas<'_, '_>, area: Rect) {
     } else {
         match canvas.app.link {
             Link::Up => "Leave? The engine keeps running; `rollout attach` comes back.",
-            Link::Down { .. } | Link::Closed => "Leave? The engine cannot be reached; `rollout status` tells what became of it.",
+            Link::Down { .. } | Link::Gone { .. } | Link::Closed => {
+                "Leave? The engine cannot be reached; `rollout status` tells what became of it."
+            }
         }
     };
     let answers: Vec<(&str, &str)> = if planned && !canvas.app.fixed.read_only {

@@ -61,7 +61,9 @@ fn before(state: &State) -> String {
 pub(super) fn badge_line(app: &App) -> Line<'static> {
     let state = &app.state;
     let (text, badge) = match state.status() {
-        _ if state.end.is_none() && app.link == Link::Closed => ("[ENGINE GONE]".to_owned(), Badge::Failed),
+        _ if state.end.is_none() && matches!(app.link, Link::Gone { .. } | Link::Closed) => {
+            ("[ENGINE GONE]".to_owned(), Badge::Failed)
+        }
         Status::Completed if state.exceptions().is_empty() => ("[DONE]".to_owned(), Badge::Done),
         Status::Completed => ("[DONE, NOT ALL]".to_owned(), Badge::Failed),
         Status::RolledBack if state.exceptions().is_empty() => ("[ROLLED BACK]".to_owned(), Badge::Rollback),
@@ -124,6 +126,7 @@ fn link(app: &App) -> Option<(String, Ui)> {
     match &app.link {
         Link::Up => app.silent_for().map(|silent| (format!("engine silent {}", seconds(silent)), Ui::Warning)),
         Link::Down { since, .. } => Some((format!("link down {}", seconds(app.now.since(*since))), Ui::Error)),
+        Link::Gone { since } => Some((format!("gone {}", seconds(app.now.since(*since))), Ui::Error)),
         Link::Closed => None,
     }
 }
@@ -240,6 +243,10 @@ fn said(app: &App) -> (String, String, Ui) {
         return ended(app);
     }
     match &app.link {
+        Link::Gone { .. } => {
+            let text = "the engine is gone".to_owned();
+            return (text, "; `rollout recover` takes over, and this screen goes on".to_owned(), Ui::Error);
+        }
         Link::Closed => {
             let text = "the engine is gone; this is its last word".to_owned();
             return (text, ". q, then `rollout recover` takes over".to_owned(), Ui::Error);
