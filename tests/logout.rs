@@ -89,6 +89,7 @@ impl Host {
                 std::os::unix::fs::chown(tree.path(&path), Some(uid), Some(uid)).unwrap();
             }
         }
+        tree.write("etc/sudoers.d/ann", 0o440, "ann ALL=(root) NOPASSWD: ALL\n");
         // As `loginctl enable-linger` does it.
         tree.write(&format!("var/lib/systemd/linger/{LINGERS}"), 0o644, "");
         let ssh_config = tree.sshd(dir.path(), free_port(), "UsePAM yes\n");
@@ -141,6 +142,17 @@ fn with_lingering_a_deployment_goes_on_after_the_logout() {
     let (_, cgroup) = host.run(LINGERS, "cat /proc/$(cat state/files.default/engine.lock)/cgroup");
     assert!(cgroup.contains("/user@4711.service/"), "{cgroup}");
     let (completed, said) = host.run(LINGERS, "rollout attach");
+    assert!(completed && said.contains("4/4 updated"), "{said}");
+
+    // As root, whoever logged in: the machine's own manager has it.
+    let (begun, said) = host
+        .run(DOES_NOT, "sudo rollout --config /home/op/rollout.toml --set journal.dir=/var/lib/rollout deploy v9 --yes --detach");
+    assert!(begun && !said.contains("logout"), "{said}");
+    host.is_logged_out(DOES_NOT, LINGERS);
+    let (_, cgroup) = host.run(DOES_NOT, "sudo sh -c 'cat /proc/$(cat /var/lib/rollout/files.default/engine.lock)/cgroup'");
+    assert!(cgroup.contains("/system.slice/"), "{cgroup}");
+    let (completed, said) =
+        host.run(DOES_NOT, "sudo rollout --config /home/op/rollout.toml --set journal.dir=/var/lib/rollout attach");
     assert!(completed && said.contains("4/4 updated"), "{said}");
 
     // The link drops under a console.

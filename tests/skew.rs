@@ -69,6 +69,9 @@ fn attach_and_the_verbs_go_on_as_the_engines_own_program() {
     fs::remove_file(&other).unwrap();
     let status = fleet.run(&["status", "--output", "json"]);
     assert_eq!((status.code, &status.lines()[0]["version"]), (Some(0), &Value::from("v2")), "{status:?}");
+    // Its engine is not taken for dead.
+    assert_eq!(fleet.run(&["show", "demo-1", "--output", "json"]).summary()["status"], "paused");
+    assert_eq!(fleet.run(&["recover"]).code, Some(6));
     assert_eq!(fleet.run(&["resume"]).code, Some(0));
 
     // Once, and no further.

@@ -31,7 +31,7 @@ use rollout::model::InstanceState;
 use rollout::ports::Snapshot;
 use rollout::state::Status;
 use serde_json::Value;
-use terminal::Terminal;
+use terminal::{Terminal, wait};
 
 /// Whether a deployment is in a phase.
 type IsInIt = Box<dyn Fn(&Snapshot) -> bool>;
@@ -114,8 +114,8 @@ fn a_dropped_link_in_any_phase_fails_no_request() {
         fleet.wait("its engine has left", || fleet.engine_pid().is_none().then_some(()));
     }
 
-    // As a person comes back: over a new link, to the screen, and to its end.
-    let terminal = bastion.terminal(&line(&fleet, "deploy v7"));
+    // As a person comes back: over a new link, to the screen, and to its end. A shell that ignores hang-ups changes nothing.
+    let terminal = bastion.terminal(&["trap '' HUP; ", &line(&fleet, "deploy v7")].concat());
     drop_in(&fleet, terminal, "draining", shows(InstanceState::Draining));
     let mut again = bastion.terminal(&line(&fleet, "attach"));
     again.shows("[RUN]");
@@ -151,4 +151,50 @@ fn a_dropped_link_at_the_question_touches_nothing() {
     fleet.wait("its engine has left", || fleet.engine_pid().is_none().then_some(()));
     let next = fleet.run(&["deploy", "v2", "--yes"]);
     assert_eq!(next.code, Some(0), "{next:?}");
+}
+
+/// Two consoles show the same deployment, either may steer it, and it needs neither.
+#[test]
+fn two_consoles_show_the_same_and_the_engine_survives_both() {
+    let fleet = Fleet::start(4, Lb::Builtin, &["strategy.batch_pause=2s", "strategy.batch_size=1", "vip.rate=40"]);
+    let Some(bastion) = Bastion::start() else { return };
+    let mut first = bastion.terminal(&line(&fleet, "deploy v2"));
+    first.question();
+    first.press("y");
+    first.shows("[RUN]");
+    let mut second = bastion.terminal(&line(&fleet, "attach"));
+    second.shows("[RUN]");
+    second.press("p");
+    for console in [&first, &second] {
+        console.shows("[PAUSED by");
+    }
+    wait("it rests", || snapshot(&fleet).filter(|now| now.state.active.is_empty()));
+    // The counts, the reason, and of every instance its name, state and version; latencies are as old as the console.
+    let facts = |console: &Terminal| {
+        let text = console.text();
+        let mut facts: Vec<String> = text.lines().skip(1).take(2).map(|line| line.trim_end().to_owned()).collect();
+        facts.extend(text.lines().filter_map(|line| {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            // A row of the list, behind its signs; not of the history, behind its time of day.
+            let name = words.iter().position(|word| word.starts_with("web-"))?;
+            words.first().filter(|first| first.chars().count() <= 2)?;
+            let version = words.iter().find(|word| matches!(**word, "v1" | "v2"))?;
+            Some(format!("{} {version}", words.get(name..name + 2)?.join(" ")))
+        }));
+        facts
+    };
+    let seen = wait("both show the same", || Some(facts(&first)).filter(|seen| *seen == facts(&second)));
+    assert!(seen.len() >= 6 && seen.contains(&"web-01 healthy v2".to_owned()), "{seen:?}");
+    first.press("r");
+    first.armed("y resume");
+    first.press("y");
+    second.shows("[RUN]");
+
+    first.drop_link();
+    second.shows("[RUN]");
+    second.drop_link();
+    no_console_is_left(&fleet);
+    let attached = fleet.run(&["attach", "--output", "json"]);
+    let summary = attached.summary();
+    assert_eq!((attached.code, &summary["updated"]), (Some(0), &Value::from(4)), "{summary}");
 }

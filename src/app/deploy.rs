@@ -15,7 +15,7 @@ use super::args::{DeployArgs, Output, RollbackArgs};
 use super::engine::Report;
 use super::past::{ended_line, json, last_row, replayed};
 use super::request::to_engine;
-use super::verbs::{Scene, command, front_door, nothing_runs, running};
+use super::verbs::{Scene, command, front_door, nothing_runs, reached};
 use super::{Common, Done, Failure, PERSON, Place, complain, load, logout, say};
 use crate::command::{Command, Receipt};
 use crate::config::Config;
@@ -136,7 +136,7 @@ pub(super) async fn watch(common: &Common, config: &Config, started: Started, be
 pub(super) async fn rollback(common: &Common, args: &RollbackArgs) -> Done {
     let (path, config) = load(common)?;
     not_read_only(common, &config, "rollback")?;
-    if running(&Place::of(&config)).await?.is_some() {
+    if reached(&Place::of(&config)).await?.is_some() {
         if args.to.is_some() {
             let why =
                 "a deployment is under way: rollback takes each instance back to its own version; --to is for after the end";

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::args::Output;
-use super::verbs::running;
+use super::verbs::reached;
 use super::{Common, Done, Failure, PERSON, Place, complain, load, say};
 use crate::config::Config;
 use crate::event::{Event, clean};
@@ -114,7 +114,7 @@ pub(super) async fn show(common: &Common, id: &str) -> Done {
     let (_, config) = load(common)?;
     let past = past(&config)?;
     let row = find(&past, id)?;
-    let live = match running(&Place::of(&config)).await? {
+    let live = match reached(&Place::of(&config)).await? {
         Some(client) => client.snapshot().await.ok().filter(|s| s.state.plan.deployment == row.id),
         None => None,
     };
@@ -153,7 +153,7 @@ pub(super) fn find<'a>(past: &'a Past, id: &str) -> Result<&'a DeploymentRow, Fa
 /// `rollout history`.
 pub(super) async fn history(common: &Common, limit: u32) -> Done {
     let (_, config) = load(common)?;
-    let runs = match running(&Place::of(&config)).await? {
+    let runs = match reached(&Place::of(&config)).await? {
         Some(client) => client.snapshot().await.ok().map(|snapshot| snapshot.state.plan.deployment),
         None => None,
     };
@@ -267,7 +267,7 @@ pub(super) async fn events(common: &Common, id: &str, follow: bool) -> Done {
         Output::Json => Format::Json,
     };
     // Connected before the journal is read: what happens in between comes from both and is told apart by its number.
-    let mut client = match running(&Place::of(&config)).await?.filter(|_| follow) {
+    let mut client = match reached(&Place::of(&config)).await?.filter(|_| follow) {
         Some(client) => client.snapshot().await.ok().filter(|s| s.state.plan.deployment == id).map(|_| client),
         None => None,
     };

@@ -13,7 +13,7 @@ use super::args::{Choice, Output, RecoverArgs};
 use super::deploy::{Boot, already_there, is_interactive, not_read_only, start, watch};
 use super::lease::Right;
 use super::past::{find, json, past, replayed};
-use super::verbs::running;
+use super::verbs::reached;
 use super::{CANCELLED, Common, Done, Failure, Place, lease, load, plan, say};
 use crate::command::{Command, Refusal, Request};
 use crate::config::Config;
@@ -119,7 +119,7 @@ async fn interrupted(config: &Config, args: &RecoverArgs) -> Result<DeploymentRo
     if let Some(named) = named.filter(|named| named.id != open.id) {
         return Err(Failure::refused(format!("{} is not interrupted ({}); {} is", named.id, named.status, open.id)));
     }
-    if args.steal.is_none() && running(&place).await?.is_some() {
+    if args.steal.is_none() && reached(&place).await?.is_some() {
         let why = format!("{} to {} is under way, its engine answers; watch it with: rollout attach", open.id, open.version);
         return Err(Failure::refused(why));
     }

@@ -243,12 +243,17 @@ pub(super) async fn running(place: &Place) -> Result<Option<Client>, Failure> {
         complain(&format!("warning: {silent}"));
         return Ok(None);
     }
-    let Ok(client) = Client::connect(&socket).await else {
-        skew::go_on_as_its_own(&socket).await?;
-        // A socket that nobody answers belongs to an engine that died.
-        return Ok(None);
-    };
-    Ok(Some(client))
+    // A socket that nobody answers belongs to an engine that died.
+    Ok(Client::connect(&socket).await.ok())
+}
+
+/// The engine that a verb is about. If another version runs it, this process becomes that version's program.
+pub(super) async fn reached(place: &Place) -> Result<Option<Client>, Failure> {
+    let client = running(place).await?;
+    if client.is_none() {
+        skew::go_on_as_its_own(&place.socket()?).await?;
+    }
+    Ok(client)
 }
 
 pub(super) fn nothing_runs(config: &Config) -> Failure {
@@ -268,7 +273,7 @@ pub(super) fn nothing_runs(config: &Config) -> Failure {
 /// Refuses what would be refused to a deployment: one is under way, or one was interrupted.
 pub(super) async fn nothing_in_the_way(config: &Config) -> Result<(), Failure> {
     match last_row(config)?.filter(|row| row.ended_at.is_none()) {
-        Some(row) if running(&Place::of(config)).await?.is_some() => {
+        Some(row) if reached(&Place::of(config)).await?.is_some() => {
             Err(Failure::refused(format!("{} to {} is under way; watch it with: rollout attach", row.id, row.version)))
         }
         Some(row) => Err(Failure::refused(last_line(config, &row))),
@@ -287,7 +292,7 @@ pub(super) async fn console(common: &Common) -> Done {
         }
         Err(failure) => return Err(failure),
     };
-    if let Some(client) = running(&Place::of(&config)).await? {
+    if let Some(client) = reached(&Place::of(&config)).await? {
         let client = if is_read_only(common, &config) { client.watching() } else { client };
         return front_door(common, &config, Box::new(client), Scene::default()).await.map(|left| left.code);
     }
@@ -302,7 +307,7 @@ pub(super) async fn console(common: &Common) -> Done {
 pub(super) async fn attach(common: &Common, id: Option<&str>) -> Done {
     let (_, config) = load(common)?;
     let place = Place::of(&config);
-    let client = running(&place).await?.ok_or_else(|| nothing_runs(&config))?;
+    let client = reached(&place).await?.ok_or_else(|| nothing_runs(&config))?;
     if let Some(id) = id {
         let runs = client.snapshot().await.map_err(Failure::person)?.state.plan.deployment;
         let meant = &find(&past(&config)?, id)?.id.clone();
@@ -317,7 +322,7 @@ pub(super) async fn attach(common: &Common, id: Option<&str>) -> Done {
 /// `rollout status`.
 pub(super) async fn status(common: &Common) -> Done {
     let (_, config) = load(common)?;
-    let Some(client) = running(&Place::of(&config)).await? else {
+    let Some(client) = reached(&Place::of(&config)).await? else {
         last_status(common, &config)?;
         return Ok(0);
     };
@@ -345,7 +350,7 @@ pub(super) async fn command(common: &Common, command: Command) -> Done {
     let (_, config) = load(common)?;
     not_read_only(common, &config, command.verb())?;
     let place = Place::of(&config);
-    let client = running(&place).await?.ok_or_else(|| nothing_runs(&config))?;
+    let client = reached(&place).await?.ok_or_else(|| nothing_runs(&config))?;
     let snapshot = client.snapshot().await.map_err(Failure::person)?;
     let command = with_reason(common, command).await;
     let restores = matches!(command, Command::Rollback { only: None, .. });

@@ -190,7 +190,8 @@ fn check_protocol(response: &Response<Incoming>) -> Result<(), Fault> {
         Some(theirs) => {
             let program = header(response, PROGRAM_HEADER).unwrap_or_default();
             Err(Fault::Hopeless(format!(
-                "the engine (rollout {program}) speaks protocol {theirs}, this rollout ({PROGRAM}) speaks {ours}; use the engine's own version"
+                "the engine (rollout {program}) speaks protocol {theirs}, this rollout ({PROGRAM}) speaks {ours}; \
+                 `rollout attach` goes on as the engine's own program"
             )))
         }
         None => Err(Fault::Hopeless("what answers at the control socket is no engine of rollout".to_owned())),

@@ -118,7 +118,10 @@ async fn an_engine_of_another_protocol_is_named() {
         }
     });
     let error = within(Client::connect(&path)).await.unwrap_err().to_string();
-    assert!(error.contains("rollout 7.1.0) speaks protocol 2") && error.contains("use the engine's own version"), "{error}");
+    assert!(
+        error.contains("rollout 7.1.0) speaks protocol 2") && error.contains("goes on as the engine's own program"),
+        "{error}"
+    );
     let error = within(Client::connect(&path)).await.unwrap_err().to_string();
     assert!(error.contains("is no engine of rollout"), "{error}");
     within(server).await.unwrap();

@@ -59,13 +59,18 @@ impl Terminal {
         self.keys.flush().unwrap();
     }
 
-    /// Opens the question before a deployment. What is typed before it is armed does not count; it says so by "(off)".
+    /// Opens the question before a deployment.
     pub(crate) fn question(&mut self) {
         self.shows("[PLANNED]");
         self.press("s");
+        self.armed("y start");
+    }
+
+    /// A question is open and answers count: what is typed before does not, and it says so by "(off)".
+    pub(crate) fn armed(&self, answer: &str) {
         wait("the question is armed", || {
             let screen = self.text();
-            (screen.contains("y start") && !screen.contains("(off)")).then_some(())
+            (screen.contains(answer) && !screen.contains("(off)")).then_some(())
         });
     }
 
