@@ -16,7 +16,11 @@ use self::verb::Verb;
 use crate::app::args::{Color, Output};
 use crate::app::{self, Common};
 use crate::command::Command;
+use crate::model::text::is_harmless;
+use crate::os::text;
 
+/// As much of an argument as a complaint about it repeats.
+const ARGUMENT_CHARS_MAX: usize = 500;
 /// Bad usage or configuration; nothing touched.
 pub const EXIT_USAGE: u8 = 2;
 
@@ -65,7 +69,7 @@ pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            let error = without_hidden(error);
+            let error = without_hidden(harmless(error));
             // Help and version go to standard output, all else to standard error; a closed pipe is no news.
             drop(error.print());
             return ExitCode::from(if error.use_stderr() { EXIT_USAGE } else { 0 });
@@ -77,6 +81,19 @@ pub fn main() -> ExitCode {
         None => app::console(&common),
         Some(verb) => run(&common, verb),
     })
+}
+
+/// The same complaint about arguments that steer no terminal: it repeats them.
+fn harmless(error: clap::Error) -> clap::Error {
+    let given: Vec<String> = std::env::args_os().map(|arg| arg.to_string_lossy().into_owned()).collect();
+    if given.iter().all(|arg| is_harmless(arg)) {
+        return error;
+    }
+    let shown = given.iter().map(|arg| text::sanitise_within(arg, ARGUMENT_CHARS_MAX));
+    // What is written out is no id, no version and no flag either.
+    Cli::try_parse_from(shown)
+        .err()
+        .unwrap_or_else(|| definition().error(error.kind(), "an argument has characters that are not seen"))
 }
 
 /// Verbs that are not for users are not proposed to them either.

@@ -98,10 +98,10 @@ impl Site {
 
     /// Kills the engine that runs here.
     pub(crate) async fn kill_engine(&self) {
-        let config = self.path("rollout.toml");
-        let engine = Pid::from_raw(self.engine().await).expect("a process");
+        let id = self.engine().await;
+        let engine = Pid::from_raw(id).expect("a process");
         kill_process(engine, Signal::KILL).expect("ours");
-        wait_for("its end", async || engine_of(&config).is_none().then_some(())).await;
+        wait_for("its end", async || rollout::os::process::stat(id).is_none_or(|stat| stat.zombie).then_some(())).await;
     }
 
     /// What the control socket answers to a GET, up to where the engine closes.
