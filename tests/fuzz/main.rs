@@ -212,7 +212,9 @@ fn answers_with_a_value() {
                     Extract::Json(pointer) => {
                         let json: serde_json::Value = serde_json::from_slice(answer).unwrap();
                         let there = json.pointer(pointer).unwrap();
-                        whole && (there.as_str().map(str::trim) == Some(value.as_str()) || there.to_string() == value)
+                        whole
+                            && (there.as_str().map(str::trim) == Some(value.as_str())
+                                || serde_json::to_string(there).unwrap() == value)
                     }
                 };
                 if !is_there {
