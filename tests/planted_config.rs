@@ -10,10 +10,11 @@ mod second_user;
 use std::fs;
 use std::os::unix::fs::{chown, symlink};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use second_user::{ANN, EVE, ROOT, Ran, User, command, mode, must};
 use tempfile::TempDir;
+use tokio::time::Instant;
 
 /// Every verb that reads the file.
 const VERBS: [&[&str]; 10] = [

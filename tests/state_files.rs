@@ -13,12 +13,13 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rollout::control::{ControlError, Door};
 use rustix::fs::{CWD, FileType, mknodat};
 use second_user::{ANN, EVE, ROOT, Ran, User, command, mode, must};
 use tempfile::TempDir;
+use tokio::time::Instant;
 
 /// Longer than any of these verbs takes, and shorter than what waits for a FIFO's other end.
 const NEVER: &str = "60";
@@ -165,32 +166,32 @@ dir = "{1}"
         }
     }
 
-    /// What was there before.
-    fn put_back(&self, path: &Path) {
-        let kept = aside(path, "kept");
-        if kept.symlink_metadata().is_ok() {
-            if path.is_dir() && !path.is_symlink() {
-                fs::remove_dir(path).unwrap();
-            }
-            fs::rename(kept, path).unwrap();
-        }
-        for left in ["aside", "own"] {
-            let left = aside(path, left);
-            if left.is_dir() && !left.is_symlink() {
-                fs::remove_dir(left).unwrap();
-            } else {
-                fs::remove_file(left).ok();
-            }
-        }
-        if path.symlink_metadata().is_ok_and(|meta| meta.nlink() > 1) {
-            fs::remove_file(path).unwrap();
-        }
-    }
-
     fn assert_precious(&self, what: &str) {
         let meta = fs::symlink_metadata(self.precious()).unwrap();
         assert_eq!(fs::read_to_string(self.precious()).unwrap(), "precious", "{what}");
         assert_eq!((meta.mode() & 0o7777, meta.uid()), (0o600, self.who.uid), "{what}");
+    }
+}
+
+/// What was there before.
+fn put_back(path: &Path) {
+    let kept = aside(path, "kept");
+    if kept.symlink_metadata().is_ok() {
+        if path.is_dir() && !path.is_symlink() {
+            fs::remove_dir(path).unwrap();
+        }
+        fs::rename(kept, path).unwrap();
+    }
+    for left in ["aside", "own"] {
+        let left = aside(path, left);
+        if left.is_dir() && !left.is_symlink() {
+            fs::remove_dir(left).unwrap();
+        } else {
+            fs::remove_file(left).ok();
+        }
+    }
+    if path.symlink_metadata().is_ok_and(|meta| meta.nlink() > 1) {
+        fs::remove_file(path).unwrap();
     }
 }
 
@@ -232,7 +233,7 @@ fn every_file_is_refused_until_it_is_mended_and_no_link_is_written_through() {
             assert!(said.contains(&path.display().to_string()), "{what}: {said}");
             site.assert_precious(&what);
             must(ROOT, &remedy(&said, &path));
-            site.put_back(&path);
+            put_back(&path);
             tried += 1;
         }
     }
@@ -252,7 +253,7 @@ fn every_file_is_refused_until_it_is_mended_and_no_link_is_written_through() {
             );
             site.assert_precious(&what);
             must(ROOT, &remedy(&refused.said(), &path));
-            site.put_back(&path);
+            put_back(&path);
             fs::remove_file(&path).ok();
             tried += 1;
         }
@@ -293,7 +294,7 @@ fn what_lies_where_the_socket_belongs_is_refused_and_left_alone() {
         assert!(refused.code == Some(6) && refused.said().contains("no socket lies there"), "{how:?}: {}", refused.said());
         site.assert_precious(&format!("{how:?}"));
         must(ROOT, &remedy(&refused.said(), &socket));
-        site.put_back(&socket);
+        put_back(&socket);
     }
     // One that nobody serves is what a killed engine leaves.
     drop(UnixListener::bind(&socket).unwrap());
@@ -342,7 +343,7 @@ fn a_planted_record_of_a_process_is_not_believed() {
         assert!(ran.code == Some(4) && said.contains(&record.display().to_string()), "{how:?}: {said}");
         site.assert_precious(&format!("{how:?}"));
         must(ROOT, &remedy(&said, &record));
-        site.put_back(&record);
+        put_back(&record);
         fs::remove_file(&record).ok();
     }
     mode(&fleet, 0o703);
@@ -387,11 +388,11 @@ async fn a_race_for_the_sockets_place_gives_nothing_away() {
         }
     }
     stop.store(true, Ordering::Relaxed);
-    let planted = planter.join().expect("the planter");
+    let links = planter.join().expect("the planter");
     assert_eq!(fs::read_to_string(&precious).unwrap(), "precious");
     assert_eq!(fs::symlink_metadata(&precious).unwrap().mode() & 0o7777, 0o600);
-    second_user::print(&format!("bound {bound} times, refused {refused}, while {planted} links were planted"));
-    assert!(bound > 0 && refused > 0 && planted > 100, "they never met: {bound} {refused} {planted}");
+    second_user::print(&format!("bound {bound} times, refused {refused}, while {links} links were planted"));
+    assert!(bound > 0 && refused > 0 && links > 100, "they never met: {bound} {refused} {links}");
 }
 
 /// A second user has no part in the state of the first, whatever they try.

@@ -82,12 +82,12 @@ pub fn prepare(base: &Path, service: &str, env: &str) -> Result<(PathBuf, Sharin
         );
         return Err(refused(base, reason));
     }
-    let made = file::create_dir(&dir);
+    let created = file::create_dir(&dir);
     // What lies there and is none says so itself.
-    if made.is_ok() || !is_missing(&dir)? {
+    if created.is_ok() || !is_missing(&dir)? {
         check(sharing, &dir, Kind::Dir, true)?;
     }
-    made.map_err(cannot)?;
+    created.map_err(cannot)?;
     Ok((dir, sharing))
 }
 

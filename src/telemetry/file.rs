@@ -86,9 +86,9 @@ mod tests {
             lines += 1;
         }
         stop.store(true, Ordering::Relaxed);
-        let planted = planter.join().unwrap();
-        assert_eq!(fs::read_to_string(&precious).unwrap(), "precious", "{planted} links were planted");
-        for file in [path.clone(), dir.path().join("engine.log.1")] {
+        let count = planter.join().unwrap();
+        assert_eq!(fs::read_to_string(&precious).unwrap(), "precious", "{count} links were planted");
+        for file in [path, dir.path().join("engine.log.1")] {
             let is_link = file.is_symlink();
             assert!(is_link || fs::metadata(&file).map_or(0, |meta| meta.len()) <= 200 + 61, "{}", file.display());
         }

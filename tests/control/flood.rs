@@ -118,8 +118,8 @@ async fn streams_that_nobody_reads_hold_nobody_up_and_take_a_bounded_room() {
         silent.push(stream);
     }
     let mut bystander = running.client().await;
-    let (before, reason) = (resident(), "x".repeat(2000));
-    for _ in 0..2000 {
+    let (before, reason) = (resident(), "x".repeat(8000));
+    for _ in 0..500 {
         let seq = running.engine.pause(&reason);
         while next_event(&mut bystander).await.seq < seq {}
     }
@@ -137,7 +137,8 @@ async fn ten_thousand_keys_take_a_bounded_room() {
         let mut all = String::new();
         for n in from..from + count {
             let body = format!("{{\"command\":\"resume\",\"key\":\"{n:0100}\"}}");
-            all += &format!("POST /v1/commands HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+            let head = format!("POST /v1/commands HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", body.len());
+            all.extend([head, body]);
         }
         all + "GET /v1/logs HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
     };
