@@ -2,7 +2,7 @@
 //! even where a shell on the far side reads the command again, as with ssh.
 //!
 //! Imports: os' program, model. May not: sleep.
-#![expect(clippy::expect_used, reason = "a test that cannot go on says why")]
+#![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a test that cannot go on says why")]
 
 use std::collections::BTreeMap;
 use std::time::Duration;
