@@ -200,7 +200,7 @@ impl World {
                 for n in 0..total {
                     if self.fleet.get(&id(n)).is_none_or(|s| s.rotation != Rotation::Serving) {
                         self.fleet.insert(id(n), self.survey(n));
-                        self.machines[n].read_at = Some(self.now);
+                        self.machines[n].looked_at = Some(self.now);
                     }
                 }
                 let health = &self.scenario.plan.policy.health;
@@ -208,6 +208,7 @@ impl World {
                 if doubtful && flight.looks + 1 < health.retries {
                     return (None, Some(health.interval.as_millis().max(10)));
                 }
+                self.machines.iter_mut().for_each(|machine| machine.read_at = machine.looked_at);
                 let surveys = self.fleet.iter().map(|(id, survey)| (id.clone(), Ok(survey.clone()))).collect();
                 let outcome = Outcome::FleetSurveyed { surveys, vip: None, lb: None };
                 (Some(Input::Outcome { effect: effect.id.clone(), outcome }), None)

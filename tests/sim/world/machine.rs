@@ -65,7 +65,9 @@ pub(crate) struct Machine {
     pub(crate) fit_since: Option<u64>,
     /// Somebody or something else changed it then.
     pub(crate) disturbed_at: Option<u64>,
-    /// It was read for the check at the end then.
+    /// It was looked at for the check at the end then, and the check need not have come to its end.
+    pub(crate) looked_at: Option<u64>,
+    /// It was read for the check at the end then, and the controller heard of it.
     pub(crate) read_at: Option<u64>,
     pub(crate) omens: Omens,
 }
@@ -95,6 +97,7 @@ impl Machine {
             unfit_since: None,
             fit_since: None,
             disturbed_at: None,
+            looked_at: None,
             read_at: None,
             omens: Omens::default(),
         }
