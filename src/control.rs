@@ -15,6 +15,6 @@ pub mod wire;
 pub use alive::{Answer, answer};
 pub use client::{Client, Patience};
 pub use link::{OtherEngine, other_engine};
-pub use peer::own_login;
+pub use peer::{own_actor, own_login};
 pub use server::{Door, Limits, Server};
 pub use socket::{ControlError, engine_pid};

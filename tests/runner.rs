@@ -17,6 +17,7 @@ use rollout::model::{
     Count, DeploymentId, InstanceId, LbStats, Observation, Plan, Policy, Rotation, Sample, SampleResult, Span, Target, Version,
 };
 use rollout::os::logring::LogRing;
+use rollout::os::text::sanitise;
 use rollout::ports::{
     DeploymentRow, Engine as _, FleetDriver, FleetError, Journal, JournalError, Prober, TrafficDriver, TrafficError, UpdateOrder,
 };
@@ -132,7 +133,7 @@ fn policy() -> Policy {
 fn parts(journal: Arc<dyn Journal>) -> Parts {
     let clock = SystemClock::new().port();
     let world = Arc::new(Works::default());
-    Parts { clock, fleet: world.clone(), traffic: world.clone(), prober: world, vip: None, journal }
+    Parts { clock, fleet: world.clone(), traffic: world.clone(), prober: world, vip: None, journal, words: Arc::new(sanitise) }
 }
 
 async fn planned(parts: &Parts) -> Plan {

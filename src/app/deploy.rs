@@ -16,7 +16,7 @@ use super::engine::Report;
 use super::past::{ended_line, json, last_row, replayed};
 use super::request::to_engine;
 use super::verbs::{Scene, command, front_door, nothing_runs, reached};
-use super::{Common, Done, Failure, PERSON, Place, complain, load, logout, say};
+use super::{Common, Done, Failure, PERSON, Place, complain, load, logout, say, skew};
 use crate::command::{Command, Receipt};
 use crate::config::Config;
 use crate::control::{self, Client};
@@ -250,6 +250,8 @@ fn spawn(
 ) -> Result<Child, Failure> {
     let cannot = |what: &'static str| move |e: std::io::Error| Failure::person(format!("cannot {what}: {e}"));
     let exe = std::env::current_exe().map_err(cannot("find this program"))?;
+    // Its file may be gone, as after an upgrade.
+    let exe = if exe.exists() { exe } else { format!("/proc/{}/exe", std::process::id()).into() };
     let path = std::path::absolute(path).map_err(cannot("find the configuration"))?;
     let place = Place::of(config);
     journal::prepare(&place.base, &place.service, &place.env).map_err(Failure::refused)?;
@@ -260,7 +262,7 @@ fn spawn(
     for set in &common.sets {
         process.arg("--set").arg(set);
     }
-    process.arg("engine").args(engine);
+    process.arg("engine").args(engine).env_remove(skew::ONCE);
     process.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(stderr).kill_on_drop(false);
     process.spawn().map_err(cannot("start the engine's process"))
 }

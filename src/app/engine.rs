@@ -19,7 +19,7 @@ use crate::command::Request;
 use crate::config::Config;
 use crate::control::{Door, Server};
 use crate::core::{Planned, check};
-use crate::event::{Actor, Event, EventKind, FORMAT};
+use crate::event::{Event, EventKind, FORMAT};
 use crate::journal::{Holder, Lease, Memory, Sqlite};
 use crate::model::{DeploymentId, Plan, Seq};
 use crate::os::child;
@@ -180,7 +180,7 @@ async fn begin(
     // Before anything is journalled or done: no deployment may run whose engine nobody can reach.
     let door = || Door::bind(&place.socket()?).map_err(Failure::refused);
     if let (Some(row), Some(id)) = (&interrupted, &recover) {
-        let (then, door) = (chosen(args, journal.as_ref(), id)?, door()?);
+        let (then, door) = (chosen(args, journal.as_ref(), id).await?, door()?);
         lease::claim(held, &journal, format!("{id} to {}", row.version))?;
         let recovery = Recovery { takeover: held.takeover.clone(), then };
         let handle = runner::continued(parts, id, recovery, logs).map_err(Failure::refused)?;
@@ -213,13 +213,12 @@ fn last_event(journal: &Sqlite, id: &DeploymentId) -> Result<Option<Event>, Fail
 }
 
 /// What whoever takes over has chosen, as their command.
-fn chosen(args: &EngineArgs, journal: &dyn Journal, id: &DeploymentId) -> Result<Option<Request>, Failure> {
+async fn chosen(args: &EngineArgs, journal: &dyn Journal, id: &DeploymentId) -> Result<Option<Request>, Failure> {
     let Some(choice) = args.then else { return Ok(None) };
     let state = State::replay(&journal.read(id).map_err(Failure::refused)?).map_err(Failure::refused)?;
-    let actor = Actor::operator(args.started_by.clone(), rustix::process::getuid().as_raw());
     let command = choice.command(&state);
     check(&taken_over(&state, parts::now())?.0, &command).map_err(Failure::refused)?;
-    Ok(Some(Request { key: String::new(), actor, revision: None, command }))
+    Ok(Some(Request { key: String::new(), actor: crate::control::own_actor().await, revision: None, command }))
 }
 
 fn goal(args: &EngineArgs, journal: &dyn Journal) -> Result<Goal, Failure> {

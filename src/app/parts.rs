@@ -7,6 +7,7 @@ use super::redact::Redacted;
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::model::Timestamp;
+use crate::os::text::sanitise;
 use crate::ports::{Clock, Journal, VipProber};
 use crate::runner::Parts;
 
@@ -50,5 +51,9 @@ pub(super) fn parts(config: &Config, journal: Arc<dyn Journal>) -> Result<Parts,
         prober: Arc::new(Redacted::new(crate::probe::build(&config.health, clock()).map_err(usage)?, &redactor)),
         vip: vip.map(|vip| -> Arc<dyn VipProber> { Arc::new(Redacted::new(vip, &redactor)) }),
         journal,
+        words: {
+            let redactor = redactor.clone();
+            Arc::new(move |said: &str| sanitise(&redactor.redact(said)))
+        },
     })
 }

@@ -10,13 +10,13 @@ use crate::control::{self, OtherEngine, wire};
 use crate::os::{image, users};
 
 /// Says that this process was executed in the place of another version.
-const ONCE: &str = "ROLLOUT_REEXEC";
+pub(super) const ONCE: &str = "ROLLOUT_REEXEC";
 
 /// What serves the socket could not be spoken to. If it is an engine of another version, becomes that version's program, with
 /// the same arguments; fails if that cannot be. Returns if it is none.
 pub(super) async fn go_on_as_its_own(socket: &Path) -> Result<(), Failure> {
     let Some(other) = control::other_engine(socket).await else { return Ok(()) };
-    if std::env::var_os(ONCE).is_some() {
+    if std::env::var_os(ONCE).is_some_and(|value| value == "1") {
         return Err(Failure::refused(needed(&other, &format!("this program was executed for it already ({ONCE} is set)"))));
     }
     let image = image::of(&other.process, other.uid).map_err(|why| Failure::refused(needed(&other, &why)))?;

@@ -28,8 +28,10 @@ use crate::tui;
 
 /// How long an engine may take to leave once it has said that it does.
 const LEAVE: Duration = Duration::from_secs(12);
-/// How long whoever cancels or rolls back may think about the reason.
+/// How long whoever cancels may think about the reason.
 const REASON: Duration = Duration::from_secs(20);
+/// How long whoever rolls back may: a bad version serves meanwhile.
+const URGENT_REASON: Duration = Duration::from_secs(5);
 /// Between two looks whether it has.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -63,10 +65,11 @@ pub(super) async fn front_door(
         return headless(common, config, session).await;
     }
     let settings = tui::Settings { on_hangup: on_hangup(config).await, ..console_settings(common, config, scene) };
+    let on_hangup = if settings.on_hangup.is_some() && !settings.read_only { SIGNALLED } else { 0 };
     let session = Watching::new(session, Place::of(config));
     match tui::run(Box::new(session), settings).await {
         Ok(tui::Exit::Left) => left(config).await,
-        Ok(tui::Exit::HungUp) => Ok(Left { code: SIGNALLED, next: false, running: true }),
+        Ok(tui::Exit::HungUp) => Ok(Left { code: on_hangup, next: false, running: true }),
         Ok(tui::Exit::Ended { code }) => result(config).map(|()| Left { code, next: false, running: false }),
         Ok(tui::Exit::Next) => result(config).map(|()| Left { code: 0, next: true, running: false }),
         Err(error) => Err(Failure::person(error)),
@@ -243,17 +246,19 @@ pub(super) async fn running(place: &Place) -> Result<Option<Client>, Failure> {
         complain(&format!("warning: {silent}"));
         return Ok(None);
     }
-    // A socket that nobody answers belongs to an engine that died.
-    Ok(Client::connect(&socket).await.ok())
+    // A socket that nobody answers belongs to an engine that died. One that answers something else is at work.
+    Client::find(&socket).await.map_err(Failure::refused)
 }
 
 /// The engine that a verb is about. If another version runs it, this process becomes that version's program.
 pub(super) async fn reached(place: &Place) -> Result<Option<Client>, Failure> {
-    let client = running(place).await?;
-    if client.is_none() {
-        skew::go_on_as_its_own(&place.socket()?).await?;
+    match running(place).await {
+        Err(unreadable) => {
+            skew::go_on_as_its_own(&place.socket()?).await?;
+            Err(unreadable)
+        }
+        found => found,
     }
-    Ok(client)
 }
 
 pub(super) fn nothing_runs(config: &Config) -> Failure {
@@ -355,8 +360,9 @@ pub(super) async fn command(common: &Common, command: Command) -> Done {
     let command = with_reason(common, command).await;
     let restores = matches!(command, Command::Rollback { only: None, .. });
     let verb = command.verb();
-    let command = command.with_reason(|reason| config.redactor.redact(reason));
-    match client.send(command, None).await {
+    // A first cancel that meets somebody else's on the way must not become the second, which stops commands.
+    let revision = matches!(command, Command::Cancel { .. }).then_some(snapshot.seq);
+    match client.send(command, revision).await {
         Ok(receipt) => match common.output {
             Output::Text => say(&format!("{}: {}", snapshot.state.plan.deployment, receipt.message)),
             Output::Json => json(&serde_json::json!({
@@ -373,12 +379,13 @@ pub(super) async fn command(common: &Common, command: Command) -> Done {
 /// At a terminal, whoever cancels or rolls back is asked why. Enter, or no answer in time, is no reason: nothing that is
 /// urgent hangs on it.
 async fn with_reason(common: &Common, mut command: Command) -> Command {
-    let asks = is_interactive(common);
+    let (asks, goes_back) = (is_interactive(common), matches!(command, Command::Rollback { .. }));
     if let Command::Cancel { reason } | Command::Rollback { reason, only: None } = &mut command
         && asks
         && reason.is_empty()
     {
-        drop(write!(io::stderr(), "why, for the journal (Enter: no reason): "));
+        let patience = if goes_back { URGENT_REASON } else { REASON };
+        drop(write!(io::stderr(), "why, for the journal (Enter: no reason; in {}s it goes on without): ", patience.as_secs()));
         let (tell, told) = oneshot::channel();
         // A thread of its own: at the end nobody waits for an answer that does not come.
         std::thread::spawn(move || {
@@ -387,9 +394,9 @@ async fn with_reason(common: &Common, mut command: Command) -> Command {
             drop(io::stdin().lock().read_line(&mut line));
             drop(tell.send(line));
         });
-        match timeout(REASON, told).await {
+        match timeout(patience, told).await {
             Ok(line) => line.unwrap_or_default().trim().clone_into(reason),
-            Err(_elapsed) => complain(&format!("no answer for {}s; it goes on", REASON.as_secs())),
+            Err(_elapsed) => complain("it goes on"),
         }
     }
     command

@@ -112,7 +112,23 @@ impl Client {
     /// # Errors
     /// As [`Client::connect`].
     pub async fn connect_with(socket: &Path, patience: Patience) -> Result<Self, SessionError> {
-        let snapshot = fetch_snapshot(socket, patience).await.map_err(session_error)?;
+        Self::open(socket, patience).await.map_err(session_error)
+    }
+
+    /// As [`Client::connect`]; `None` if nobody listens there.
+    ///
+    /// # Errors
+    /// As [`Client::connect`].
+    pub async fn find(socket: &Path) -> Result<Option<Self>, SessionError> {
+        match Self::open(socket, Patience::default()).await {
+            Ok(client) => Ok(Some(client)),
+            Err(Fault::Gone(_)) => Ok(None),
+            Err(fault) => Err(session_error(fault)),
+        }
+    }
+
+    async fn open(socket: &Path, patience: Patience) -> Result<Self, Fault> {
+        let snapshot = fetch_snapshot(socket, patience).await?;
         let ended = snapshot.state.end.is_some();
         let cursor = Cursor { deployment: snapshot.state.plan.deployment.clone(), seq: snapshot.seq, ended };
         let socket = Arc::new(socket.to_owned());

@@ -43,13 +43,7 @@ impl Peer {
 
     /// For the journal. Where the peer is logged in from is its own word.
     pub(super) async fn actor(self, from: Option<IpAddr>) -> Actor {
-        let Self { uid, pid, .. } = self;
-        let names = tokio::task::spawn_blocking(move || {
-            let began_as = pid.and_then(users::session_uid).filter(|began| *began != uid);
-            (users::login(uid), began_as.map(|began| users::login(began).unwrap_or_else(|| began.to_string())))
-        });
-        let (login, logged_in_as) = names.await.unwrap_or_default();
-        Actor::Operator { login: login.unwrap_or_else(|| uid.to_string()), uid, logged_in_as, from }
+        operator(self.uid, self.pid, from).await
     }
 }
 
@@ -59,6 +53,20 @@ pub(super) fn who_may(sharing: Sharing) -> String {
         Sharing::Private => "only the engine's own user and root may connect".to_owned(),
         Sharing::Group(gid) => format!("only members of group {} and root may connect", users::group(gid)),
     }
+}
+
+/// Whoever runs this process, for the journal.
+pub async fn own_actor() -> Actor {
+    operator(rustix::process::getuid().as_raw(), i32::try_from(std::process::id()).ok(), own_address()).await
+}
+
+async fn operator(uid: u32, pid: Option<i32>, from: Option<IpAddr>) -> Actor {
+    let names = tokio::task::spawn_blocking(move || {
+        let began_as = pid.and_then(users::session_uid).filter(|began| *began != uid);
+        (users::login(uid), began_as.map(|began| users::login(began).unwrap_or_else(|| began.to_string())))
+    });
+    let (login, logged_in_as) = names.await.unwrap_or_default();
+    Actor::Operator { login: login.unwrap_or_else(|| uid.to_string()), uid, logged_in_as, from }
 }
 
 /// The address of the SSH client from which this process's user is logged in, by what `sshd` left in the environment.

@@ -438,6 +438,11 @@ fn what_the_engine_slept_through_counts_for_no_deadline() {
     run.now = run.now + asleep;
     assert_eq!(run.input(&Input::Woke { asleep }), [EventKind::EngineWoke { asleep }]);
     assert_eq!((run.word(1), until(&run)), ("health_checking", before + asleep));
+    let mut killed = run.clone();
+    killed.now = killed.now + Span::from_secs(5);
+    killed.input(&Input::Recovered(Takeover::default()));
+    let gate = run.plan.policy.health.deadline;
+    assert_eq!(until(&killed), killed.now + gate, "a takeover gives the gate's own time, not the sleep's again");
     run.passes(1, 2);
     run.outcome(1, Outcome::Admitted);
     assert_eq!(run.word(1), "healthy");

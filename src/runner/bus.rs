@@ -12,9 +12,10 @@ use crate::command::{Command, Receipt, Refusal, Request};
 use crate::event::{Actor, Event, FORMAT};
 use crate::model::{DeploymentId, InstanceId, LbStats, Seq, Timestamp, VipStats};
 use crate::os::logring::LogRing;
-use crate::os::text;
 use crate::ports::{Engine, Feed, LogLine, Progress, Reading, Session, SessionError, Snapshot, Update};
 use crate::state::State;
+
+use super::Words;
 
 /// Updates that a reader may be behind before it starts again from a snapshot: seconds of a busy rollout, a few MB at most.
 const BACKLOG: usize = 4096;
@@ -44,6 +45,7 @@ pub struct Bus {
     updates: broadcast::Sender<Update>,
     commands: mpsc::Sender<Asked>,
     logs: LogRing,
+    words: Words,
 }
 
 struct Shared {
@@ -63,11 +65,11 @@ impl std::fmt::Debug for Bus {
 }
 
 impl Bus {
-    pub(super) fn new(state: State, events: Vec<Event>, logs: LogRing) -> (Self, mpsc::Receiver<Asked>) {
+    pub(super) fn new(state: State, events: Vec<Event>, logs: LogRing, words: Words) -> (Self, mpsc::Receiver<Asked>) {
         let (updates, _) = broadcast::channel(BACKLOG);
         let (commands, asked) = mpsc::channel(COMMANDS);
         let shared = Shared { state, events, progress: Progress::default(), troubles: BTreeMap::new(), news: None, over: false };
-        (Self { shared: Arc::new(Mutex::new(shared)), updates, commands, logs }, asked)
+        (Self { shared: Arc::new(Mutex::new(shared)), updates, commands, logs, words }, asked)
     }
 
     fn lock(&self) -> MutexGuard<'_, Shared> {
@@ -200,7 +202,7 @@ impl Engine for Bus {
     /// A reason is made harmless here, whoever gives it.
     fn send(&self, request: Request) -> BoxFuture<'static, Result<Receipt, SessionError>> {
         let commands = self.commands.clone();
-        let request = Request { command: request.command.with_reason(|reason| text::sanitise(reason.trim())), ..request };
+        let request = Request { command: request.command.with_reason(|reason| (self.words)(reason.trim())), ..request };
         Box::pin(async move {
             let gone = || SessionError::Link("the engine has ended".to_owned());
             let (answer, answered) = oneshot::channel();

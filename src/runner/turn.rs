@@ -107,7 +107,7 @@ fn damaged(deployment: &DeploymentId, illegal: &Illegal) -> JournalError {
 }
 
 fn launch(parts: Parts, state: State, events: Vec<Event>, recovery: Option<Recovery>, logs: LogRing) -> Handle {
-    let (bus, asked) = Bus::new(state.clone(), events, logs);
+    let (bus, asked) = Bus::new(state.clone(), events, logs, parts.words.clone());
     let (inputs, arriving) = mpsc::channel(INPUTS);
     let (stop, stops) = mpsc::channel(COMMANDS);
     let performer = Performer::new(parts.clone(), bus.clone(), inputs);
@@ -191,13 +191,13 @@ impl Run {
         self.performer.reconcile(&self.state, 0..self.state.instances.len());
         let mut flush = tokio::time::interval(PROGRESS);
         flush.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        let mut awake = Instant::now();
         while self.state.end.is_none() && !self.may_leave() {
             if std::mem::take(&mut self.mended) {
                 self.turn(&Input::Mended).await?;
                 continue;
             }
             let wait = self.until_deadline();
+            let waits_since = Instant::now();
             let arrival = tokio::select! {
                 biased;
                 Some(stop) = self.stops.recv() => Arrival::Stop(stop),
@@ -207,8 +207,8 @@ impl Run {
                 () = tokio::time::sleep(wait) => Arrival::Input(Input::Tick),
             };
             failpoint::hit("task.turn", self.state.seq.0);
-            let asleep = awake.elapsed();
-            awake = Instant::now();
+            // Only the wait counts: how long the journal took is told apart.
+            let asleep = waits_since.elapsed();
             if asleep >= ASLEEP {
                 self.turn(&Input::Woke { asleep: Span::from(asleep) }).await?;
             }

@@ -298,6 +298,8 @@ impl State {
         for &index in &self.active {
             let Some((_, instance)) = self.instances.get_index_mut(index) else { continue };
             later(&mut instance.until);
+            // A later recovery counts from here what was left.
+            instance.since = instance.since + by;
             if let Phase::Verifying { start_until: until } | Phase::Settling { settle_until: until } = &mut instance.phase {
                 *until = *until + by;
             }

@@ -286,8 +286,8 @@ impl Console {
                 input = self.screen.reader.next() => wake_of(input),
             };
             match wake {
-                Wake::Stop | Wake::Key(Key::Char('q') | Key::Ctrl('c')) => return Some(Exit::Left),
-                Wake::HungUp => return Some(Exit::HungUp),
+                Wake::Stop | Wake::Key(Key::Char('q') | Key::Ctrl('c')) => return Some(self.left(Exit::Left)),
+                Wake::HungUp => return Some(self.left(Exit::HungUp)),
                 Wake::Resized | Wake::Continued => repaint = true,
                 _ => {}
             }
@@ -381,7 +381,7 @@ impl Console {
         }
         if take_over().is_err() {
             // It went away meanwhile, and whoever stopped us with it.
-            return self.lost();
+            return Ok(Some(self.left(Exit::HungUp)));
         }
         let (width, height) = size();
         update(&mut self.app, Msg::Resize(width, height));

@@ -170,6 +170,7 @@ impl Setting {
             prober: self.prober.clone(),
             vip: None,
             journal: journal.clone(),
+            words: Arc::new(rollout::os::text::sanitise),
         };
         (parts, journal)
     }

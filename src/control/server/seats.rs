@@ -1,7 +1,7 @@
 //! How many connections there are, and whose: with a bound for all, one for each user, and a lower one for those who may not
 //! come at all and are only told so.
 //!
-//! Imports: the peer. May not: wait for a peer.
+//! Imports: the peer, the wire. May not: wait for a peer.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::Limits;
 use crate::control::peer::Peer;
+use crate::control::wire::{PROGRAM, PROGRAM_HEADER, PROTOCOL_HEADER, protocol};
 
 /// Of those who may not come: enough to be told.
 const STRANGERS: usize = 8;
@@ -94,7 +95,8 @@ impl Drop for Seat {
 pub(super) fn turn_away(stream: &UnixStream, why: &str) {
     let body = format!("{{\"message\":\"{why}\"}}");
     let head = "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nconnection: close\r\n";
-    let answer = format!("{head}content-length: {}\r\n\r\n{body}", body.len());
+    let who = format!("{PROTOCOL_HEADER}: {}\r\n{PROGRAM_HEADER}: {PROGRAM}\r\n", protocol());
+    let answer = format!("{head}{who}content-length: {}\r\n\r\n{body}", body.len());
     // A new connection has room for it.
     stream.try_write(answer.as_bytes()).ok();
 }
