@@ -81,15 +81,7 @@ impl Ask {
 
     /// The command as it is sent: with the reason.
     pub(super) fn order(&self) -> Command {
-        let mut order = self.command.clone();
-        if let Command::Cancel { reason }
-        | Command::Rollback { reason, .. }
-        | Command::Skip { reason, .. }
-        | Command::Hold { reason, .. } = &mut order
-        {
-            self.reason.text.trim().clone_into(reason);
-        }
-        order
+        self.command.clone().with_reason(|_none| self.reason.text.trim().to_owned())
     }
 
     /// A box with everything in it for what is heavy, a bar for the rest.
