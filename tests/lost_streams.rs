@@ -17,6 +17,8 @@ mod common;
 #[allow(dead_code, reason = "shared with e2e, which uses more of it")]
 mod fleet;
 
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::process::Command;
 
 use fleet::{Fleet, Ran};
@@ -94,5 +96,25 @@ fn a_detached_deployment_returns_at_once_and_says_how_to_attach() {
     let begun = fleet.run(&["deploy", "v3", "--yes", "--detach", "--output", "json"]).lines();
     assert_eq!((&begun[0]["type"], &begun[0]["deployment"]), (&"begun".into(), &"demo-2".into()), "{begun:?}");
     assert_eq!(begun[0]["engine"].as_i64(), fleet.engine_pid().map(i64::from));
+    assert_eq!(fleet.run(&["cancel"]).code, Some(0));
+}
+
+/// The log of a CI job stalls, and then the job is cancelled.
+#[test]
+fn a_reader_that_takes_nothing_keeps_no_signal_from_being_heard() {
+    let fleet = Fleet::start(4, Lb::Builtin, &[&SETS[1..], &["strategy.batch_pause=1s"]].concat());
+    let (unread, stdout) = UnixStream::pair().unwrap();
+    rustix::net::sockopt::set_socket_send_buffer_size(&stdout, 1).unwrap();
+    let mut command = fleet.command(&["deploy", "v2", "--yes", "--output", "json"]);
+    let mut command = command.stdout(OwnedFd::from(stdout)).stderr(std::process::Stdio::null()).spawn().unwrap();
+    fleet.until("it is under way", |now| now["updated"].as_u64() >= Some(1));
+    let pid = Pid::from_raw(i32::try_from(command.id()).unwrap()).unwrap();
+    kill_process(pid, Signal::TERM).unwrap();
+    fleet.until("it is paused", |now| now["status"] == "paused");
+    assert_eq!(command.try_wait().unwrap(), None, "its output still stands");
+    kill_process(pid, Signal::TERM).unwrap();
+    let ended = fleet.wait("it has left", || command.try_wait().unwrap());
+    assert_eq!(ended.code(), Some(7));
+    drop(unread);
     assert_eq!(fleet.run(&["cancel"]).code, Some(0));
 }

@@ -46,7 +46,7 @@ pub(super) fn last_status(common: &Common, config: &Config) -> Result<(), Failur
     };
     match common.output {
         Output::Text => say(&ended_line(config, &row)?),
-        Output::Json => json(&summary_of(config, &row.id, row.ended_at.is_none())?)?,
+        Output::Json => json(&summary_of(config, &row.id)?)?,
     }
     Ok(())
 }
@@ -99,10 +99,11 @@ fn stored(config: &Config, id: &DeploymentId) -> Result<(Vec<Event>, Option<Jour
     journal.read_sound(id).map_err(Failure::refused)
 }
 
-fn summary_of(config: &Config, id: &DeploymentId, dead: bool) -> Result<Summary, Failure> {
+/// Of a deployment that nobody runs. It may have ended since it was listed.
+fn summary_of(config: &Config, id: &DeploymentId) -> Result<Summary, Failure> {
     let state = replayed(config, id)?;
     let mut summary = Summary::of(&state, (None, None));
-    if dead {
+    if state.end.is_none() {
         Status::Interrupted.word().clone_into(&mut summary.status);
         summary.exceptions = state.exceptions_if_dead();
     }
@@ -123,7 +124,7 @@ pub(super) async fn show(common: &Common, id: &str) -> Done {
             let summary = Summary::of(&snapshot.state, (snapshot.progress.vip, snapshot.progress.lb));
             (snapshot.state, summary)
         }
-        None => (replayed(&config, &row.id)?, summary_of(&config, &row.id, row.ended_at.is_none())?),
+        None => (replayed(&config, &row.id)?, summary_of(&config, &row.id)?),
     };
     match common.output {
         Output::Text => say(&headless::show_text(&state, &summary)),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rustix::fs::Access;
 use rustix::io::Errno;
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
@@ -151,13 +152,19 @@ async fn headless(common: &Common, config: &Config, session: Box<dyn Session>) -
         Output::Json => Format::Json,
     };
     let mut signals = Signals::of_a_command().map_err(|e| Failure::person(format!("cannot listen to signals: {e}")))?;
-    let (mut out, leave) = (Lossy::new(io::stdout()), CancellationToken::new());
-    let printing = headless::run(session, format, &mut out, &leave);
-    tokio::pin!(printing);
+    let (leave, runtime) = (CancellationToken::new(), Handle::current());
+    let printing = {
+        let leave = leave.clone();
+        move || runtime.block_on(async { headless::run(session, format, &mut Lossy::new(io::stdout()), &leave).await })
+    };
+    // On a thread of its own: a reader that takes nothing keeps no signal from being heard.
+    let mut printing = tokio::task::spawn_blocking(printing);
     let mut first: Option<Signal> = None;
     loop {
         let caught = tokio::select! {
-            followed = &mut printing => return left_by(config, followed.map_err(Failure::person)?).await,
+            followed = &mut printing => {
+                return left_by(config, followed.map_err(Failure::person)?.map_err(Failure::person)?).await;
+            }
             caught = signals.next() => caught,
         };
         if caught == Signal::Hangup || first.is_some() {
