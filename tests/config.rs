@@ -235,7 +235,7 @@ fn files_that_are_none_are_refused_by_name() {
     let gone = config::load(&dir.path().join("gone"), &[], &env).unwrap_err().short_lines();
     assert!(gone[0].contains("gone:1:1 → cannot be opened: No such file"), "{gone:?}");
     let folder = config::load(dir.path(), &[], &env).unwrap_err().short_lines();
-    assert!(folder[0].contains("→ cannot be read: Is a directory"), "{folder:?}");
+    assert!(folder[0].contains("→ cannot be opened: is a directory"), "{folder:?}");
 }
 
 #[test]
