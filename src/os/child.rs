@@ -310,7 +310,7 @@ mod tests {
         let after = |gap| later(deadline, until, until + gap).duration_since(deadline);
         assert_eq!(after(Duration::ZERO), Duration::ZERO);
         assert_eq!(after(STANDSTILL.mul_f32(0.9)), Duration::ZERO);
-        assert_eq!(after(Duration::from_secs(600)), Duration::from_secs(600));
+        assert_eq!(after(Duration::from_mins(10)), Duration::from_mins(10));
         assert_eq!(later(deadline, deadline, until), deadline, "it woke before");
     }
 
@@ -318,7 +318,7 @@ mod tests {
     #[tokio::test]
     async fn one_that_ended_meanwhile_has_ended_however_late_it_is() {
         let argv = ["/bin/sh".to_owned(), "-c".to_owned(), "exit 7".to_owned()];
-        for passed in [Duration::ZERO, Duration::from_secs(2), Duration::from_secs(60)] {
+        for passed in [Duration::ZERO, Duration::from_secs(2), Duration::from_mins(1)] {
             let deadline = Instant::now().checked_sub(passed).unwrap();
             let grace = Duration::from_secs(5);
             let run = Run { about: "late", argv: &argv, env: &[], deadline, grace, may_leave: false, changes: false };
