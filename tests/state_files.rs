@@ -411,6 +411,36 @@ fn another_user_reads_and_plants_nothing() {
     site.deploys();
 }
 
+/// Root looks at the service of another user as that user does, and leaves nothing that would be closed to them; only what
+/// writes is to be run as its owner.
+#[test]
+fn root_looks_at_what_is_another_users_and_takes_nothing_away() {
+    let Some(site) = Site::start(ANN) else { return };
+    let (service, version) = (site.service(), fs::read(site.home().join("version")).unwrap());
+    let as_root = |verb: &[&str]| {
+        let mut sudo = command(ROOT, &site.exe);
+        sudo.env("SUDO_UID", ANN.uid.to_string()).arg("--config").arg(site.home().join("rollout.toml"));
+        Ran::of(sudo.args(verb).output().unwrap())
+    };
+    for verb in [&["status"][..], &["history"], &["show", "shop-1"]] {
+        let ran = as_root(verb);
+        assert_eq!(ran.code, Some(0), "{verb:?}: {}", ran.said());
+    }
+    let paused = as_root(&["pause"]);
+    assert_eq!(paused.said(), site.run(&["pause"]).said(), "no engine runs: that is all there is to say");
+    assert!(!paused.said().contains("belongs to"), "{}", paused.said());
+    let refused = as_root(&["deploy", "v3", "--yes", "--allow-outage"]);
+    let said = refused.said();
+    assert!(refused.code != Some(0) && said.contains("run as its owner (`sudo -u '#1' rollout …`)"), "{said}");
+    assert!(!said.contains("chown"), "it would be closed to its user: {said}");
+    assert_eq!(fs::read(site.home().join("version")).unwrap(), version);
+    for entry in fs::read_dir(&service).unwrap() {
+        let entry = entry.unwrap();
+        assert_eq!(entry.metadata().unwrap().uid(), ANN.uid, "{}", entry.path().display());
+    }
+    site.deploys();
+}
+
 /// Slow enough not to be taken for a hang, quick enough for whoever is called at night.
 #[test]
 fn a_listener_that_never_answers_is_named_within_seconds() {

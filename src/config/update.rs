@@ -10,7 +10,7 @@ use super::template::{OF_A_COMMAND, OF_A_SERVER};
 use crate::fleet::{self, CommandSettings, ProcessSettings, Step};
 use crate::model::{Policy, Span};
 use crate::os::extract::Extract;
-use crate::os::program::Environment;
+use crate::os::program::{Environment, INHERITED};
 
 /// The drivers of a fleet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,12 +45,13 @@ struct Commands {
 
 impl Update {
     /// The settings of the driver, which keeps its records in `dir`. What the configuration has `read` from the environment
-    /// is passed on to a process only by name.
+    /// is passed on to a process only by name, but for what every program is given.
     pub(super) fn settings(self, service: &str, dir: PathBuf, read: Vec<String>) -> Option<fleet::Settings> {
         let (service, timeout, stop_timeout) = (service.to_owned(), self.timeout.value, self.stop_timeout.value);
         Some(match self.keys? {
             Keys::Process { start, env } => {
-                let driver = ProcessSettings { service, start, env, withheld: read, stop_timeout, dir };
+                let withheld = read.into_iter().filter(|name| !INHERITED.contains(&name.as_str())).collect();
+                let driver = ProcessSettings { service, start, env, withheld, stop_timeout, dir };
                 fleet::Settings::Process(driver)
             }
             Keys::Command(commands) => {
@@ -134,4 +135,22 @@ fn commands(section: &mut Section<'_>) -> Option<Commands> {
     let idempotent = section.flag("idempotent", false).value;
     let argv::Asked { argv: observe, answer: version, not_running } = observe?;
     Some(Commands { observe, version, not_running, steps, env, observe_timeout, idempotent })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::fault::Place;
+
+    #[test]
+    fn what_every_program_is_given_is_withheld_from_none() {
+        let span = || Placed { value: Span::ZERO, place: Place::Nowhere, given: false, sound: true };
+        let keys = Keys::Process { start: Vec::new(), env: Environment::default() };
+        let update = Update { timeout: span(), stop_timeout: span(), keys: Some(keys) };
+        let read = ["HOME", "PATH", "SHOP_TOKEN"].map(str::to_owned).to_vec();
+        let Some(fleet::Settings::Process(settings)) = update.settings("shop", PathBuf::new(), read) else {
+            panic!("the driver is process");
+        };
+        assert_eq!(settings.withheld, ["SHOP_TOKEN"]);
+    }
 }

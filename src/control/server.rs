@@ -131,7 +131,7 @@ impl Server {
                 accepted = listener.accept() => match accepted {
                     Ok((stream, _)) => {
                         failpoint::pass("task.control");
-                        if let Some(visitor) = let_in(stream, sharing, &mut seats).await {
+                        if let Some(visitor) = let_in(stream, sharing, &mut seats, &mut connections) {
                             serve(visitor, &router, limits, &stop, &mut connections);
                         }
                     }
@@ -162,7 +162,7 @@ struct Visitor {
 }
 
 /// Tells who came. Whoever may not come takes a seat as well, to be told so.
-async fn let_in(stream: UnixStream, sharing: Sharing, seats: &mut Seats) -> Option<Visitor> {
+fn let_in(stream: UnixStream, sharing: Sharing, seats: &mut Seats, connections: &mut JoinSet<()>) -> Option<Visitor> {
     let peer = match Peer::of(&stream, sharing) {
         Ok(peer) => peer,
         Err(error) => {
@@ -173,11 +173,8 @@ async fn let_in(stream: UnixStream, sharing: Sharing, seats: &mut Seats) -> Opti
     if !peer.is_allowed
         && let Some(untold) = seats.is_to_be_told(peer.uid)
     {
-        let (uid, why) = (peer.uid, peer::who_may(sharing));
-        let who = tokio::task::spawn_blocking(move || users::user(uid)).await.unwrap_or_default();
-        let pid = peer.pid.unwrap_or_default();
-        let more = if untold > 0 { format!(", and {untold} more since that was last said") } else { String::new() };
-        warn!("a connection of {who}, process {pid}, to the control socket was refused: {why}{more}");
+        // Names may be long in coming; nobody else waits for them.
+        connections.spawn(tell_refused(peer, sharing, untold));
     }
     match seats.take(peer) {
         Ok(seat) => Some(Visitor { stream, peer, seat }),
@@ -189,6 +186,15 @@ async fn let_in(stream: UnixStream, sharing: Sharing, seats: &mut Seats) -> Opti
             None
         }
     }
+}
+
+/// For the log: who was refused, by name.
+async fn tell_refused(peer: Peer, sharing: Sharing, untold: u64) {
+    let names = tokio::task::spawn_blocking(move || (users::user(peer.uid), peer::who_may(sharing)));
+    let (who, why) = names.await.unwrap_or_default();
+    let pid = peer.pid.unwrap_or_default();
+    let more = if untold > 0 { format!(", and {untold} more since that was last said") } else { String::new() };
+    warn!("a connection of {who}, process {pid}, to the control socket was refused: {why}{more}");
 }
 
 fn serve(

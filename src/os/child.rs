@@ -38,6 +38,11 @@ const LINES_SHOWN: usize = 3;
 const DRAIN: Duration = Duration::from_millis(200);
 /// After SIGKILL a group is gone at once, unless the kernel holds one of its processes.
 const KILL_TIMEOUT: Duration = Duration::from_secs(5);
+/// The longest that is slept at once, so that a standstill is seen.
+const SLICE: Duration = Duration::from_secs(1);
+/// A sleep that took so much longer was a standstill of us all (SIGSTOP, a machine on hold), which is nobody's time.
+const STANDSTILL: Duration = Duration::from_secs(5);
+
 /// What to run, and its limits.
 #[derive(Clone, Copy)]
 pub struct Run<'a> {
@@ -200,14 +205,23 @@ impl Running {
         Finished { end, whole: stdout.total == stdout.head.len(), stdout: stdout.head, left, tail }
     }
 
-    /// Reads along until it ends; `None` if it is there longer than that.
-    async fn ended_by(&mut self, deadline: Instant) -> Option<io::Result<ExitStatus>> {
+    /// Reads along until it ends; `None` if it is there longer than that. A standstill does not count.
+    async fn ended_by(&mut self, mut deadline: Instant) -> Option<io::Result<ExitStatus>> {
         loop {
+            let until = deadline.min(Instant::now() + SLICE);
+            // Its end comes before its deadline where both are there, and the deadline before what it prints without end.
             tokio::select! {
+                biased;
                 status = self.child.wait() => return Some(status),
+                () = sleep_until(until) => {}
                 () = self.stdout.step() => {}
                 () = self.stderr.step() => {}
-                () = sleep_until(deadline) => return None,
+            }
+            let now = Instant::now();
+            deadline = later(deadline, until, now);
+            if now >= deadline {
+                // It may have ended without our having been told yet.
+                return self.child.try_wait().transpose();
             }
         }
     }
@@ -220,6 +234,12 @@ impl Running {
             }
         }
     }
+}
+
+/// The deadline after a sleep that was to end by `until` and did `now`.
+fn later(deadline: Instant, until: Instant, now: Instant) -> Instant {
+    let gap = now.saturating_duration_since(until);
+    if gap >= STANDSTILL { deadline + gap } else { deadline }
 }
 
 /// Ends a group that another engine left running. It may be there still if it is not ours to signal.
@@ -277,4 +297,38 @@ fn last_lines<R>(capture: &Capture<R>) -> String {
     let cut = if skipped > 0 || capture.total > capture.tail.len() { "…" } else { "" };
     let last: Vec<String> = lines.iter().skip(skipped).map(|line| text::sanitise(line)).collect();
     format!("{cut}{}", last.join(" | "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_standstill_moves_the_deadline_and_being_late_does_not() {
+        let until = Instant::now();
+        let deadline = until + Duration::from_secs(30);
+        let after = |gap| later(deadline, until, until + gap).duration_since(deadline);
+        assert_eq!(after(Duration::ZERO), Duration::ZERO);
+        assert_eq!(after(STANDSTILL.mul_f32(0.9)), Duration::ZERO);
+        assert_eq!(after(Duration::from_mins(10)), Duration::from_mins(10));
+        assert_eq!(later(deadline, deadline, until), deadline, "it woke before");
+    }
+
+    /// As after a standstill: its end and its deadline are both there, and the draw may not decide.
+    #[tokio::test]
+    async fn one_that_ended_meanwhile_has_ended_however_late_it_is() {
+        let argv = ["/bin/sh".to_owned(), "-c".to_owned(), "exit 7".to_owned()];
+        for passed in [Duration::ZERO, Duration::from_secs(2), Duration::from_mins(1)] {
+            let deadline = Instant::now().checked_sub(passed).unwrap();
+            let grace = Duration::from_secs(5);
+            let run = Run { about: "late", argv: &argv, env: &[], deadline, grace, may_leave: false, changes: false };
+            let mut running = Running::start(run).unwrap();
+            let id = rustix::process::Pid::from_raw(i32::try_from(running.child.id().unwrap()).unwrap()).unwrap();
+            // Until it has ended, but without taking its end away.
+            let ended = rustix::process::WaitIdOptions::EXITED | rustix::process::WaitIdOptions::NOWAIT;
+            rustix::process::waitid(rustix::process::WaitId::Pid(id), ended).unwrap();
+            let status = running.ended_by(deadline).await.expect("it has ended").unwrap();
+            assert_eq!(end_of(Ok(&status)), End::Exit(7), "{passed:?}");
+        }
+    }
 }

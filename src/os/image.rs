@@ -1,12 +1,11 @@
 //! The program that a process runs, as a file that can be executed although it was replaced or removed since.
 //!
-//! Imports: its sibling process, users. May not: execute what another user could have put there.
+//! Imports: its siblings process and sharing, users. May not: execute what another user could have put there.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsRawFd as _;
-use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::Command;
@@ -14,6 +13,7 @@ use std::process::Command;
 use rustix::fs::{Mode, OFlags};
 
 use super::process::{self, ProcessId};
+use super::sharing::Look;
 use super::users;
 
 /// A program that is held open.
@@ -26,7 +26,7 @@ pub struct Image {
 ///
 /// # Errors
 /// Fails, with why, if it cannot be had, or if it is not for us to execute: the process must be ours or root's, and so must
-/// the file, which not everybody may write.
+/// the file, which neither everybody may write nor the members of a group that is neither root's nor our own.
 pub fn of(process: &ProcessId, uid: u32) -> Result<Image, String> {
     let us = rustix::process::geteuid().as_raw();
     let is_ours = |uid: u32| uid == us || uid == 0;
@@ -40,11 +40,19 @@ pub fn of(process: &ProcessId, uid: u32) -> Result<Image, String> {
         return Err("it has ended".to_owned());
     }
     let meta = file.metadata().map_err(|e| format!("its program cannot be looked at: {e}"))?;
-    if !is_ours(meta.uid()) || meta.mode() & 0o002 != 0 {
-        let (owner, mode) = (users::user(meta.uid()), meta.mode() & 0o7777);
-        return Err(format!("its program belongs to {owner} with mode {mode:04o}, so others could have changed it"));
+    let look = Look::of(&meta);
+    if !is_ours(look.uid) || others_write(look, rustix::process::getegid().as_raw()) {
+        let (owner, group, mode) = (users::user(look.uid), users::group(look.gid), look.mode);
+        return Err(format!(
+            "its program belongs to {owner} and group {group} with mode {mode:04o}, so others could have changed it"
+        ));
     }
     Ok(Image { file })
+}
+
+/// Whether somebody besides the owner could have changed it.
+fn others_write(Look { gid, mode, .. }: Look, our_group: u32) -> bool {
+    mode & 0o002 != 0 || (mode & 0o020 != 0 && gid != 0 && gid != our_group)
 }
 
 /// Where the program of a process lies, by its first word; that is told of every user's processes.
@@ -63,10 +71,19 @@ impl Image {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt as _;
+
     use super::*;
 
     fn this() -> ProcessId {
         process::identify(i32::try_from(std::process::id()).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn what_a_group_of_others_can_write_is_not_trusted() {
+        let of = |gid, mode| others_write(Look { uid: 0, gid, mode }, 1000);
+        assert!(!of(50, 0o755) && !of(0, 0o775) && !of(1000, 0o775));
+        assert!(of(50, 0o775) && of(1000, 0o757) && of(0, 0o757));
     }
 
     #[test]

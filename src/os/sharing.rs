@@ -126,7 +126,8 @@ impl Sharing {
     }
 
     /// Looks at what lies at `path`, without following a link, and fails unless it can be trusted. With `mend` a wrong mode
-    /// that did no harm yet is set right, of the very thing that was looked at.
+    /// that did no harm yet is set right, of the very thing that was looked at. Root, who only looks, may do so in another
+    /// user's private directory; what root made there would be closed to its user.
     ///
     /// # Errors
     /// The sentence for the user, without the path.
@@ -134,7 +135,10 @@ impl Sharing {
         // Only a handle: it needs no right to read, and closing it takes no lock of SQLite's away.
         let handle = rustix::fs::open(path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty());
         let handle = handle.map_err(|e| io::Error::from(e).to_string())?;
-        let asker = Asker { uid: rustix::process::geteuid().as_raw(), is_member: &users::is_member };
+        let uid = rustix::process::geteuid().as_raw();
+        let stat = rustix::fs::fstat(&handle).map_err(|e| io::Error::from(e).to_string())?;
+        let uid = if mend { uid } else { self.on_behalf(uid, stat.st_uid, path).map_err(|e| e.to_string())? };
+        let asker = Asker { uid, is_member: &users::is_member };
         if let Some(mode) = self.to_mend(&handle, (kind, asker), path)?.filter(|_| mend) {
             let set = fs::set_permissions(format!("/proc/self/fd/{}", handle.as_raw_fd()), Permissions::from_mode(mode));
             set.map_err(|e| format!("cannot be given mode {mode:04o}: {e}"))?;
@@ -158,9 +162,14 @@ impl Sharing {
     /// Says why it cannot be trusted.
     pub(super) fn trust(self, file: &File, path: &Path) -> io::Result<Option<u32>> {
         let us = rustix::process::geteuid().as_raw();
-        let owner = if us == 0 && self == Self::Private { fs::metadata(parent(path))?.uid() } else { us };
-        let asker = Asker { uid: if file.metadata()?.uid() == owner { owner } else { us }, is_member: &users::is_member };
+        let asker = Asker { uid: self.on_behalf(us, file.metadata()?.uid(), path)?, is_member: &users::is_member };
         self.to_mend(file, (Kind::File, asker), path).map_err(io::Error::other)
+    }
+
+    /// As whom we ask for what belongs to `owner`: root works with what a private directory's owner has there.
+    fn on_behalf(self, us: u32, owner: u32, path: &Path) -> io::Result<u32> {
+        let is_its_owners = us == 0 && self == Self::Private && fs::metadata(parent(path))?.uid() == owner;
+        Ok(if is_its_owners { owner } else { us })
     }
 
     fn to_mend(self, what: impl AsFd, (kind, asker): (Kind, Asker<'_>), path: &Path) -> Result<Option<u32>, String> {
@@ -192,11 +201,12 @@ impl Sharing {
         match self {
             Self::Private if uid != asker.uid => {
                 let (owner, us) = (users::user(uid), users::user(asker.uid));
-                let shown = &path;
-                return Err(format!(
-                    "belongs to {owner}, not to you, {us}; run as its owner, have root run `chown {} {shown}`, or choose another [journal] dir",
-                    asker.uid
-                ));
+                // Taken from its owner, it would be closed to an engine of theirs.
+                let remedy = match asker.uid {
+                    0 => format!("run as its owner (`sudo -u '#{uid}' rollout …`)"),
+                    us => format!("run as its owner, have root run `chown {us} {path}`"),
+                };
+                return Err(format!("belongs to {owner}, not to you, {us}; {remedy}, or choose another [journal] dir"));
             }
             Self::Group(group) if uid != 0 && uid != asker.uid && !(asker.is_member)(uid, group) => {
                 let (owner, group) = (users::user(uid), users::group(group));

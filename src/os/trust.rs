@@ -87,6 +87,34 @@ struct Way {
     groups: Vec<Group>,
 }
 
+/// Whom a look asks for, and what it has seen so far.
+struct Asking<'a> {
+    /// Who may own what is on the way, besides root.
+    ours: &'a [u32],
+    groups: BTreeSet<Group>,
+    faults: Vec<Fault>,
+}
+
+impl Asking<'_> {
+    /// A way with `..` comes by twice.
+    fn add(&mut self, fault: Fault) {
+        if !self.faults.contains(&fault) {
+            self.faults.push(fault);
+        }
+    }
+}
+
+/// By what somebody else could change what is said there.
+#[derive(PartialEq, Eq)]
+enum Fault {
+    /// A directory in which everybody can replace what is in it.
+    OpenDir(PathBuf, u32),
+    /// The file itself, which everybody can write.
+    OpenFile(PathBuf, u32),
+    /// It belongs to this user.
+    Others(PathBuf, u32),
+}
+
 /// A directory on the way.
 struct Dir {
     path: PathBuf,
@@ -102,12 +130,23 @@ fn ours() -> Vec<u32> {
     std::iter::once(us).chain(sudo).collect()
 }
 
-/// With `only_to`, what lies at the end is not looked at.
+/// With `only_to`, what lies at the end is not looked at. All that is wrong on the way is said at once.
 fn walk(path: &Path, only_to: bool) -> io::Result<Way> {
-    let ours = ours();
+    let mut asking = Asking { ours: &ours(), groups: BTreeSet::new(), faults: Vec::new() };
+    let found = go(path, only_to, &mut asking);
+    let Asking { groups, faults, .. } = asking;
+    if faults.is_empty() {
+        let (end, file) = found?;
+        return Ok(Way { end, file, groups: groups.into_iter().collect() });
+    }
+    Err(io::Error::other(words(&faults)))
+}
+
+/// Where the way ends, without a link, and device and inode of what lies there. Once there is a fault, it goes after no link:
+/// that may be the work of somebody who wants a command run on what it names.
+fn go(path: &Path, only_to: bool, asking: &mut Asking<'_>) -> io::Result<(PathBuf, (u64, u64))> {
     let root = Dir { path: PathBuf::from("/"), mode: 0, groups: BTreeSet::new() };
-    let mut groups = BTreeSet::new();
-    let top = enter(&root, PathBuf::from("/"), Look::of(&fs::symlink_metadata("/")?), (&ours, &mut groups))?;
+    let top = enter(&root, PathBuf::from("/"), Look::of(&fs::symlink_metadata("/")?), asking);
     let mut dirs = vec![top];
     let mut ahead = parts(&std::path::absolute(path)?);
     let mut links = 0;
@@ -121,21 +160,20 @@ fn walk(path: &Path, only_to: bool) -> io::Result<Way> {
                 let meta = fs::symlink_metadata(&here)?;
                 let look = Look::of(&meta);
                 if meta.is_symlink() {
-                    owner(above, &here, look, (&ours, &mut groups))?;
+                    owner(above, &here, look, asking);
                     links += 1;
-                    if links > LINKS_MAX {
+                    if links > LINKS_MAX || !asking.faults.is_empty() {
                         return Err(io::Error::from(rustix::io::Errno::LOOP));
                     }
                     ahead.extend(parts(&fs::read_link(&here)?));
                 } else if only_to && ahead.is_empty() {
-                    let file = (meta.dev(), meta.ino());
-                    return Ok(Way { end: here, file, groups: groups.into_iter().collect() });
+                    return Ok((here, (meta.dev(), meta.ino())));
                 } else if meta.is_dir() {
-                    let dir = enter(above, here, look, (&ours, &mut groups))?;
+                    let dir = enter(above, here, look, asking);
                     dirs.push(dir);
                 } else {
                     return if ahead.is_empty() {
-                        end(above, here, &meta, (&ours, groups))
+                        end(above, here, &meta, asking)
                     } else {
                         Err(io::Error::from(io::ErrorKind::NotADirectory))
                     };
@@ -152,48 +190,39 @@ fn parts(path: &Path) -> Vec<OsString> {
     path.components().rev().map(|part| part.as_os_str().to_owned()).collect()
 }
 
-type Asking<'a> = (&'a [u32], &'a mut BTreeSet<Group>);
-
-/// Goes into a directory that does.
-fn enter(above: &Dir, path: PathBuf, look: Look, (ours, groups): Asking<'_>) -> io::Result<Dir> {
-    owner(above, &path, look, (ours, groups))?;
-    let (mode, shown) = (look.mode, path.display());
+/// Goes into a directory.
+fn enter(above: &Dir, path: PathBuf, look: Look, asking: &mut Asking<'_>) -> Dir {
+    owner(above, &path, look, asking);
+    let mode = look.mode;
     if mode & WORLD_WRITES != 0 && mode & STICKY == 0 {
-        return Err(io::Error::other(format!(
-            "lies in {shown}, where everybody can replace what is in it (mode {mode:04o}); look what it says now, then run \
-             `chmod o-w {shown}`"
-        )));
+        asking.add(Fault::OpenDir(path.clone(), mode));
     }
     // What is ours in a sticky directory is out of the reach of those who can write the directory.
-    let is_kept = above.mode & STICKY != 0 && is_ours(look.uid, ours);
+    let is_kept = above.mode & STICKY != 0 && is_ours(look.uid, asking.ours);
     let mut inner = if is_kept { BTreeSet::new() } else { above.groups.clone() };
     if is_of_group(look) {
         inner.insert(look.gid);
         if mode & STICKY == 0 {
-            groups.insert(Group { gid: look.gid, path: path.clone() });
+            asking.groups.insert(Group { gid: look.gid, path: path.clone() });
         }
     }
-    Ok(Dir { path, mode, groups: inner })
+    Dir { path, mode, groups: inner }
 }
 
 /// The file at the end of the way.
-fn end(above: &Dir, path: PathBuf, meta: &Metadata, (ours, mut groups): (&[u32], BTreeSet<Group>)) -> io::Result<Way> {
-    let (look, shown) = (Look::of(meta), path.display());
+fn end(above: &Dir, path: PathBuf, meta: &Metadata, asking: &mut Asking<'_>) -> io::Result<(PathBuf, (u64, u64))> {
+    let look = Look::of(meta);
     if !meta.is_file() {
         return Err(io::Error::other("is not a regular file; name one that is"));
     }
-    owner(above, &path, look, (ours, &mut groups))?;
+    owner(above, &path, look, asking);
     if look.mode & WORLD_WRITES != 0 {
-        return Err(io::Error::other(format!(
-            "can be written by everybody (mode {:04o}), so it may be another user who says this; look what it says now, then run \
-             `chmod o-w {shown}`",
-            look.mode
-        )));
+        asking.add(Fault::OpenFile(path.clone(), look.mode));
     }
     if is_of_group(look) {
-        groups.insert(Group { gid: look.gid, path: path.clone() });
+        asking.groups.insert(Group { gid: look.gid, path: path.clone() });
     }
-    Ok(Way { end: path, file: (meta.dev(), meta.ino()), groups: groups.into_iter().collect() })
+    Ok((path, (meta.dev(), meta.ino())))
 }
 
 /// Whether the members of its group, and not just everybody, can write it. Those of root's own are root.
@@ -205,20 +234,53 @@ fn is_ours(uid: u32, ours: &[u32]) -> bool {
     uid == 0 || ours.contains(&uid)
 }
 
-/// Fails if it belongs to somebody who has no part in the directory that it lies in.
-fn owner(above: &Dir, path: &Path, look: Look, (ours, groups): Asking<'_>) -> io::Result<()> {
-    if is_ours(look.uid, ours) {
-        return Ok(());
+/// It is a fault if it belongs to somebody who has no part in the directory that it lies in.
+fn owner(above: &Dir, path: &Path, look: Look, asking: &mut Asking<'_>) {
+    if is_ours(look.uid, asking.ours) {
+        return;
     }
-    if let Some(gid) = above.groups.iter().copied().find(|gid| users::is_member(look.uid, *gid)) {
-        groups.insert(Group { gid, path: path.to_owned() });
-        return Ok(());
+    match above.groups.iter().copied().find(|gid| users::is_member(look.uid, *gid)) {
+        Some(gid) => drop(asking.groups.insert(Group { gid, path: path.to_owned() })),
+        None => asking.add(Fault::Others(path.to_owned(), look.uid)),
     }
-    let (owner, shown) = (users::user(look.uid), path.display());
-    Err(io::Error::other(format!(
-        "can be changed by {owner}, to whom {shown} belongs; look what it says now, then run `chown -h root {shown}` as root, or copy \
-         it to a directory of your own"
-    )))
+}
+
+/// The sentence for the user, with all that mends it.
+fn words(faults: &[Fault]) -> String {
+    let (mut said, mut open, mut others, mut owner) = (Vec::new(), Vec::new(), Vec::new(), None);
+    for fault in faults {
+        let (Fault::OpenDir(path, _) | Fault::OpenFile(path, _) | Fault::Others(path, _)) = fault;
+        let shown = path.display().to_string();
+        match fault {
+            Fault::OpenDir(_, mode) => {
+                said.push(format!("lies in {shown}, where everybody can replace what is in it (mode {mode:04o})"));
+                open.push(shown);
+            }
+            Fault::OpenFile(_, mode) => {
+                said.push(format!("can be written by everybody (mode {mode:04o}), so it may be another user who says this"));
+                open.push(shown);
+            }
+            Fault::Others(_, uid) => {
+                said.push(format!("can be changed by {}, to whom {shown} belongs", users::user(*uid)));
+                others.push(shown);
+                owner = Some(*uid);
+            }
+        }
+    }
+    let mut remedies = Vec::new();
+    if !open.is_empty() {
+        remedies.push(format!("run `chmod o-w {}`", open.join(" ")));
+    }
+    if let Some(uid) = owner {
+        let as_them = if rustix::process::geteuid().is_root() {
+            format!("run rollout as that user (`sudo -u '#{uid}' rollout …`, in a container `--user {uid}`), or ")
+        } else {
+            String::new()
+        };
+        remedies
+            .push(format!("{as_them}run `chown -h root {}` as root, or copy it to a directory of your own", others.join(" ")));
+    }
+    format!("{}; look what it says now, then {}", said.join(", and it "), remedies.join(", and "))
 }
 
 #[cfg(test)]
@@ -265,6 +327,30 @@ mod tests {
             mode(above, 0o755);
         }
         open(&file).unwrap();
+    }
+
+    /// As in a checkout of a CI runner with umask 0000.
+    #[test]
+    fn all_that_is_wrong_is_said_at_once_with_what_mends_it() {
+        let (dir, file) = place();
+        let (above, inner) = (dir.path().join("a"), dir.path().join("a/b"));
+        let all = [above.as_path(), &inner, &file];
+        for path in all {
+            mode(path, 0o777);
+        }
+        let remedy = format!("`chmod o-w {} {} {}`", above.display(), inner.display(), file.display());
+        assert!(refused(&file).contains(&remedy), "{}", refused(&file));
+        // Behind a fault, nobody else's link leads to what a command is to be run on.
+        let link = inner.join("link");
+        symlink(&file, &link).unwrap();
+        let remedy = format!("`chmod o-w {} {}`", above.display(), inner.display());
+        assert!(refused(&link).contains(&remedy), "{}", refused(&link));
+        if std::os::unix::fs::chown(&inner, Some(4_000_000_001), None).is_ok() {
+            std::os::unix::fs::chown(&file, Some(4_000_000_001), None).unwrap();
+            let said = refused(&file);
+            let remedy = format!("`chown -h root {} {}`", inner.display(), file.display());
+            assert!(said.contains("`chmod o-w ") && said.contains(&remedy) && said.contains("--user 4000000001"), "{said}");
+        }
     }
 
     #[test]
