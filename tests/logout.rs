@@ -144,15 +144,17 @@ fn with_lingering_a_deployment_goes_on_after_the_logout() {
     let (completed, said) = host.run(LINGERS, "rollout attach");
     assert!(completed && said.contains("4/4 updated"), "{said}");
 
-    // As root, whoever logged in: the machine's own manager has it.
-    let (begun, said) = host
-        .run(DOES_NOT, "sudo rollout --config /home/op/rollout.toml --set journal.dir=/var/lib/rollout deploy v9 --yes --detach");
+    // As root, whoever logged in: the machine's own manager has it. What belongs to op is not root's to trust.
+    let (installed, said) = host.run(DOES_NOT, "sudo install -m 644 /home/op/rollout.toml /etc/rollout.toml");
+    assert!(installed, "{said}");
+    let (begun, said) =
+        host.run(DOES_NOT, "sudo rollout --config /etc/rollout.toml --set journal.dir=/var/lib/rollout deploy v9 --yes --detach");
     assert!(begun && !said.contains("logout"), "{said}");
     host.is_logged_out(DOES_NOT, LINGERS);
     let (_, cgroup) = host.run(DOES_NOT, "sudo sh -c 'cat /proc/$(cat /var/lib/rollout/files.default/engine.lock)/cgroup'");
     assert!(cgroup.contains("/system.slice/"), "{cgroup}");
     let (completed, said) =
-        host.run(DOES_NOT, "sudo rollout --config /home/op/rollout.toml --set journal.dir=/var/lib/rollout attach");
+        host.run(DOES_NOT, "sudo rollout --config /etc/rollout.toml --set journal.dir=/var/lib/rollout attach");
     assert!(completed && said.contains("4/4 updated"), "{said}");
 
     // The link drops under a console.

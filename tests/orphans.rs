@@ -6,7 +6,7 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -171,6 +171,9 @@ async fn a_service_is_not_ended_with_the_step_that_started_it() {
     assert!(!process::group_lives(left.leader.pid) && !left.file().exists());
 }
 
+/// Nobody.
+const OTHER: u32 = 65_534;
+
 /// What another member of a shared directory left cannot be read or ended; it is not forgotten either.
 #[tokio::test]
 async fn what_another_user_left_is_refused_and_kept() {
@@ -189,14 +192,18 @@ async fn what_another_user_left_is_refused_and_kept() {
         return println!("skipped: only root can be two users");
     }
     let left = Headless::new(false);
-    fs::set_permissions(left.dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    // A directory that a group shares, with the other user in it.
+    chown(left.dir.path(), None, Some(OTHER)).unwrap();
+    fs::set_permissions(left.dir.path(), fs::Permissions::from_mode(0o2770)).unwrap();
     // Where this binary is, another user may not look.
     let copy = left.dir.path().join("orphans");
     fs::copy(this(), &copy).unwrap();
     for process in [Some(left.leader.clone()), None] {
         left.write(process, false);
+        chown(left.file(), None, Some(OTHER)).unwrap();
+        fs::set_permissions(left.file(), fs::Permissions::from_mode(0o660)).unwrap();
         let mut other = Command::new(&copy);
-        other.uid(65534).gid(65534);
+        other.uid(OTHER).gid(OTHER);
         run_again(other, NAME, left.dir.path());
         assert!(left.file().exists() && process::group_lives(left.leader.pid));
     }
