@@ -78,10 +78,23 @@ pub fn open_append_within(path: &Path, max: u64) -> io::Result<File> {
     if file.metadata()?.len() <= max {
         return Ok(file);
     }
+    turn(path)
+}
+
+/// Begins a file anew, to append to it; what it was so far becomes `NAME.1`. Whatever somebody puts in its place meanwhile
+/// is replaced, not written to.
+///
+/// # Errors
+/// Fails if the directory cannot be written; the file then stays as it is.
+pub fn turn(path: &Path) -> io::Result<File> {
+    let new = draft(path)?;
+    rustix::fs::fcntl_setfl(&new, OFlags::APPEND)?;
     let mut old = path.as_os_str().to_owned();
     old.push(".1");
-    fs::rename(path, old)?;
-    open_append(path)
+    match fs::rename(path, old) {
+        Err(e) if e.kind() != ErrorKind::NotFound => Err(e),
+        Ok(()) | Err(_) => new.persist(path).map_err(|e| e.error),
+    }
 }
 
 /// Makes a file anew, or empties it. A crash may leave it half written. A link is not followed.

@@ -2,7 +2,7 @@
 //!
 //! Imports: os. May not: fail its caller; a log that cannot be written is no reason to stop a deployment.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -41,10 +41,7 @@ impl LogFile {
 
     /// Begins a new file. If that fails the old one goes on, rather too long than lost.
     fn turn(&mut self) {
-        let mut old = self.path.as_os_str().to_owned();
-        old.push(".1");
-        let turned = fs::rename(&self.path, old).and_then(|()| file::open_append(&self.path));
-        if let Ok(file) = turned {
+        if let Ok(file) = file::turn(&self.path) {
             self.file = file;
         }
         self.size = 0;
@@ -53,6 +50,7 @@ impl LogFile {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::os::unix::fs::symlink;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
@@ -66,6 +64,7 @@ mod tests {
         let (path, precious) = (dir.path().join("engine.log"), dir.path().join("precious"));
         fs::write(&precious, "precious").unwrap();
         let mut log = LogFile::open(&path, 200).unwrap();
+        let both = [path.clone(), dir.path().join("engine.log.1")];
         let stop = Arc::new(AtomicBool::new(false));
         let planter = {
             let (stop, path, precious) = (Arc::clone(&stop), path, precious.clone());
@@ -84,6 +83,10 @@ mod tests {
         while lines < 20_000 {
             log.line(&format!("{lines:060}"));
             lines += 1;
+            for file in &both {
+                // The planter may have taken it away.
+                assert!(fs::metadata(file).map_or(0, |it| it.len()) <= 200, "{} grew", file.display());
+            }
         }
         stop.store(true, Ordering::Relaxed);
         let count = planter.join().unwrap();
