@@ -61,6 +61,7 @@ fn request(total: u32) -> Option<PlanRequest> {
         restart: false,
         selection: Selection::default(),
         left_out: BTreeSet::new(),
+        spares: Vec::new(),
         undo: None,
     })
 }

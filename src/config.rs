@@ -60,6 +60,8 @@ pub struct Config {
     pub service: Service,
     /// The instances, in the order of the file.
     pub targets: Vec<Target>,
+    /// Where `strategy.max_surge` starts extra capacity: as many as it says.
+    pub spares: Vec<Target>,
     /// `[fleet]` and `[update]`, for the fleet's driver.
     pub fleet: crate::fleet::Settings,
     /// `[traffic]`.
@@ -184,6 +186,7 @@ pub fn read(path: &Path, text: &str, sets: &[String], env: &dyn Fn(&str) -> Opti
 struct Parts {
     service: Service,
     targets: Vec<Target>,
+    spares: Vec<Target>,
     fleet: crate::fleet::Settings,
     traffic: crate::traffic::Settings,
     health: crate::probe::Settings,
@@ -217,7 +220,8 @@ impl Parts {
 
         let rules = Rules { drain, health, strategy, rollback };
         let total = u32::try_from(fleet.targets.len()).ok().filter(|total| fleet.whole && *total > 0);
-        check::check(&rules, &update, total, faults);
+        let spares = u32::try_from(fleet.spares.len()).unwrap_or(u32::MAX);
+        check::check(&rules, &update, total.map(|total| (total, spares)), faults);
         if total.is_some() && fleet.targets.iter().all(|target| target.zone.is_none()) {
             check::without_zones(&rules.strategy, faults);
         }
@@ -231,12 +235,16 @@ impl Parts {
             Some(dir) => base.join(dir),
             None => journal_dir.join("fleet").join(&service.name).join(&service.env),
         };
+        let max_surge = rules.strategy.max_surge.value;
         let policy = rules.policy(update.timeout.value, probe.tells_version());
         let settings = update.settings(&service.name, dir, secrets.names())?;
         let (targets, health) = (fleet.targets, probe);
+        let surge = max_surge.ceil_of(u32::try_from(targets.len()).unwrap_or(u32::MAX));
+        let spares = fleet.spares.into_iter().take(usize::try_from(surge).unwrap_or(usize::MAX)).collect();
         Some(Self {
             service,
             targets,
+            spares,
             fleet: settings,
             traffic: traffic?,
             health,
@@ -250,11 +258,13 @@ impl Parts {
     }
 
     fn config(self, source: Source, warnings: Vec<String>, redactor: Redactor) -> Config {
-        let Self { service, targets, fleet, traffic, health, vip, policy, journal_dir, journal_keep, console, envs } = self;
+        let Self { service, targets, spares, fleet, traffic, health, vip, policy, journal_dir, journal_keep, console, envs } =
+            self;
         Config {
             source,
             service,
             targets,
+            spares,
             fleet,
             traffic,
             health,

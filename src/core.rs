@@ -31,6 +31,8 @@ mod rotation;
 #[cfg(test)]
 mod steering;
 #[cfg(test)]
+mod surge;
+#[cfg(test)]
 mod testing;
 mod undo;
 mod waiting;

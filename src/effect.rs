@@ -36,6 +36,8 @@ pub enum EffectKind {
         /// The version that it leaves, if known.
         previous: Option<Version>,
     },
+    /// Stop what runs on a spare, and take it from the balancers' lists. Not retried; idempotent on the effect's id.
+    Retire,
     /// Read at the balancers, for as long as this is wanted, who is in rotation.
     WatchRotation {
         /// Time between two readings.
@@ -63,6 +65,7 @@ impl EffectKind {
             Self::TakeOut => "take-out",
             Self::AwaitIdle => "await-idle",
             Self::Update { .. } => "update",
+            Self::Retire => "retire",
             Self::WatchRotation { .. } => "watch-rotation",
             Self::Admit => "admit",
             Self::Watch { .. } => "watch",
@@ -95,9 +98,9 @@ pub enum Outcome {
     },
     /// Of `AwaitIdle`: no connection is left.
     Idle,
-    /// Of `Update`: the driver did its part.
+    /// Of `Update` and `Retire`: the driver did its part.
     Updated,
-    /// Of `Update`: the driver could not.
+    /// Of `Update` and `Retire`: the driver could not.
     UpdateFailed {
         /// Why, in words.
         reason: String,

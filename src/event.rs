@@ -17,7 +17,7 @@ pub use takeover::{Predecessor, Takeover};
 pub use words::{clean, thousands};
 
 /// Number of the stored form. A reader shows a newer one but does not resume it.
-pub const FORMAT: u32 = 4;
+pub const FORMAT: u32 = 5;
 
 /// One fact of one deployment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -443,6 +443,25 @@ pub enum EventKind {
         /// On what.
         evidence: Evidence,
     },
+    /// A spare is needed no more: it is to be taken out and stopped.
+    RetireStarted {
+        /// Which.
+        instance: InstanceId,
+    },
+    /// A spare's stop was ordered.
+    StopStarted {
+        /// Which.
+        instance: InstanceId,
+        /// Stable number of the attempt.
+        attempt: u32,
+        /// Until when it must end.
+        until: Timestamp,
+    },
+    /// A spare is stopped.
+    InstanceRetired {
+        /// Which.
+        instance: InstanceId,
+    },
     /// The check at the end began: every instance's version and rotation is read again.
     EndCheckStarted {
         /// Until when the reads must succeed.
@@ -505,6 +524,9 @@ impl EventKind {
             | Self::InstanceReturned { instance }
             | Self::RestoreStarted { instance, .. }
             | Self::InstanceRestored { instance, .. }
+            | Self::RetireStarted { instance }
+            | Self::StopStarted { instance, .. }
+            | Self::InstanceRetired { instance }
             | Self::EndCheckMismatch { instance, .. } => Some(instance),
             Self::DeploymentPlanned { .. }
             | Self::DeploymentStarted { .. }

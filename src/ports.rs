@@ -8,7 +8,7 @@ mod probe;
 mod session;
 mod traffic;
 
-pub use fleet::{FleetDriver, FleetError, UpdateOrder};
+pub use fleet::{FleetDriver, FleetError, StopOrder, UpdateOrder};
 pub use journal::{DeploymentRow, Journal, JournalError, Past};
 pub use probe::{Prober, VipProber};
 pub use session::{Engine, Feed, LogLine, Progress, Reading, Session, SessionError, Snapshot, Update};

@@ -327,10 +327,10 @@ impl State {
         self.plan.members.get(self.instances.get_index_of(id)?)
     }
 
-    /// How many instances show each state.
+    /// How many instances of the fleet show each state.
     pub fn tally(&self) -> Tally {
         let mut tally = Tally::default();
-        for instance in self.instances.values() {
+        for instance in self.instances.values().filter(|i| !i.spare) {
             tally.add(instance.shown());
         }
         tally
@@ -346,16 +346,18 @@ impl State {
         count(self.instances.values().filter(|i| i.verdict == Some(false)))
     }
 
-    /// How many instances there are.
+    /// How many instances the fleet has. Spares are not among them.
     pub fn total(&self) -> u32 {
-        u32::try_from(self.instances.len()).unwrap_or(u32::MAX)
+        self.plan.total()
     }
 
     /// It serves, but on another version than its mates: why it is listed.
     fn left_behind(&self, instance: &Instance) -> Option<String> {
         let everything_went_back = self.rollback.is_some() && self.end.is_some();
         match instance.phase {
-            Phase::Healthy if everything_went_back => Some(format!("serves, but still on {}", self.plan.version)),
+            Phase::Healthy if everything_went_back && !instance.spare => {
+                Some(format!("serves, but still on {}", self.plan.version))
+            }
             Phase::RolledBack if self.rollback.is_none() && self.cancel.is_none() => {
                 let why = instance.failure.as_ref().map_or("", |f| f.reason.as_str());
                 Some(format!("serves, but went back alone: {why}"))
@@ -392,20 +394,21 @@ impl State {
     /// Instances that did not end as planned, in plan order. What is under way in a running deployment is none.
     pub fn exceptions(&self) -> Vec<Exception> {
         let over = self.end.is_some();
-        self.exceptions_of(|instance| over || !instance.is_active() || instance.is_evicting())
+        self.exceptions_of(over, |instance| over || !instance.is_active() || instance.is_evicting())
     }
 
     /// As `exceptions`, of a deployment whose engine is gone: what was under way needs a person.
     pub fn exceptions_if_dead(&self) -> Vec<Exception> {
-        self.exceptions_of(|_| true)
+        self.exceptions_of(true, |_| true)
     }
 
-    fn exceptions_of(&self, which: impl Fn(&Instance) -> bool) -> Vec<Exception> {
+    fn exceptions_of(&self, over: bool, which: impl Fn(&Instance) -> bool) -> Vec<Exception> {
         self.instances
             .iter()
             .filter(|(_, instance)| which(instance))
             .filter_map(|(id, instance)| {
-                let reason = instance.complaint().or_else(|| self.left_behind(instance))?;
+                let left_running = || (over && instance.spare).then(|| instance.left_running()).flatten();
+                let reason = instance.complaint().or_else(left_running).or_else(|| self.left_behind(instance))?;
                 Some(Exception { instance: id.clone(), state: instance.shown(), version: instance.version.clone(), reason })
             })
             .collect()

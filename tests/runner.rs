@@ -157,6 +157,7 @@ async fn planned(parts: &Parts) -> Plan {
         restart: false,
         selection: Selection::default(),
         left_out: std::collections::BTreeSet::new(),
+        spares: Vec::new(),
         undo: None,
     };
     match plan(request).unwrap() {

@@ -9,7 +9,7 @@ use futures::future::BoxFuture;
 use crate::config::Redactor;
 use crate::model::{InstanceId, LbStats, Observation, Rotation, Sample, SampleResult, Target, Version, VipStats};
 use crate::os::text;
-use crate::ports::{FleetDriver, FleetError, Prober, TrafficDriver, TrafficError, UpdateOrder, VipProber};
+use crate::ports::{FleetDriver, FleetError, Prober, StopOrder, TrafficDriver, TrafficError, UpdateOrder, VipProber};
 
 /// The longest text of a driver: three lines of a program, and what it was doing.
 const CHARS_MAX: usize = 1000;
@@ -68,6 +68,14 @@ impl FleetDriver for Redacted<dyn FleetDriver> {
         Box::pin(async move { self.driver.update(order).await.map_err(|e| self.fleet(e)) })
     }
 
+    fn stop<'a>(&'a self, order: &'a StopOrder) -> BoxFuture<'a, Result<(), FleetError>> {
+        Box::pin(async move { self.driver.stop(order).await.map_err(|e| self.fleet(e)) })
+    }
+
+    fn stops(&self) -> bool {
+        self.driver.stops()
+    }
+
     fn check<'a>(&'a self, target: &'a Target, version: &'a Version) -> BoxFuture<'a, Vec<String>> {
         Box::pin(async move { self.driver.check(target, version).await.iter().map(|text| self.clean(text)).collect() })
     }
@@ -92,6 +100,14 @@ impl TrafficDriver for Redacted<dyn TrafficDriver> {
 
     fn admit<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<(), TrafficError>> {
         Box::pin(async move { self.driver.admit(target).await.map_err(|e| self.traffic(e)) })
+    }
+
+    fn add<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<(), TrafficError>> {
+        Box::pin(async move { self.driver.add(target).await.map_err(|e| self.traffic(e)) })
+    }
+
+    fn remove<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<(), TrafficError>> {
+        Box::pin(async move { self.driver.remove(target).await.map_err(|e| self.traffic(e)) })
     }
 
     fn counters(&self) -> BoxFuture<'_, Result<Vec<LbStats>, TrafficError>> {

@@ -46,7 +46,13 @@ pub(super) async fn planned(asked: Asked<'_>, parts: &Parts) -> Result<Planned, 
 async fn request(asked: Asked<'_>, parts: &Parts) -> Result<PlanRequest, Failure> {
     let Asked { config, journal, deployment, started_by, scope, goal } = asked;
     let selection = selection(scope)?;
-    let surveys = runner::survey(parts, &config.targets).await.map_err(Failure::refused)?;
+    let everywhere: Vec<_> = config.targets.iter().chain(&config.spares).cloned().collect();
+    let surveys = runner::survey(parts, &everywhere).await.map_err(Failure::refused)?;
+    if !config.spares.is_empty() && !parts.fleet.stops() {
+        return Err(Failure::refused(
+            "strategy.max_surge starts extra instances, and nothing says how they are stopped: add [update] stop, or set max_surge = 0",
+        ));
+    }
     let takes_part = |id| (selection.only.is_empty() || selection.only.contains(id)) && !selection.exclude.contains(id);
     let concerned: Vec<_> = config.targets.iter().filter(|target| takes_part(&target.id)).cloned().collect();
     let complaints = parts.traffic.check(&concerned).await;
@@ -72,6 +78,7 @@ async fn request(asked: Asked<'_>, parts: &Parts) -> Result<PlanRequest, Failure
         policy: config.policy(),
         surveys,
         targets: config.targets.clone(),
+        spares: config.spares.clone(),
         allow_outage: scope.allow_outage,
         restart: scope.restart,
         selection,

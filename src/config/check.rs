@@ -8,14 +8,15 @@ use super::section::Placed;
 use super::update::Update;
 use crate::model::{Count, Span, Zones};
 
-/// Checks the rules against each other, and against a fleet of `total` if that is known.
-pub(super) fn check(rules: &Rules, update: &Update, total: Option<u32>, faults: &Faults) {
+/// Checks the rules against each other, and against a fleet of so many instances and spares, if that is known.
+pub(super) fn check(rules: &Rules, update: &Update, fleet: Option<(u32, u32)>, faults: &Faults) {
     let Rules { drain, health, strategy, rollback } = rules;
     times(health, strategy, faults);
     probes(health, faults);
     counts(strategy, rollback, faults);
-    if let Some(total) = total {
+    if let Some((total, spares)) = fleet {
         against_fleet(strategy, total, faults);
+        surge(strategy, (total, spares), faults);
     }
     doubts(drain, update, faults);
     progress(rules, update, faults);
@@ -102,39 +103,44 @@ fn counts(strategy: &Strategy, rollback: &Rollback, faults: &Faults) {
     if batch_size.sound && batch_size.value.iter().any(|size| size.is_zero()) {
         faults.add(batch_size.place, "strategy.batch_size", "has an empty batch; write at least 1");
     }
-    if max_surge.sound && !max_surge.value.is_zero() {
-        let remedy = format!(
-            "is not in this version yet; use max_surge = 0 and max_unavailable = {}",
-            at_least_one(max_unavailable.value)
-        );
-        faults.add(max_surge.place, "strategy.max_surge", remedy);
-    } else if max_unavailable.sound && max_unavailable.value.is_zero() {
+    let surges = !max_surge.sound || !max_surge.value.is_zero();
+    if max_unavailable.sound && max_unavailable.value.is_zero() && !surges {
         let remedy = "is 0, and so is max_surge: no instance could ever be taken out; write at least 1";
         faults.add(max_unavailable.place, "strategy.max_unavailable", remedy);
     }
     let back = &rollback.max_unavailable;
-    if back.given && back.sound && back.value.is_zero() {
+    if back.given && back.sound && back.value.is_zero() && !surges {
         let remedy = "is 0: no instance could ever go back; write at least 1";
         faults.add(back.place, "rollback.max_unavailable", remedy);
     }
 }
 
-fn at_least_one(count: Count) -> String {
-    match count {
-        Count::Absolute(n) => n.max(1).to_string(),
-        Count::Percent(_) => format!("\"{count}\""),
+/// Extra capacity needs places to be.
+fn surge(strategy: &Strategy, (total, spares): (u32, u32), faults: &Faults) {
+    let max_surge = &strategy.max_surge;
+    let needed = max_surge.value.ceil_of(total);
+    if max_surge.sound && needed > spares {
+        let remedy = format!(
+            "is {}: {needed} more instances while the fleet is updated, and fleet.spares names {spares}; name where they are to run: \
+             spares = [\"web-[21:22]\"] in [fleet], or a table [[fleet.spare]] for each",
+            max_surge.value
+        );
+        faults.add(max_surge.place, "strategy.max_surge", remedy);
+    } else if max_surge.sound && spares > 0 && needed == 0 {
+        faults.warn(max_surge.place, "strategy.max_surge", "is 0, so that fleet.spares is not used; write max_surge = 1");
     }
 }
 
 /// The counts against the number of instances.
 fn against_fleet(strategy: &Strategy, total: u32, faults: &Faults) {
-    let Strategy { batch_size, max_unavailable, min_serving, .. } = strategy;
+    let Strategy { batch_size, max_unavailable, max_surge, min_serving, .. } = strategy;
+    let surge = max_surge.value.ceil_of(total);
     let too_many = |count: &Placed<Count>| count.given && count.sound && count.value.floor_of(total) > total;
     if too_many(max_unavailable) {
         let remedy = format!("is {} of {total} instances; write at most {total}", max_unavailable.value);
         faults.add(max_unavailable.place, "strategy.max_unavailable", remedy);
     }
-    if min_serving.sound && min_serving.value.ceil_of(total) >= total {
+    if min_serving.sound && min_serving.value.ceil_of(total) >= total + surge {
         if total == 1 {
             let text = "is as many as there are: a fleet of one is only deployed to with --allow-outage";
             faults.warn(min_serving.place, "strategy.min_serving", text);
@@ -144,7 +150,10 @@ fn against_fleet(strategy: &Strategy, total: u32, faults: &Faults) {
             faults.add(min_serving.place, "strategy.min_serving", remedy);
         }
     }
-    let budget = max_unavailable.value.floor_min_one_of(total);
+    let budget = match max_unavailable.value {
+        Count::Absolute(n) => n,
+        share @ Count::Percent(_) => share.floor_min_one_of(total),
+    } + surge;
     let largest = batch_size.value.iter().map(|size| size.floor_min_one_of(total)).max().unwrap_or(1);
     if batch_size.given && batch_size.sound && max_unavailable.sound && largest > budget {
         let text = format!("makes batches of {largest}, of which max_unavailable lets {budget} be out at a time");

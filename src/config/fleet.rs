@@ -18,6 +18,8 @@ pub(super) struct Fleet {
     /// `None` if it is faulty.
     pub(super) driver: Option<Driver>,
     pub(super) targets: Vec<Target>,
+    /// Where `max_surge` finds room.
+    pub(super) spares: Vec<Target>,
     /// Every instance is in `targets`, but for those whose id or address was taken already.
     pub(super) whole: bool,
     /// `dir`, if given.
@@ -57,8 +59,8 @@ pub(super) fn read_fleet(root: &mut Section<'_>, faults: &Faults) -> Fleet {
     let dir = section.text("dir").map(|dir| dir.value.full);
     let defaults = defaults(&mut section);
     let mut roll = Roll { targets: Vec::new(), ids: HashMap::new(), addresses: HashMap::new(), faults, failed: false };
-    let list = listed(&mut section, &defaults, &mut roll);
-    tables(&mut section, &defaults, &mut roll);
+    let list = listed(&mut section, "instances", &defaults, &mut roll);
+    tables(&mut section, "instance", &defaults, &mut roll);
     if roll.targets.is_empty() && !roll.failed {
         section.fault(
             list.unwrap_or_else(|| section.place()),
@@ -66,7 +68,11 @@ pub(super) fn read_fleet(root: &mut Section<'_>, faults: &Faults) -> Fleet {
             "names nobody; add instances = [\"web-[01:20]\"] or a table [[fleet.instance]] for each",
         );
     }
-    let fleet = Fleet { driver, whole: !roll.failed, targets: roll.targets, dir };
+    let fleet = roll.targets.len();
+    listed(&mut section, "spares", &defaults, &mut roll);
+    tables(&mut section, "spare", &defaults, &mut roll);
+    let spares = roll.targets.split_off(fleet);
+    let fleet = Fleet { driver, whole: !roll.failed, targets: roll.targets, spares, dir };
     section.finish();
     fleet
 }
@@ -152,40 +158,40 @@ impl Roll<'_> {
     }
 }
 
-/// `instances = ["web-[01:20]"]`, and where it is.
-fn listed(section: &mut Section<'_>, defaults: &Defaults, roll: &mut Roll<'_>) -> Option<Place> {
-    const KEY: &str = "fleet.instances";
-    let list = section.list("instances")?;
+/// `instances = ["web-[01:20]"]` or `spares`, and where it is.
+fn listed(section: &mut Section<'_>, key: &str, defaults: &Defaults, roll: &mut Roll<'_>) -> Option<Place> {
+    let list = section.list(key)?;
+    let key = &format!("fleet.{key}");
     // Counted by what is named, not by what gets in, so that a list of slips ends soon.
     let mut room = LARGEST_FLEET;
     for Node { place, value } in list.value {
         if room == 0 {
-            roll.fault(place, KEY, TOO_MANY.to_owned());
+            roll.fault(place, key, TOO_MANY.to_owned());
             break;
         }
         let names = match plain_of(value).and_then(|pattern| expand(&pattern, room)) {
             Ok(names) => names,
             Err(remedy) => {
-                roll.fault(place, KEY, remedy);
+                roll.fault(place, key, remedy);
                 continue;
             }
         };
         room = room.saturating_sub(names.len());
         for name in names {
             let Some(port) = defaults.port(roll.targets.len()) else {
-                roll.fault(place, KEY, no_port(defaults, &name));
+                roll.fault(place, key, no_port(defaults, &name));
                 break;
             };
             let host = defaults.host.clone().unwrap_or_else(|| name.clone());
             let added = InstanceId::new(&name)
                 .map_err(|_| bad_id(&name))
-                .map(|id| roll.add(place, KEY, Target { id, host, port, zone: None, labels: BTreeMap::new() }));
+                .map(|id| roll.add(place, key, Target { id, host, port, zone: None, labels: BTreeMap::new() }));
             match added {
                 Ok(true) => {}
                 // One fault for a pattern is enough.
                 Ok(false) => break,
                 Err(remedy) => {
-                    roll.fault(place, KEY, remedy);
+                    roll.fault(place, key, remedy);
                     break;
                 }
             }
@@ -218,18 +224,19 @@ fn bad_id(name: &str) -> String {
     format!("{} is no id; write up to 63 letters, digits and . _ - beginning with a letter or digit", shown(name))
 }
 
-/// `[[fleet.instance]]`.
-fn tables(section: &mut Section<'_>, defaults: &Defaults, roll: &mut Roll<'_>) {
-    let Some(list) = section.list("instance") else { return };
+/// `[[fleet.instance]]` or `[[fleet.spare]]`.
+fn tables(section: &mut Section<'_>, key: &str, defaults: &Defaults, roll: &mut Roll<'_>) {
+    let Some(list) = section.list(key) else { return };
     for node in list.value {
-        match section.item("instance", node) {
-            Some(item) => table(item, defaults, roll),
+        match section.item(key, node) {
+            Some(item) => table(item, key, defaults, roll),
             None => roll.failed = true,
         }
     }
 }
 
-fn table(mut section: Section<'_>, defaults: &Defaults, roll: &mut Roll<'_>) {
+fn table(mut section: Section<'_>, key: &str, defaults: &Defaults, roll: &mut Roll<'_>) {
+    let (key_of_id, key_of_port) = (&format!("fleet.{key}.id"), &format!("fleet.{key}.port"));
     let id = section.plain("id");
     section.require("id", "is missing; add id = \"web-01\"");
     let host = section.plain("host").filter(|host| host_or_fault(&section, host)).map(|host| host.value);
@@ -253,10 +260,10 @@ fn table(mut section: Section<'_>, defaults: &Defaults, roll: &mut Roll<'_>) {
     match (InstanceId::new(&id.value), port) {
         (Ok(id), Some(port)) => {
             let host = host.or_else(|| defaults.host.clone()).unwrap_or_else(|| id.to_string());
-            roll.add(place, "fleet.instance.id", Target { id, host, port, zone, labels });
+            roll.add(place, key_of_id, Target { id, host, port, zone, labels });
         }
-        (Err(_), _) => roll.fault(place, "fleet.instance.id", bad_id(&id.value)),
-        (Ok(_), None) => roll.fault(place, "fleet.instance.port", no_port(defaults, &id.value)),
+        (Err(_), _) => roll.fault(place, key_of_id, bad_id(&id.value)),
+        (Ok(_), None) => roll.fault(place, key_of_port, no_port(defaults, &id.value)),
     }
     section.finish();
 }

@@ -2,7 +2,7 @@
 //!
 //! Imports: state, model, core's `Observed`. May not: choose who is next.
 
-use crate::model::{Count, InstanceId};
+use crate::model::{Count, InstanceId, Plan};
 use crate::mutant::{self, Mutant};
 use crate::state::{Instance, Phase, State};
 
@@ -15,6 +15,12 @@ pub(super) fn limit(count: Count, total: u32) -> u32 {
         Count::Absolute(n) => n,
         Count::Percent(_) => count.floor_min_one_of(total),
     }
+}
+
+/// How many may be out by `strategy.max_unavailable`, extra capacity apart. Where there is some, a share may well be nothing.
+pub(super) fn own(plan: &Plan) -> u32 {
+    let (count, total) = (plan.policy.strategy.max_unavailable, plan.total());
+    if plan.spares() > 0 { count.floor_of(total) } else { limit(count, total) }
 }
 
 /// The instance does not serve, or is about to be taken: out by our doing, or down, or not in rotation.
@@ -48,9 +54,21 @@ fn is_failing(state: &State, observed: &Observed, id: &InstanceId, instance: &In
     seen.map_or(instance.down, |s| s.is_failing(state.plan.policy.health.retries) || instance.down && s.misses > 0)
 }
 
-/// All that do not serve, by id, in plan order.
+/// All of the fleet that do not serve, by id, in plan order.
 fn not_serving<'a>(state: &'a State, observed: &Observed) -> Vec<&'a InstanceId> {
-    state.instances.iter().filter(|(id, instance)| is_out(state, observed, id, instance)).map(|(id, _)| id).collect()
+    let fleet = state.instances.iter().filter(|(_, instance)| !instance.spare);
+    fleet.filter(|(id, instance)| is_out(state, observed, id, instance)).map(|(id, _)| id).collect()
+}
+
+/// Spares that serve: so many more may be out.
+pub(super) fn extra(state: &State, observed: &Observed) -> u32 {
+    let spares = state.instances.iter().filter(|(_, i)| i.spare && i.phase == Phase::Healthy && i.serving);
+    u32::try_from(spares.filter(|(id, i)| !is_failing(state, observed, id, i)).count()).unwrap_or(u32::MAX)
+}
+
+/// How many may be out now.
+fn allowed(state: &State, observed: &Observed) -> u32 {
+    own(&state.plan).saturating_add(extra(state, observed))
 }
 
 /// U, by id, in plan order: all that do not serve, but for those that an operator discounted.
@@ -85,6 +103,10 @@ pub(super) fn words(state: &State, observed: &Observed, id: &InstanceId, denied:
                 None => id.to_string(),
             };
             let shown: Vec<String> = holders.iter().take(SHOWN).map(named).collect();
+            if holders.is_empty() {
+                return "no room in the budget: max_unavailable is 0 and no extra capacity serves; retry it, or cancel"
+                    .to_owned();
+            }
             let more = holders.len().saturating_sub(SHOWN);
             let tail = if more > 0 { format!(" and {more} more") } else { String::new() };
             format!("budget held by {}{tail}; repair, retry or skip, then resume", shown.join(", "))
@@ -107,13 +129,13 @@ fn why_out(state: &State, observed: &Observed, id: &InstanceId) -> Option<String
 
 /// Whether `id` may be taken out: it is in U already, or U has room; and enough others serve.
 pub(super) fn may_take(state: &State, observed: &Observed, id: &InstanceId) -> Result<(), Denied> {
-    let max = limit(state.plan.policy.strategy.max_unavailable, state.total());
+    let max = allowed(state, observed);
     let dead = not_serving(state, observed);
-    if dead.contains(&id) || mutant::is(Mutant::LookForever) {
+    if state.instance(id).is_some_and(|i| i.spare) || dead.contains(&id) || mutant::is(Mutant::LookForever) {
         return Ok(());
     }
     room(&out(state, observed), max)?;
-    floor(state, &dead)
+    floor((state, observed), &dead)
 }
 
 /// As `may_take`, for one that was just looked at and would now be drained: it is counted as out already, but if it was
@@ -122,14 +144,14 @@ pub(super) fn may_go_on(state: &State, observed: &Observed, (id, serves): (&Inst
     if !serves {
         return Ok(());
     }
-    let max = limit(state.plan.policy.strategy.max_unavailable, state.total());
+    let max = allowed(state, observed);
     let others = |mut ids: Vec<&InstanceId>| {
         ids.retain(|other| *other != id);
         ids.into_iter().cloned().collect::<Vec<InstanceId>>()
     };
     let (out, dead) = (others(out(state, observed)), others(not_serving(state, observed)));
     room(&out.iter().collect::<Vec<_>>(), max)?;
-    floor(state, &dead.iter().collect::<Vec<_>>())
+    floor((state, observed), &dead.iter().collect::<Vec<_>>())
 }
 
 /// As `may_take`, in a rollback: only instances on their way hold its budget, for the others cannot be repaired by waiting.
@@ -141,13 +163,14 @@ pub(super) fn may_restore(state: &State, observed: &Observed, id: &InstanceId) -
     if !in_rotation || seen_failing {
         return Ok(());
     }
-    let max = limit(state.plan.policy.rollback.max_unavailable, state.total());
+    // Without extra capacity a budget of nothing would hold the way back up for ever.
+    let max = limit(state.plan.policy.rollback.max_unavailable, state.total()).saturating_add(extra(state, observed)).max(1);
     let mut dead = not_serving(state, observed);
     dead.retain(|other| *other != id);
     let on_their_way: Vec<&InstanceId> =
         dead.iter().copied().filter(|id| state.instance(id).is_some_and(Instance::is_active)).collect();
     room(&on_their_way, max)?;
-    floor(state, &dead)
+    floor((state, observed), &dead)
 }
 
 fn room(out: &[&InstanceId], max: u32) -> Result<(), Denied> {
@@ -159,20 +182,25 @@ fn room(out: &[&InstanceId], max: u32) -> Result<(), Denied> {
 }
 
 /// The floor holds even where the arithmetic of the budget would allow more, and nobody is discounted from it.
-fn floor(state: &State, dead: &[&InstanceId]) -> Result<(), Denied> {
+fn floor((state, observed): (&State, &Observed), dead: &[&InstanceId]) -> Result<(), Denied> {
     let floor = state.plan.policy.strategy.min_serving.ceil_of(state.total());
-    let others = state.total().saturating_sub(count(dead)).saturating_sub(1);
+    let others = (state.total() + extra(state, observed)).saturating_sub(count(dead)).saturating_sub(1);
     if others < floor && !mutant::is(Mutant::ForgetFloor) { Err(Denied::Floor { others, floor }) } else { Ok(()) }
 }
 
 /// How many serve, as far as is known.
 pub(super) fn serving(state: &State, observed: &Observed) -> u32 {
-    state.total().saturating_sub(count(&not_serving(state, observed)))
+    (state.total() + extra(state, observed)).saturating_sub(count(&not_serving(state, observed)))
+}
+
+/// How many serve beyond those that must.
+pub(super) fn above_the_floor(state: &State, observed: &Observed) -> u32 {
+    serving(state, observed).saturating_sub(state.plan.policy.strategy.min_serving.ceil_of(state.total()))
 }
 
 /// Whether others than `id` use the whole budget, by what the journal knows.
 pub(super) fn is_used_up_without(state: &State, id: &InstanceId) -> bool {
-    let max = limit(state.plan.policy.strategy.max_unavailable, state.total());
+    let max = allowed(state, &Observed::default());
     let mut others = out(state, &Observed::default());
     others.retain(|other| *other != id);
     room(&others, max).is_err()

@@ -72,9 +72,9 @@ fn serving(state: &State) -> u32 {
 }
 
 fn lowest(state: &State, max: u32, work: u32) -> u32 {
-    let down = state.instances.values().filter(|i| !i.ours && (i.down || !i.serving)).count();
+    let down = state.instances.values().filter(|i| !i.spare && !i.ours && (i.down || !i.serving)).count();
     let down = u32::try_from(down).unwrap_or(u32::MAX);
-    let lowest = state.total().saturating_sub(down.max(max.min(down + work)));
+    let lowest = (state.total() + state.plan.spares()).saturating_sub(down.max(max.min(down + work)));
     lowest.min(serving(state))
 }
 
@@ -85,16 +85,18 @@ fn forward(state: &State) -> Consequence {
         .members
         .iter()
         .zip(state.instances.values())
-        .filter(|(member, i)| i.phase == Phase::Pending && i.held.is_none() && !member.at_version)
+        .filter(|(member, i)| i.phase == Phase::Pending && i.held.is_none() && !member.at_version && !member.spare)
         .map(|(member, _)| member.target.id.clone())
         .collect();
     let work = u32::try_from(pending.len()).unwrap_or(u32::MAX);
-    let max = budget::limit(strategy.max_unavailable, state.total());
+    let spares = state.plan.spares();
+    let max = budget::own(&state.plan) + spares;
+    let first = if spares > 0 { format!("{spares} more are started first, ") } else { String::new() };
     let sizes: Vec<String> = strategy.batch_size.iter().map(ToString::to_string).collect();
     Consequence {
         will_change: format!("{work} pending, to {}", state.plan.version),
         will_not: counts(state, &[InstanceState::Held, InstanceState::Healthy, InstanceState::Skipped, InstanceState::Failed]),
-        order: format!("in plan order, batches of {}, at most {max} out at once", sizes.join(", ")),
+        order: format!("{first}in plan order, batches of {}, at most {max} out at once", sizes.join(", ")),
         serving: serving(state),
         lowest_serving: lowest(state, max, work),
         takes: super::forecast(state, state.at).map(|f| f.likely),
@@ -187,7 +189,7 @@ fn back(state: &State) -> Consequence {
     let returned = state.instances.values().filter(not_updated).count();
     let max = budget::limit(state.plan.policy.rollback.max_unavailable, state.total());
     let work = u32::try_from(healthy).unwrap_or(u32::MAX);
-    let out_now = state.total() - serving(state);
+    let out_now = state.total().saturating_sub(serving(state));
     let rounds = healthy.div_ceil(usize::try_from(max.max(1)).unwrap_or(1)) + usize::from(changes.len() > healthy);
     let consequence = Consequence {
         will_change: format!(

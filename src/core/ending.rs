@@ -6,7 +6,7 @@ use crate::event::{Ending, EventKind};
 use crate::model::{InstanceId, InstanceState, Member, Rotation, Span, Survey, Timestamp, Version};
 use crate::state::{Goal, Instance, Phase, State};
 
-use super::{Observed, rollback};
+use super::{Observed, budget, rollback};
 use crate::mutant::{self, Mutant};
 
 /// How long the check at the end may take, besides the time for instances that do not answer.
@@ -32,6 +32,9 @@ pub(super) fn next(state: &State, observed: &Observed, now: Timestamp) -> Option
     }
     if !is_over(state) {
         return None;
+    }
+    if let Some(retired) = retire(state, observed) {
+        return Some(retired);
     }
     let Some(until) = state.end_check_until else {
         return Some(vec![EventKind::EndCheckStarted { until: now + end_check(state) }]);
@@ -59,6 +62,26 @@ fn is_over(state: &State) -> bool {
         return rollback::is_over(state);
     }
     !state.instances.values().any(|i| i.phase == Phase::Pending)
+}
+
+/// Extra capacity has done its part: it is taken out and stopped, all that may be at once. One without which too few would
+/// serve stays, and is listed.
+fn retire(state: &State, observed: &Observed) -> Option<Vec<EventKind>> {
+    if state.stopped.is_some() || state.end_check_until.is_some() {
+        return None;
+    }
+    let done = |i: &Instance| i.spare && i.is_touched() && matches!(i.phase, Phase::Healthy | Phase::Failed);
+    let mut to_spare = budget::above_the_floor(state, observed);
+    let mut may_go = |i: &Instance| {
+        let left = if i.serving { to_spare.checked_sub(1) } else { Some(to_spare) };
+        left.is_some_and(|left| {
+            to_spare = left;
+            true
+        })
+    };
+    let retired = state.instances.iter().filter(|(_, i)| done(i) && may_go(i));
+    let retired: Vec<EventKind> = retired.map(|(id, _)| EventKind::RetireStarted { instance: id.clone() }).collect();
+    (!retired.is_empty()).then_some(retired)
 }
 
 /// Nobody began it in time: nothing was touched.
@@ -119,6 +142,9 @@ fn mismatch(state: &State, id: &InstanceId, survey: &Result<Survey, String>) -> 
 
 /// What the instance must be at the end; `None` if nothing is asked of it.
 fn expected<'a>(member: &'a Member, instance: &'a Instance) -> Option<(Option<&'a Version>, Rotation)> {
+    if instance.spare {
+        return None;
+    }
     match (&instance.phase, instance.goal) {
         (Phase::Healthy, _) => Some((Some(&member.wanted), Rotation::Serving)),
         // At the version already, or left alone by an operator while it served.
@@ -144,7 +170,7 @@ fn finish(state: &State, mismatches: u32, observed: &Observed) -> EventKind {
         return ended(Ending::Failed, reason, observed);
     }
     if let Some(rollback) = &state.rollback {
-        let (restored, exposed) = (tally.of(InstanceState::RolledBack), state.instances.values().any(|i| i.exposed));
+        let (restored, exposed) = (tally.of(InstanceState::RolledBack), state.instances.values().any(|i| i.exposed && !i.spare));
         let (ending, what) = match (&state.cancel, restored) {
             (Some(cancel), _) => (Ending::Failed, format!("ended where it was by {}, {restored} restored", cancel.by.name())),
             (None, 0) if exposed => (Ending::Failed, "no instance could be restored".to_owned()),

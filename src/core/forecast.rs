@@ -41,8 +41,8 @@ fn batch_time(plan: &Plan, number: u32, size: usize, each: Span) -> Span {
 }
 
 fn rounds(plan: &Plan, number: u32, size: usize, each: Span) -> Span {
-    let total = u32::try_from(plan.members.len()).unwrap_or(u32::MAX);
-    let at_once = rolling::width(plan, number).min(budget::limit(plan.policy.strategy.max_unavailable, total)).max(1);
+    let allowed = budget::own(plan) + plan.spares();
+    let at_once = rolling::width(plan, number).min(allowed).max(1);
     let size = u32::try_from(size).unwrap_or(u32::MAX);
     each.times(u64::from(size.div_ceil(at_once)))
 }

@@ -30,6 +30,7 @@ pub(super) fn check_retry(state: &State, id: &InstanceId) -> Answer {
         return Err(format!("{} is being cancelled: nothing is tried again", state.plan.deployment));
     }
     match (&instance.phase, instance.goal) {
+        (_, Goal::Back) if instance.spare => Err(stopped(id)),
         (Phase::Skipped, _) if instance.excluded => Err(format!("{id} has no part in this deployment")),
         (Phase::Skipped, _) if !instance.down && !instance.discounted => {
             Err(format!("{id} is at {} already", state.plan.version))
@@ -49,6 +50,10 @@ pub(super) fn check_retry(state: &State, id: &InstanceId) -> Answer {
         (Phase::Pending | Phase::Healthy | Phase::RolledBack, _) => Err(format!("{id} has not failed")),
         _ => Err(under_way(id, instance)),
     }
+}
+
+fn stopped(id: &InstanceId) -> String {
+    format!("{id} is extra capacity that is needed no more: look what runs there, and stop it")
 }
 
 /// It is in rotation, failed, because too few others serve: taking it out would break the floor.
@@ -114,6 +119,7 @@ pub(super) fn skip(state: &State, observed: &Observed, id: &InstanceId, (by, rea
 pub(super) fn check_hold(state: &State, id: &InstanceId) -> Answer {
     let instance = find(state, id)?;
     match instance.phase {
+        _ if instance.spare => Err(format!("{id} is extra capacity: it is the others that can be held")),
         Phase::Pending if instance.held.is_some() => Ok(format!("{id} is held already")),
         Phase::Pending | Phase::Checking => Ok(format!("{id} is not taken until it is released")),
         Phase::Healthy | Phase::RolledBack | Phase::Skipped | Phase::Failed => {

@@ -46,6 +46,7 @@ pub(super) fn advance(state: &State, observed: &Observed, now: Timestamp, index:
         Phase::Checking => scene.checking(),
         Phase::TakingOut => scene.taking_out(),
         Phase::Draining => scene.draining(),
+        Phase::Drained if scene.back() && scene.instance.spare => Some(scene.order_stop()),
         Phase::Drained => Some(scene.turned_back().unwrap_or_else(|| scene.order_update())),
         Phase::Updating if mutant::is(Mutant::TrustTheDead) && state.recovered_at == Some(scene.instance.since) => {
             Some(scene.updated())
@@ -96,6 +97,9 @@ pub(super) fn outcome(
             scene.taken_out(*sessions)
         }
         (Outcome::Idle, Phase::Draining) => vec![EventKind::DrainFinished { instance, cut: 0, forced: false }],
+        (Outcome::Updated, Phase::Updating) if scene.back() && scene.instance.spare => {
+            vec![EventKind::InstanceRetired { instance }]
+        }
         (Outcome::Updated, Phase::Updating) => scene.updated(),
         (Outcome::UpdateFailed { reason }, Phase::Updating) => scene.failed(Step::Update, reason.clone()),
         (Outcome::Admitted, Phase::Returning { .. }) => vec![EventKind::InstanceReturned { instance }],
@@ -162,6 +166,10 @@ impl Scene<'_> {
     /// Straight back in rotation, if that is where it came from and it was not touched before: what is known to be broken
     /// stays out, failed.
     fn put_back(&self, reason: &str, then: AfterReturn) -> EventKind {
+        if self.instance.spare && !self.instance.exposed {
+            let (instance, reason) = (self.id.clone(), reason.to_owned());
+            return EventKind::InstanceSkipped { instance, reason, found: Found::AsItWas };
+        }
         let repaired = self.state.member(self.id).is_some_and(Member::is_left_out);
         if self.instance.exposed || repaired {
             let (instance, reason) = (self.id.clone(), reason.to_owned());
@@ -195,6 +203,9 @@ impl Scene<'_> {
             return vec![EventKind::InstanceCheckDropped { instance }];
         }
         let Some(member) = self.state.member(self.id) else { return Vec::new() };
+        if member.spare {
+            return self.spare_surveyed(survey);
+        }
         let there = survey.version.as_ref() == Some(&member.wanted) && !self.state.plan.restart;
         let left_out = member.left_out && survey.rotation == Rotation::Draining;
         let skip = if left_out {
@@ -225,6 +236,27 @@ impl Scene<'_> {
         let back = serves && !self.instance.serving;
         let back = back.then_some(EventKind::RotationChanged { instance, rotation: survey.rotation });
         [dropped].into_iter().chain(back).collect()
+    }
+
+    /// A spare serves nothing yet. One that the balancer knows is taken out before anything runs there: it would be in
+    /// rotation before it is proven.
+    fn spare_surveyed(&self, survey: &Survey) -> Vec<EventKind> {
+        let foreign = match survey.rotation {
+            Rotation::Missing | Rotation::Draining => return self.order_update(),
+            Rotation::Down => return self.take_out(),
+            Rotation::Serving | Rotation::Partly => "in rotation already",
+            Rotation::Maintenance => survey.rotation.words(),
+        };
+        let reason = format!("{foreign}, not by this deployment: no extra capacity");
+        vec![EventKind::InstanceSkipped { instance: self.id.clone(), reason, found: Found::AsItWas }]
+    }
+
+    fn order_stop(&self) -> Vec<EventKind> {
+        vec![EventKind::StopStarted {
+            instance: self.id.clone(),
+            attempt: self.instance.attempt + 1,
+            until: self.now + self.state.plan.policy.update.timeout,
+        }]
     }
 
     fn take_out(&self) -> Vec<EventKind> {

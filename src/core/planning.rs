@@ -39,6 +39,8 @@ pub struct PlanRequest {
     pub policy: Policy,
     /// The fleet, in order.
     pub targets: Vec<Target>,
+    /// Where extra capacity is started while the fleet is updated, and nothing runs otherwise.
+    pub spares: Vec<Target>,
     /// What was read of each instance just now, or why it could not be read.
     pub surveys: BTreeMap<InstanceId, Result<Survey, String>>,
     /// `--allow-outage`: the floor of `min_serving` does not hold.
@@ -88,6 +90,7 @@ pub fn plan(mut request: PlanRequest) -> Result<Planned, Refusal> {
         return refuse(format!("the balancer does not know {missing}; correct [traffic] or the fleet"));
     }
     sort(&mut members, &request);
+    members.extend(request.spares.iter().map(|target| Member { spare: true, previous: None, ..member(&request, target) }));
     let plan = Plan {
         service: request.deployment.service().to_owned(),
         deployment: request.deployment,
@@ -99,7 +102,7 @@ pub fn plan(mut request: PlanRequest) -> Result<Planned, Refusal> {
         restart: request.restart,
         policy: request.policy,
     };
-    let mut taking_part = plan.members.iter().filter(|m| m.excluded.is_none()).peekable();
+    let mut taking_part = plan.members.iter().filter(|m| m.excluded.is_none() && !m.spare).peekable();
     if taking_part.peek().is_none() {
         return refuse("no instance is left to take part; see --only and --exclude".to_owned());
     }
@@ -188,14 +191,16 @@ fn member(request: &PlanRequest, target: &Target) -> Member {
         rotation,
         healthy,
         health: survey.map_or_else(|why| why, |s| s.health.words()),
+        spare: false,
     }
 }
 
 /// The refusals that need the whole plan.
 fn examine(plan: &Plan, selection: &Selection) -> Result<(), Refusal> {
     let policy = &plan.policy;
-    let members: Vec<&Member> = plan.members.iter().filter(|m| m.excluded.is_none()).collect();
-    let total = number(plan.members.len());
+    let members: Vec<&Member> = plan.members.iter().filter(|m| m.excluded.is_none() && !m.spare).collect();
+    let total = plan.total();
+    spares(plan)?;
     if policy.health.before == Before::Abort && members.iter().any(|m| !m.serves()) {
         return refuse(format!("health.before = \"abort\" and not all instances serve: {}", troubles(&members)));
     }
@@ -212,8 +217,8 @@ fn examine(plan: &Plan, selection: &Selection) -> Result<(), Refusal> {
     }
     let repaired = |m: &&Member| rolling::is_repaired(policy, m);
     let out = number(members.iter().filter(|m| !m.serves()).count());
-    let dead = number(plan.members.iter().filter(|m| !m.serves()).count());
-    let max = budget::limit(policy.strategy.max_unavailable, total);
+    let dead = number(plan.members.iter().filter(|m| !m.spare && !m.serves()).count());
+    let max = budget::own(plan) + plan.spares();
     let work = members.iter().any(|m| !m.at_version && m.serves());
     let blocked = members.iter().any(|m| !m.serves() && !repaired(m));
     if !work && !members.iter().any(|m| !m.at_version && repaired(m)) {
@@ -233,19 +238,31 @@ fn examine(plan: &Plan, selection: &Selection) -> Result<(), Refusal> {
         ));
     }
     let floor = policy.strategy.min_serving.ceil_of(total);
-    let others = total.saturating_sub(dead).saturating_sub(u32::from(work));
+    let others = (total + plan.spares()).saturating_sub(dead).saturating_sub(u32::from(work));
     if work && others < floor {
         return refuse(format!(
             "taking out one instance leaves {others} serving, min_serving is {floor}{}; \
              give --allow-outage if an outage is acceptable",
             if dead > 0 {
-                format!("; out already: {}", troubles(&plan.members.iter().collect::<Vec<_>>()))
+                format!("; out already: {}", troubles(&plan.members.iter().filter(|m| !m.spare).collect::<Vec<_>>()))
             } else {
                 String::new()
             }
         ));
     }
     Ok(())
+}
+
+/// Where extra capacity is to be, nothing may serve already: it would not be extra, and nobody could go back to it.
+fn spares(plan: &Plan) -> Result<(), Refusal> {
+    let in_rotation = named(&plan.members, |m| m.spare && matches!(m.rotation, Rotation::Serving | Rotation::Partly));
+    if in_rotation.is_empty() {
+        return Ok(());
+    }
+    refuse(format!(
+        "{in_rotation} of fleet.spares in rotation already; if an earlier deployment left it there, take it out and stop what \
+         runs there, else list it in fleet.instances"
+    ))
 }
 
 fn number(count: usize) -> u32 {

@@ -454,6 +454,7 @@ fn a_plan_that_cannot_keep_its_promises_is_refused() {
             restart: false,
             selection: super::Selection::default(),
             left_out: std::collections::BTreeSet::new(),
+            spares: Vec::new(),
             undo: None,
         };
         change(&mut request);

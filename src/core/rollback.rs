@@ -41,6 +41,10 @@ pub(super) fn next(state: &State, observed: &Observed, _now: crate::model::Times
     if let Some(id) = first(state, serves_nothing) {
         return start(state, id);
     }
+    // Extra capacity that does not serve yet is not waited for.
+    if let Some((id, _)) = state.instances.iter().find(|(_, i)| i.spare && i.is_touched() && serves_nothing(i)) {
+        return Some(vec![EventKind::RetireStarted { instance: id.clone() }]);
+    }
     let id = newest_serving(state)?;
     if waits_for_others(state, id) {
         return None;

@@ -25,21 +25,27 @@ pub struct PlannedBatch {
 
 /// The batches of a plan, if every instance that serves now is taken, and of the others those that are to be repaired.
 pub fn batches(plan: &Plan) -> Vec<PlannedBatch> {
-    let total = u32::try_from(plan.members.len()).unwrap_or(u32::MAX);
     let count =
         |which: &dyn Fn(&Member) -> bool| u32::try_from(plan.members.iter().filter(|m| which(m)).count()).unwrap_or(u32::MAX);
-    let (serving, out) = (count(&Member::serves), count(&|m| !m.serves() && m.excluded.is_none()));
-    let taken = |m: &&Member| !m.at_version && m.excluded.is_none() && (m.serves() || is_repaired(&plan.policy, m));
+    let (serving, out) = (count(&|m| !m.spare && m.serves()), count(&|m| !m.spare && !m.serves() && m.excluded.is_none()));
+    let taken = |m: &&Member| !m.at_version && m.excluded.is_none() && (m.spare || m.serves() || is_repaired(&plan.policy, m));
+    let mut extra = 0;
     let mut pending: Vec<&Member> = plan.members.iter().filter(taken).collect();
-    let room = budget::limit(plan.policy.strategy.max_unavailable, total).saturating_sub(out);
+    let allowed = budget::own(plan);
     let mut all = Vec::new();
     while !pending.is_empty() {
         let number = u32::try_from(all.len() + 1).unwrap_or(u32::MAX);
         let members = next_batch(plan, number, &pending);
         pending.retain(|m| !members.contains(&m.target.id));
+        if is_surge(plan, number) {
+            all.push(PlannedBatch { number, members, serving });
+            extra = plan.spares();
+            continue;
+        }
+        let room = (allowed + extra).saturating_sub(out);
         let repaired = plan.members.iter().filter(|m| members.contains(&m.target.id) && !m.serves()).count();
         let width = width(plan, number).min(u32::try_from(members.len() - repaired).unwrap_or(u32::MAX));
-        all.push(PlannedBatch { number, members, serving: serving.saturating_sub(room.min(width)) });
+        all.push(PlannedBatch { number, members, serving: (serving + extra).saturating_sub(room.min(width)) });
     }
     all
 }
@@ -51,6 +57,9 @@ pub(super) fn is_repaired(policy: &Policy, member: &Member) -> bool {
 
 /// Who of `pending`, in their order, goes into batch `number`: none of another zone, where zones go one by one.
 fn next_batch(plan: &Plan, number: u32, pending: &[&Member]) -> Vec<InstanceId> {
+    if is_surge(plan, number) {
+        return pending.iter().filter(|m| m.spare).map(|m| m.target.id.clone()).collect();
+    }
     let size = usize::try_from(size_of(plan, number)).unwrap_or(usize::MAX);
     let zone = pending.first().map(|m| &m.target.zone);
     let apart = plan.policy.strategy.zones == Zones::OneByOne;
@@ -58,9 +67,22 @@ fn next_batch(plan: &Plan, number: u32, pending: &[&Member]) -> Vec<InstanceId> 
     together.take(size).map(|m| m.target.id.clone()).collect()
 }
 
+/// Extra capacity comes first, in a batch of its own.
+fn is_surge(plan: &Plan, number: u32) -> bool {
+    number == 1 && plan.members.iter().any(|m| m.spare)
+}
+
+/// Which entry of the list of sizes a batch goes by, from 1.
+fn entry(plan: &Plan, number: u32) -> u32 {
+    number - u32::from(number > 1 && is_surge(plan, 1))
+}
+
 /// How many instances batch `number` (from 1) takes: the list's entry, the last repeats. Shares are of the fleet. With a
 /// window the last batch is all that is left, and the first of a list of one is a single instance.
 pub(super) fn size_of(plan: &Plan, number: u32) -> u32 {
+    if is_surge(plan, number) {
+        return plan.spares();
+    }
     if is_window(plan, number) {
         return u32::MAX;
     }
@@ -72,15 +94,19 @@ pub(super) fn size_of(plan: &Plan, number: u32) -> u32 {
 
 /// How many of batch `number` may be at work at once.
 pub(super) fn width(plan: &Plan, number: u32) -> u32 {
+    if is_surge(plan, number) {
+        return plan.spares();
+    }
+    let number = entry(plan, number);
     let sizes = &plan.policy.strategy.batch_size;
     let index = usize::try_from(number.saturating_sub(1)).unwrap_or(usize::MAX).min(sizes.len().saturating_sub(1));
-    let total = u32::try_from(plan.members.len()).unwrap_or(u32::MAX);
+    let total = plan.total();
     sizes.get(index).map_or(1, |size| size.floor_min_one_of(total))
 }
 
 fn is_window(plan: &Plan, number: u32) -> bool {
     let lists = u32::try_from(plan.policy.strategy.batch_size.len()).unwrap_or(u32::MAX);
-    plan.policy.strategy.pacing == Pacing::Window && number >= lists.max(2)
+    plan.policy.strategy.pacing == Pacing::Window && !is_surge(plan, number) && entry(plan, number) >= lists.max(2)
 }
 
 /// What the strategy does next. While it is looked into whose doing failures are, that is nothing: neither another

@@ -31,6 +31,8 @@ fn of_one(id: &InstanceId, instance: &Instance, rotation: Rotation, now: Timesta
         || EventKind::DrainLost { instance: id.clone(), rotation, attempt: instance.attempt + 1, until: now + ORDER_TIMEOUT };
     let back = || EventKind::RotationChanged { instance: id.clone(), rotation };
     match instance.phase {
+        // Whatever is there is not ours.
+        Phase::Pending | Phase::Skipped if instance.spare => None,
         _ if instance.is_late_return() && instance.ours => (rotation == Rotation::Serving).then(back),
         Phase::Draining | Phase::Drained | Phase::Updating | Phase::Verifying { .. } | Phase::Failed if instance.ours => {
             (rotation.is_in() && !instance.serving && !mutant::is(Mutant::ForgetReloads)).then(lost)

@@ -44,6 +44,7 @@ pub(super) fn members(total: u32) -> Vec<Member> {
             at_version: false,
             excluded: None,
             left_out: false,
+            spare: false,
         })
         .collect()
 }
@@ -103,6 +104,27 @@ impl Fixture {
     pub(super) fn with_member(mut self, number: usize, change: impl FnOnce(&mut Member)) -> Self {
         change(&mut self.plan.members[number - 1]);
         Self::of(self.plan)
+    }
+
+    /// With so many spares behind the fleet: nothing runs there yet, and no balancer knows them.
+    pub(super) fn with_spares(mut self, spares: u32) -> Self {
+        let total = self.plan.total();
+        let spare = |member: Member| Member {
+            spare: true,
+            previous: None,
+            rotation: Rotation::Missing,
+            healthy: false,
+            health: "not listening".to_owned(),
+            ..member
+        };
+        self.plan.members.extend(members(total + spares).into_iter().skip(total as usize).map(spare));
+        Self::of(self.plan)
+    }
+
+    /// What a look at a place finds where nothing runs yet.
+    pub(super) fn nothing_there(&self, rotation: Rotation) -> Survey {
+        let health = Sample { at: self.now, latency: Span::ZERO, result: SampleResult::NotListening, version: None };
+        Survey { version: None, rotation, health }
     }
 
     pub(super) fn started(mut self) -> Self {

@@ -91,6 +91,7 @@ mod tests {
             started_by: "ana".to_owned(),
             policy: policy(),
             targets: run.plan.members.iter().map(|m| m.target.clone()).collect(),
+            spares: Vec::new(),
             surveys: (1..=run.state.total()).map(survey).collect(),
             allow_outage: false,
             restart: false,

@@ -42,7 +42,9 @@ pub fn wanted_for(state: &State, index: usize) -> Vec<Effect> {
         instance: Some(id.clone()),
         kind,
     };
-    let own = act.into_iter().chain([watch(state, (index, id), instance)]);
+    // Nothing runs on a spare before it is started, and nothing afterwards.
+    let watched = !instance.spare || instance.is_touched();
+    let own = act.into_iter().chain(watched.then(|| watch(state, (index, id), instance)));
     let late = u32::from(state.recovered_at.is_some() && mutant::is(Mutant::NewIdAfterRecovery));
     let own = own.map(|kind| effect(kind.word(), instance.attempt + late, kind));
     // Beside its work, under an id of its own: what is in flight for it goes on.
@@ -68,6 +70,9 @@ pub fn wanted_for_fleet(state: &State) -> Vec<Effect> {
 
 fn update(state: &State, id: &InstanceId, instance: &Instance) -> Option<EffectKind> {
     let member = state.member(id)?;
+    if instance.spare && instance.goal == Goal::Back {
+        return Some(EffectKind::Retire);
+    }
     let (version, previous) = match instance.goal {
         Goal::Forward => (member.wanted.clone(), member.previous.clone()),
         Goal::Back => (member.previous.clone()?, Some(member.wanted.clone())),

@@ -57,8 +57,8 @@ impl EventKind {
         match self {
             Self::DeploymentPlanned { plan, .. } => {
                 let by = &plan.started_by;
-                let instances = if plan.members.len() == 1 { "instance" } else { "instances" };
-                let total = plan.members.len();
+                let total = plan.total();
+                let instances = if total == 1 { "instance" } else { "instances" };
                 format!("planned: {} {} to {} on {total} {instances}, by {by}", plan.service, plan.env, plan.version)
             }
             Self::DeploymentStarted { by } => format!("started by {}", by.name_and_place()),
@@ -116,6 +116,9 @@ impl EventKind {
             Self::DrainLost { instance, rotation, .. } => {
                 format!("{instance} is {} although it was taken out; taking it out again", rotation.words())
             }
+            Self::RetireStarted { instance } => format!("{instance} is extra capacity that is needed no more"),
+            Self::StopStarted { instance, .. } => format!("{instance} stop ordered"),
+            Self::InstanceRetired { instance } => format!("{instance} stopped"),
             Self::DrainStarted { instance, .. } => format!("{instance} drain ordered"),
             Self::InstanceTakenOut { instance, sessions: Some(left), .. } => {
                 format!("{instance} out of rotation, {} left", connections(*left))

@@ -22,8 +22,10 @@ use crate::os::child::{self, End};
 use crate::os::extract::Extractor;
 use crate::os::program::{Limits, Program, Subject, Trouble};
 use crate::os::text;
-use crate::ports::{FleetDriver, FleetError, UpdateOrder};
+use crate::ports::{FleetDriver, FleetError, StopOrder, UpdateOrder};
 
+/// The step that ends what runs.
+const STOP: &str = "stop";
 /// How often a step that does no harm is run in all.
 const TRIES: u32 = 3;
 /// Between two tries.
@@ -75,6 +77,30 @@ impl Commands {
         Ok(Observation { version: Some(version), running, ended: None })
     }
 
+    /// The `stop` step alone; then nothing may run any more, where `observe` can tell that.
+    async fn stop_for_good(&self, order: &StopOrder) -> Result<(), FleetError> {
+        let StopOrder { target, effect, version } = order;
+        let Some((_, program)) = self.steps.iter().find(|(step, _)| step.name == STOP) else {
+            return Err(FleetError::Failed(format!("{} cannot be stopped: [update] stop is not given", target.id)));
+        };
+        child::stopped(Some(target.id.as_str())).await;
+        let deadline = Instant::now() + self.time_for_steps();
+        let limits = Limits { deadline, grace: self.grace(), may_leave: false, changes: true };
+        let subject = Subject { target, version: Some(version), previous: Some(version), effect: Some(effect.as_str()) };
+        program.succeed(subject, limits).await.map_err(|trouble| match trouble {
+            Trouble::Failed(why) => FleetError::Failed(format!("stop of {}: {why}", target.id)),
+            Trouble::Unknown(why) => FleetError::Unknown(format!("stop of {}: {why}", target.id)),
+        })?;
+        match self.look(target).await {
+            Ok(Observation { running: Some(true), version, .. }) => {
+                let shown = version.map_or_else(|| "something".to_owned(), |v| v.to_string());
+                Err(FleetError::Failed(format!("stop of {} succeeded, but observe shows that {shown} runs", target.id)))
+            }
+            // One that is gone may have nothing left to ask.
+            Ok(_) | Err(_) => Ok(()),
+        }
+    }
+
     async fn carry_out(&self, order: &UpdateOrder) -> Result<(), FleetError> {
         // A step of an order that was given up may still be in its grace.
         child::stopped(Some(order.target.id.as_str())).await;
@@ -111,7 +137,7 @@ impl Commands {
         let mut tries = 1;
         loop {
             // What runs the service may well stay when a step has succeeded.
-            let limits = Limits { deadline, grace: self.grace(), may_leave: name != "stop", changes: true };
+            let limits = Limits { deadline, grace: self.grace(), may_leave: name != STOP, changes: true };
             let (version, previous) = (Some(&order.version), order.previous.as_ref());
             let subject = Subject { target: &order.target, version, previous, effect: Some(order.effect.as_str()) };
             let trouble = match program.succeed(subject, limits).await {
@@ -182,5 +208,13 @@ impl FleetDriver for Commands {
     /// Dropped, it ends the step that runs, with all that it started in its group: SIGTERM, `stop_timeout`, SIGKILL.
     fn update<'a>(&'a self, order: &'a UpdateOrder) -> BoxFuture<'a, Result<(), FleetError>> {
         Box::pin(self.carry_out(order))
+    }
+
+    fn stop<'a>(&'a self, order: &'a StopOrder) -> BoxFuture<'a, Result<(), FleetError>> {
+        Box::pin(self.stop_for_good(order))
+    }
+
+    fn stops(&self) -> bool {
+        self.steps.iter().any(|(step, _)| step.name == STOP)
     }
 }

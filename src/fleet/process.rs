@@ -24,7 +24,7 @@ use crate::model::{InstanceId, Observation, Target, Version};
 use crate::os::program::Program;
 use crate::os::template::{self, Context};
 use crate::os::{file, own, process};
-use crate::ports::{FleetDriver, FleetError, UpdateOrder};
+use crate::ports::{FleetDriver, FleetError, StopOrder, UpdateOrder};
 
 pub use stop::stop_recorded;
 
@@ -103,9 +103,28 @@ impl FleetDriver for Processes {
     fn update<'a>(&'a self, order: &'a UpdateOrder) -> BoxFuture<'a, Result<(), FleetError>> {
         Box::pin(self.update_in_turn(order))
     }
+
+    /// Dropped, it leaves the process alive or ended, and `observe` tells which.
+    fn stop<'a>(&'a self, order: &'a StopOrder) -> BoxFuture<'a, Result<(), FleetError>> {
+        Box::pin(self.stop_in_turn(order))
+    }
+
+    fn stops(&self) -> bool {
+        true
+    }
 }
 
 impl Processes {
+    async fn stop_in_turn(&self, order: &StopOrder) -> Result<(), FleetError> {
+        let _turn = self.inner.turn(&order.target.id).lock_owned().await;
+        let place = Place::of(&self.inner.settings.dir, &order.target.id);
+        let Some(record) = place.read().map_err(FleetError::Unknown)? else { return Ok(()) };
+        let reap = || self.inner.reap(&order.target.id);
+        stop::stop(&record, &place.record, self.inner.settings.stop_timeout, reap).await?;
+        // What has ended and is needed no more has no record.
+        std::fs::remove_file(&place.record).map_err(|e| unwritten(&place, &e))
+    }
+
     async fn update_in_turn(&self, order: &UpdateOrder) -> Result<(), FleetError> {
         let context = Context {
             service: &self.inner.settings.service,

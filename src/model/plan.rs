@@ -74,6 +74,21 @@ pub struct Member {
     /// An earlier deployment of this service took it out and could not put it back: this one may.
     #[serde(default, skip_serializing_if = "is_false")]
     pub left_out: bool,
+    /// Extra capacity (`strategy.max_surge`): started before all others and stopped after them. It is not of the fleet.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub spare: bool,
+}
+
+impl Plan {
+    /// How many instances the fleet has. Spares are not among them.
+    pub fn total(&self) -> u32 {
+        u32::try_from(self.members.iter().filter(|m| !m.spare).count()).unwrap_or(u32::MAX)
+    }
+
+    /// How many spares there are.
+    pub fn spares(&self) -> u32 {
+        u32::try_from(self.members.iter().filter(|m| m.spare).count()).unwrap_or(u32::MAX)
+    }
 }
 
 impl Member {

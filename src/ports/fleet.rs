@@ -19,6 +19,17 @@ pub struct UpdateOrder {
     pub previous: Option<Version>,
 }
 
+/// What a stop is to do.
+#[derive(Debug, Clone)]
+pub struct StopOrder {
+    /// Stable across crashes: the same id twice is one stop.
+    pub effect: EffectId,
+    /// Where.
+    pub target: Target,
+    /// The version that runs there.
+    pub version: Version,
+}
+
 /// Why a fleet driver could not.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FleetError {
@@ -60,4 +71,18 @@ pub trait FleetDriver: Send + Sync {
     /// # Errors
     /// Fails if the driver knows or suspects that it is not done.
     fn update<'a>(&'a self, order: &'a UpdateOrder) -> BoxFuture<'a, Result<(), FleetError>>;
+
+    /// Stops what runs there, for good: the instance was extra capacity. Returns when it has ended.
+    ///
+    /// # Errors
+    /// Fails if the driver knows or suspects that something still runs.
+    fn stop<'a>(&'a self, order: &'a StopOrder) -> BoxFuture<'a, Result<(), FleetError>> {
+        let why = format!("{} cannot be stopped by this driver; stop it by hand", order.target.id);
+        Box::pin(async { Err(FleetError::Failed(why)) })
+    }
+
+    /// Whether `stop` can do anything.
+    fn stops(&self) -> bool {
+        false
+    }
 }

@@ -50,6 +50,32 @@ pub trait TrafficDriver: Send + Sync {
     /// Fails unless every balancer reports it as serving.
     fn admit<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<(), TrafficError>>;
 
+    /// Makes the instance known to every balancer, out of rotation: `admit` puts it in. It is nothing where it is known already.
+    ///
+    /// # Errors
+    /// Fails unless every balancer knows it afterwards.
+    fn add<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<(), TrafficError>> {
+        Box::pin(async move {
+            let known = self.read(std::slice::from_ref(target)).await?;
+            match known.get(&target.id) {
+                Some(Rotation::Missing) | None => {
+                    let id = &target.id;
+                    Err(TrafficError::Refused(format!("the balancer does not know {id}, and it cannot be added; add it by hand")))
+                }
+                Some(_) => Ok(()),
+            }
+        })
+    }
+
+    /// Takes back what `add` did: the balancers forget an instance that is out of rotation. It is nothing where they know it
+    /// by their own configuration.
+    ///
+    /// # Errors
+    /// Fails if a balancer still has what was added.
+    fn remove<'a>(&'a self, _target: &'a Target) -> BoxFuture<'a, Result<(), TrafficError>> {
+        Box::pin(async { Ok(()) })
+    }
+
     /// What each balancer itself has counted since its start, in the order of the configuration; empty if they do not
     /// count. A counter that falls is one that began anew.
     ///

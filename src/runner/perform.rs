@@ -13,9 +13,9 @@ use tokio::time::Instant;
 
 use crate::core::{Input, wanted_for, wanted_for_fleet};
 use crate::effect::{Effect, EffectKind, Outcome};
-use crate::model::{InstanceId, LbStats, Rotation, Sample, SampleResult, Span, Target, Version};
+use crate::model::{EffectId, InstanceId, LbStats, Rotation, Sample, SampleResult, Span, Target, Version};
 use crate::os::{child, failpoint};
-use crate::ports::{FleetError, TrafficError, UpdateOrder};
+use crate::ports::{FleetError, StopOrder, TrafficError, UpdateOrder};
 use crate::state::State;
 
 use super::bus::Trouble;
@@ -88,7 +88,9 @@ impl Performer {
     /// True while a driver brings an instance to a version.
     pub(super) fn is_updating(&self) -> bool {
         let flying = self.in_flight.values().flatten();
-        flying.into_iter().any(|(effect, task)| matches!(effect.kind, EffectKind::Update { .. }) && !task.is_finished())
+        flying
+            .into_iter()
+            .any(|(effect, task)| matches!(effect.kind, EffectKind::Update { .. } | EffectKind::Retire) && !task.is_finished())
     }
 
     /// Gives everything up and waits until all of it has let go, the programs that ran included.
@@ -107,6 +109,9 @@ impl Performer {
 /// What an effect is about.
 struct Scene {
     target: Option<Target>,
+    /// It is extra capacity, which the balancers may not know.
+    spare: bool,
+    version: Version,
     fleet: Vec<Target>,
     retries: u32,
     interval: Span,
@@ -115,9 +120,12 @@ struct Scene {
 impl Scene {
     fn of(state: &State, effect: &Effect) -> Self {
         let health = &state.plan.policy.health;
-        let target = effect.instance.as_ref().and_then(|id| state.member(id)).map(|m| m.target.clone());
+        let member = effect.instance.as_ref().and_then(|id| state.member(id));
+        let (target, spare) = (member.map(|m| m.target.clone()), member.is_some_and(|m| m.spare));
         let fleet = if target.is_none() { targets(state) } else { Vec::new() };
-        Self { target, fleet, retries: health.retries, interval: health.interval }
+        // Nothing runs yet where extra capacity is to be: looking again would not help.
+        let retries = if spare { 1 } else { health.retries };
+        Self { target, spare, version: state.plan.version.clone(), fleet, retries, interval: health.interval }
     }
 }
 
@@ -137,9 +145,9 @@ async fn perform(hands: Hands, effect: Effect, scene: Scene) {
             return;
         }
         (EffectKind::Survey, Some(target)) => hands.survey(target, (scene.retries, scene.interval)).await,
-        (EffectKind::TakeOut, Some(target)) => hands.take_out(target).await,
+        (EffectKind::TakeOut, Some(target)) => hands.take_out(target, scene.spare).await,
         (EffectKind::AwaitIdle, Some(target)) => hands.await_idle(target).await,
-        (EffectKind::Admit, Some(target)) => hands.admit(target).await,
+        (EffectKind::Admit, Some(target)) => hands.admit(target, scene.spare).await,
         (EffectKind::Update { version, previous }, Some(target)) => {
             let order = UpdateOrder {
                 effect: effect.id.clone(),
@@ -149,6 +157,7 @@ async fn perform(hands: Hands, effect: Effect, scene: Scene) {
             };
             hands.update(&order).await
         }
+        (EffectKind::Retire, Some(target)) => hands.retire(effect.id.clone(), target, scene.version.clone()).await,
         (_, None) => {
             tracing::error!(target: "effect", "{} is about an instance that is not in the plan", effect.id);
             return;
@@ -277,8 +286,11 @@ impl Hands {
         slipped
     }
 
-    async fn take_out(&self, target: &Target) -> Outcome {
+    async fn take_out(&self, target: &Target, spare: bool) -> Outcome {
         loop {
+            if spare && self.is_unknown(target).await {
+                return Outcome::TakenOut { sessions: Some(0) };
+            }
             match self.parts.traffic.take_out(target).await {
                 Ok(sessions) => {
                     self.bus.reading(&target.id, |r| (r.sessions, r.trouble) = (sessions, None));
@@ -288,6 +300,12 @@ impl Hands {
             }
             tokio::time::sleep(AGAIN).await;
         }
+    }
+
+    /// No balancer has ever heard of it.
+    async fn is_unknown(&self, target: &Target) -> bool {
+        let read = self.parts.traffic.read(std::slice::from_ref(target)).await;
+        read.is_ok_and(|read| read.get(&target.id).is_none_or(|rotation| *rotation == Rotation::Missing))
     }
 
     async fn await_idle(&self, target: &Target) -> Outcome {
@@ -315,10 +333,15 @@ impl Hands {
         }
     }
 
-    async fn admit(&self, target: &Target) -> Outcome {
+    async fn admit(&self, target: &Target, spare: bool) -> Outcome {
         let began = Instant::now();
         loop {
-            match self.parts.traffic.admit(target).await {
+            let known = if spare { self.parts.traffic.add(target).await } else { Ok(()) };
+            let admitted = match known {
+                Ok(()) => self.parts.traffic.admit(target).await,
+                Err(error) => Err(error),
+            };
+            match admitted {
                 Ok(()) => {
                     self.bus.reading(&target.id, |r| (r.sessions, r.trouble) = (None, None));
                     return Outcome::Admitted;
@@ -359,6 +382,30 @@ impl Hands {
                 Err(error) => self.trouble(Some(&order.target), &error.to_string()).await,
             }
             tokio::time::sleep(AGAIN).await;
+        }
+    }
+
+    /// Stopped, and known to no balancer any more that did not know it before. Where the outcome is unknown it is looked at.
+    async fn retire(&self, effect: EffectId, target: &Target, version: Version) -> Outcome {
+        let order = StopOrder { effect, target: target.clone(), version };
+        let stopped = match self.parts.fleet.stop(&order).await {
+            Err(FleetError::Unknown(reason) | FleetError::Unreachable(reason)) => match self.parts.fleet.observe(target).await {
+                Ok(seen) if seen.running == Some(false) => Ok(()),
+                Ok(_) | Err(_) => Err(reason),
+            },
+            Err(FleetError::Failed(reason)) => Err(reason),
+            Ok(()) => Ok(()),
+        };
+        let forgotten = match stopped {
+            Ok(()) => self.parts.traffic.remove(target).await.map_err(|error| format!("it is stopped, but {error}")),
+            Err(reason) => Err(reason),
+        };
+        match forgotten {
+            Ok(()) => {
+                self.well(target);
+                Outcome::Updated
+            }
+            Err(reason) => Outcome::UpdateFailed { reason },
         }
     }
 

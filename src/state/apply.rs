@@ -139,6 +139,9 @@ impl State {
             | EventKind::InstanceReturned { .. }
             | EventKind::RestoreStarted { .. }
             | EventKind::InstanceRestored { .. }
+            | EventKind::RetireStarted { .. }
+            | EventKind::StopStarted { .. }
+            | EventKind::InstanceRetired { .. }
             | EventKind::EndCheckMismatch { .. } => return Err("an instance's event without an instance".to_owned()),
         }
         Ok(())
@@ -318,6 +321,7 @@ impl State {
         }
         fold_instance(instance, &event.kind, at, &Context { wanted: wanted.as_ref(), deadline, updates, seq: event.seq });
         let (ours, active, failed) = (instance.ours, instance.is_active(), instance.verdict == Some(false));
+        let spare = instance.spare;
         match &event.kind {
             EventKind::InstanceHeld { instance, .. } | EventKind::InstanceReleased { instance, .. } => self.regroup(instance, at),
             // What failed and is tried again has not failed: if it does so again, that is news.
@@ -356,6 +360,8 @@ impl State {
             }
             _ => {}
         }
+        // Extra capacity is none that the fleet lacks.
+        let (was_ours, ours) = (was_ours && !spare, ours && !spare);
         match (was_ours, ours) {
             (false, true) => self.out += 1,
             (true, false) => self.out -= 1,
@@ -384,7 +390,12 @@ fn may_follow(instance: &Instance, kind: &EventKind) -> bool {
             matches!(phase, P::Pending)
         }
         EventKind::InstanceCheckDropped { .. } => matches!(phase, P::Checking),
-        EventKind::InstanceSkipped { .. } => matches!(phase, P::Pending | P::Checking),
+        // A spare that is given up before it is started has nothing to be put back for.
+        EventKind::InstanceSkipped { .. } => match phase {
+            P::Pending | P::Checking => true,
+            P::TakingOut | P::Draining | P::Drained => instance.spare && !instance.exposed,
+            _ => false,
+        },
         EventKind::InstanceRetried { .. } => matches!(phase, P::Failed | P::Skipped),
         EventKind::InstanceDiscounted { .. } => matches!(phase, P::Failed | P::Skipped | P::Healthy | P::RolledBack),
         EventKind::RotationChanged { .. } => {
@@ -404,7 +415,14 @@ fn may_follow(instance: &Instance, kind: &EventKind) -> bool {
             _ => false,
         },
         EventKind::DrainExtended { .. } | EventKind::DrainFinished { .. } => matches!(phase, P::Draining),
-        EventKind::UpdateStarted { .. } => matches!(phase, P::Drained | P::Restoring),
+        // Nothing runs on a spare that would have to be drained.
+        EventKind::UpdateStarted { .. } => matches!(phase, P::Drained | P::Restoring) || instance.spare && *phase == P::Checking,
+        EventKind::RetireStarted { .. } => {
+            let under_way = matches!(phase, P::Checking | P::Updating | P::Restoring | P::Returning { .. } | P::Skipped);
+            instance.spare && instance.is_touched() && !under_way
+        }
+        EventKind::StopStarted { .. } => instance.spare && instance.goal == Goal::Back && *phase == P::Drained,
+        EventKind::InstanceRetired { .. } => instance.spare && instance.goal == Goal::Back && *phase == P::Updating,
         EventKind::UpdateFinished { .. } => matches!(phase, P::Updating),
         EventKind::HealthPassed { .. } => matches!(phase, P::Verifying { .. }),
         EventKind::InstanceAdmitted { .. } => matches!(phase, P::Admitting),

@@ -51,6 +51,7 @@ impl Instance {
     fn skip(&mut self, reason: &str, found: Found, wanted: Option<&Version>, at: Timestamp) {
         self.skipped = Some(reason.to_owned());
         self.held = None;
+        self.ours &= !self.spare;
         match found {
             Found::AtVersion => {
                 (self.serving, self.down) = (true, false);
@@ -114,6 +115,13 @@ impl Instance {
             Phase::Failed => self.until = None,
             _ => {}
         }
+    }
+
+    fn go_back(&mut self, at: Timestamp) {
+        self.goal = Goal::Back;
+        // The order to admit may have had its effect: only a drain that is read back makes it sure.
+        self.serving |= self.phase == Phase::Admitting;
+        self.enter(Phase::Restoring, at, None);
     }
 
     fn back_in_service(&mut self) {
@@ -202,11 +210,18 @@ pub(super) fn fold_instance(instance: &mut Instance, kind: &EventKind, at: Times
             let failed = instance.phase == Phase::Returning { then: AfterReturn::Failed };
             instance.enter(if failed { Phase::Failed } else { Phase::Pending }, at, None);
         }
-        EventKind::RestoreStarted { .. } => {
-            instance.goal = Goal::Back;
-            // The order to admit may have had its effect: only a drain that is read back makes it sure.
-            instance.serving |= instance.phase == Phase::Admitting;
-            instance.enter(Phase::Restoring, at, None);
+        EventKind::RestoreStarted { .. } => instance.go_back(at),
+        EventKind::RetireStarted { .. } => instance.go_back(at),
+        EventKind::StopStarted { attempt, until, .. } => {
+            instance.attempt = *attempt;
+            instance.version = None;
+            (instance.serving, instance.slipped) = (false, false);
+            instance.enter(Phase::Updating, at, Some(*until));
+        }
+        EventKind::InstanceRetired { .. } => {
+            (instance.ours, instance.down) = (false, true);
+            instance.skipped = Some("extra capacity, stopped".to_owned());
+            instance.enter(Phase::Skipped, at, None);
         }
         EventKind::InstanceHealthy { .. } => {
             instance.version = context.wanted.cloned();

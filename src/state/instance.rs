@@ -144,6 +144,9 @@ pub struct Instance {
     /// From there to its verdict healthy.
     #[serde(default)]
     pub took: Option<Span>,
+    /// Extra capacity, not of the fleet: its way back is that it is stopped.
+    #[serde(default)]
+    pub spare: bool,
 }
 
 impl Instance {
@@ -177,6 +180,7 @@ impl Instance {
             foreign: false,
             taken_at: None,
             took: None,
+            spare: member.spare,
         }
     }
 
@@ -240,10 +244,18 @@ impl Instance {
         self.exposed && self.goal == Goal::Forward
     }
 
+    /// Why a spare is listed once nobody will stop it any more, if it is.
+    pub(super) fn left_running(&self) -> Option<String> {
+        let where_it_is = if self.serving { "in rotation" } else { "out of rotation" };
+        self.is_touched().then(|| format!("extra capacity that was not stopped, {where_it_is}"))
+    }
+
     /// Why it is listed as an exception, if it is.
     pub fn complaint(&self) -> Option<String> {
         match self.phase {
             Phase::Failed if mutant::is(Mutant::ForgetFailed) => None,
+            // Stopped, or never started.
+            Phase::Skipped if self.spare => None,
             Phase::Failed => {
                 let reason = self.failure.as_ref().map_or("failed", |f| f.reason.as_str());
                 Some(if self.serving { reason.to_owned() } else { format!("{reason}; out of rotation") })

@@ -188,6 +188,7 @@ impl Setting {
             restart: false,
             selection: Selection::default(),
             left_out: BTreeSet::new(),
+            spares: Vec::new(),
             undo: None,
         })
     }

@@ -51,6 +51,7 @@ pub(crate) fn member(number: u32) -> Member {
         at_version: false,
         excluded: None,
         left_out: false,
+        spare: false,
     }
 }
 

@@ -147,6 +147,7 @@ pub(crate) fn plain(total: usize) -> Plan {
         at_version: false,
         excluded: None,
         left_out: false,
+        spare: false,
     };
     let mut policy = Policy::default();
     policy.health.expects_version = true;

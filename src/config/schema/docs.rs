@@ -21,6 +21,13 @@ pub(super) const DOCS: &[(&str, &str)] = &[
     ("fleet.instance.port", "The port of the service; default: that of [fleet]."),
     ("fleet.instance.zone", "Its failure domain."),
     ("fleet.instance.labels", "Free labels."),
+    ("fleet.spares", "Where extra instances may run: patterns like those of instances; used as far as max_surge says."),
+    ("fleet.spare", "Spares one by one, with what makes them different."),
+    ("fleet.spare.id", "The spare's id, unique in the fleet."),
+    ("fleet.spare.host", "Host name or address; default: that of [fleet], else the id."),
+    ("fleet.spare.port", "The port of the service; default: that of [fleet]."),
+    ("fleet.spare.zone", "Its failure domain."),
+    ("fleet.spare.labels", "Free labels."),
     ("update", "How one instance is brought to a version."),
     ("update.timeout", "The longest that an update may take."),
     ("update.stop_timeout", "From SIGTERM to SIGKILL."),
@@ -92,7 +99,7 @@ pub(super) const DOCS: &[(&str, &str)] = &[
     ("strategy.batch_size", "Instances in a batch: a count, a share of the fleet, or a list whose last entry repeats."),
     ("strategy.batch_pause", "How long a batch is watched before the next begins."),
     ("strategy.max_unavailable", "Instances out of service at once, whoever is the cause."),
-    ("strategy.max_surge", "Instances above the fleet's size."),
+    ("strategy.max_surge", "Extra instances that run while the fleet is updated, at the places of fleet.spares."),
     ("strategy.min_serving", "Never fewer than these serve."),
     ("strategy.min_healthy_time", "How long an instance must stay healthy in rotation before its verdict."),
     ("strategy.progress_timeout", "The longest time without any instance finishing; \"0s\" for none."),
@@ -125,7 +132,7 @@ pub(super) const DOCS: &[(&str, &str)] = &[
 pub(super) fn form(path: &str) -> Option<Value> {
     let texts = || json!({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]});
     match path {
-        "fleet.instances" => Some(texts()),
+        "fleet.instances" | "fleet.spares" => Some(texts()),
         "fleet.port" => Some(json!({"anyOf": [
             {"type": "integer", "minimum": 1, "maximum": 65535},
             {"type": "string", "pattern": r"^\[[0-9]+:[0-9]+\]$"},
