@@ -57,6 +57,8 @@ pub enum Mutant {
     ReplayForgets,
     /// The journal takes appends of a controller that has been replaced.
     IgnoreEpoch,
+    /// Extra capacity makes room whether or not it serves.
+    CountLostSpares,
     /// Instances without a part in the plan are taken like the others.
     TakeExcluded,
     /// When the budget leaves no room, nobody is told.
@@ -71,7 +73,7 @@ pub enum Mutant {
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 31] = [
         Self::SkipDrain,
         Self::ForgetBudget,
         Self::ForgetFloor,
@@ -97,6 +99,7 @@ impl Mutant {
         Self::SkipEndCheck,
         Self::ReplayForgets,
         Self::IgnoreEpoch,
+        Self::CountLostSpares,
         Self::TakeExcluded,
         Self::WaitInSilence,
         Self::NameTheWrongStep,

@@ -10,7 +10,7 @@ mod turn;
 
 use std::sync::Arc;
 
-use crate::model::Target;
+use crate::model::{Member, Target};
 use crate::ports::{Clock, FleetDriver, Journal, Prober, TrafficDriver, VipProber};
 
 pub use bus::{Bus, LocalSession};
@@ -45,7 +45,7 @@ impl std::fmt::Debug for Parts {
     }
 }
 
-/// All targets of a plan.
-fn targets(state: &crate::state::State) -> Vec<Target> {
-    state.plan.members.iter().map(|m| m.target.clone()).collect()
+/// The targets of a plan.
+fn targets(state: &crate::state::State, which: impl Fn(&Member) -> bool) -> Vec<Target> {
+    state.plan.members.iter().filter(|member| which(member)).map(|member| member.target.clone()).collect()
 }

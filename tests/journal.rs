@@ -77,6 +77,11 @@ fn golden_file_of_format_3_reads_as_it_always_did() {
 }
 
 #[test]
+fn golden_file_of_format_4_reads_as_it_always_did() {
+    assert_eq!(stored(4), numbered(kinds_of_4(), 1), "an event of format 4 reads back differently");
+}
+
+#[test]
 fn golden_file_of_this_format_reads_back_and_holds_every_kind() {
     let (expected, file) = (events(1), golden(FORMAT));
     if std::env::var_os("ROLLOUT_WRITE_GOLDEN").is_some() {

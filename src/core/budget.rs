@@ -62,8 +62,11 @@ fn not_serving<'a>(state: &'a State, observed: &Observed) -> Vec<&'a InstanceId>
 
 /// Spares that serve: so many more may be out.
 pub(super) fn extra(state: &State, observed: &Observed) -> u32 {
-    let spares = state.instances.iter().filter(|(_, i)| i.spare && i.phase == Phase::Healthy && i.serving);
-    u32::try_from(spares.filter(|(id, i)| !is_failing(state, observed, id, i)).count()).unwrap_or(u32::MAX)
+    let serves = |id: &InstanceId, i: &Instance| {
+        i.phase == Phase::Healthy && i.serving && !is_failing(state, observed, id, i) || mutant::is(Mutant::CountLostSpares)
+    };
+    let spares = state.instances.iter().filter(|(id, i)| i.spare && serves(id, i));
+    u32::try_from(spares.count()).unwrap_or(u32::MAX)
 }
 
 /// How many may be out now.
@@ -104,14 +107,27 @@ pub(super) fn words(state: &State, observed: &Observed, id: &InstanceId, denied:
             };
             let shown: Vec<String> = holders.iter().take(SHOWN).map(named).collect();
             if holders.is_empty() {
-                return "no room in the budget: max_unavailable is 0 and no extra capacity serves; retry it, or cancel"
-                    .to_owned();
+                return format!(
+                    "max_unavailable is 0, and no extra capacity serves{}; retry it, or cancel",
+                    lost(state, observed)
+                );
             }
             let more = holders.len().saturating_sub(SHOWN);
             let tail = if more > 0 { format!(" and {more} more") } else { String::new() };
             format!("budget held by {}{tail}; repair, retry or skip, then resume", shown.join(", "))
         }
     }
+}
+
+/// The spares that do not serve, and why.
+fn lost(state: &State, observed: &Observed) -> String {
+    let spares = state.instances.iter().filter(|(_, i)| i.spare);
+    let named = spares.map(|(id, _)| match why_out(state, observed, id) {
+        Some(why) => format!("{id} ({why})"),
+        None => id.to_string(),
+    });
+    let named: Vec<String> = named.collect();
+    if named.is_empty() { String::new() } else { format!(": {}", named.join(", ")) }
 }
 
 /// Why an instance does not serve, in a few words.

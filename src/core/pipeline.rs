@@ -242,10 +242,11 @@ impl Scene<'_> {
     /// rotation before it is proven.
     fn spare_surveyed(&self, survey: &Survey) -> Vec<EventKind> {
         let foreign = match survey.rotation {
-            Rotation::Missing | Rotation::Draining => return self.order_update(),
+            Rotation::Missing => return self.order_update(),
+            Rotation::Draining if self.state.member(self.id).is_some_and(|m| m.left_out) => return self.take_out(),
             Rotation::Down => return self.take_out(),
             Rotation::Serving | Rotation::Partly => "in rotation already",
-            Rotation::Maintenance => survey.rotation.words(),
+            Rotation::Draining | Rotation::Maintenance => survey.rotation.words(),
         };
         let reason = format!("{foreign}, not by this deployment: no extra capacity");
         vec![EventKind::InstanceSkipped { instance: self.id.clone(), reason, found: Found::AsItWas }]

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::{DeploymentId, InstanceId, Version};
-use crate::state::{Phase, State};
+use crate::state::{Goal, Phase, State};
 
 /// A deployment of kind `rollback`, before it is planned.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,7 +45,9 @@ pub fn left_out(state: &State) -> BTreeSet<InstanceId> {
     let members = state.plan.members.iter().zip(state.instances.iter());
     let left = members.filter(|(member, (_, i))| {
         let inherited = member.is_left_out() && i.attempt == 0;
-        !i.serving && !i.foreign && (i.ours || inherited)
+        // A spare that the balancer knows by its own configuration stays out when it is stopped.
+        let retired = i.spare && i.goal == Goal::Back && i.phase == Phase::Skipped;
+        !i.serving && !i.foreign && (i.ours || inherited || retired)
     });
     left.map(|(_, (id, _))| id.clone()).collect()
 }

@@ -122,7 +122,12 @@ impl Scene {
         let health = &state.plan.policy.health;
         let member = effect.instance.as_ref().and_then(|id| state.member(id));
         let (target, spare) = (member.map(|m| m.target.clone()), member.is_some_and(|m| m.spare));
-        let fleet = if target.is_none() { targets(state) } else { Vec::new() };
+        let fleet = match effect.kind {
+            // What was extra capacity is there no more.
+            EffectKind::SurveyFleet => targets(state, |member| !member.spare),
+            _ if target.is_none() => targets(state, |_| true),
+            _ => Vec::new(),
+        };
         // Nothing runs yet where extra capacity is to be: looking again would not help.
         let retries = if spare { 1 } else { health.retries };
         Self { target, spare, version: state.plan.version.clone(), fleet, retries, interval: health.interval }

@@ -103,6 +103,19 @@ pub(crate) fn plan(number: u32, kind: DeploymentKind) -> Plan {
 
 /// Every kind at least once, with every form that its fields can take where forms differ.
 pub(crate) fn kinds() -> Vec<EventKind> {
+    let mut plan = plan(1, DeploymentKind::Deploy);
+    plan.members[1].spare = true;
+    let new = vec![
+        EventKind::DeploymentPlanned { format: 5, plan: Box::new(plan) },
+        EventKind::RetireStarted { instance: web(2) },
+        EventKind::StopStarted { instance: web(2), attempt: 6, until: at(36) },
+        EventKind::InstanceRetired { instance: web(2) },
+    ];
+    kinds_of_4().into_iter().chain(new).collect()
+}
+
+/// The kinds of format 4, as they read today.
+pub(crate) fn kinds_of_4() -> Vec<EventKind> {
     let by = |logged_in_as: Option<&str>, from: Option<&str>| Actor::Operator {
         login: "root".to_owned(),
         uid: 0,
@@ -283,9 +296,12 @@ pub(crate) fn number_of(kind: &EventKind) -> usize {
         EventKind::DrainLost { .. } => 41,
         EventKind::JournalMended => 42,
         EventKind::EngineWoke { .. } => 43,
+        EventKind::RetireStarted { .. } => 44,
+        EventKind::StopStarted { .. } => 45,
+        EventKind::InstanceRetired { .. } => 46,
     }
 }
-pub(crate) const KINDS: usize = 44;
+pub(crate) const KINDS: usize = 47;
 
 /// All kinds as the events of deployment `number`.
 pub(crate) fn events(number: u32) -> Vec<Event> {

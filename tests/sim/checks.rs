@@ -116,7 +116,7 @@ impl Checks {
     /// S6, S3, S5, S7 and S17: before an act that changes the world begins.
     pub(crate) fn act_begins(&mut self, effect: &Effect, epoch: u64, world: &World) -> Result<(), Violation> {
         let Some(n) = effect.instance.as_ref().map(number) else { return Ok(()) };
-        if !matches!(effect.kind, EffectKind::TakeOut | EffectKind::Admit | EffectKind::Update { .. }) {
+        if !matches!(effect.kind, EffectKind::TakeOut | EffectKind::Admit | EffectKind::Update { .. } | EffectKind::Retire) {
             return Ok(());
         }
         if epoch != world.store.epoch || world.store.forged {
@@ -249,7 +249,15 @@ impl Row {
                     self.verdict = None;
                 }
             }
-            EventKind::RestoreStarted { .. } => (self.back, self.failed) = (true, false),
+            EventKind::RestoreStarted { .. } | EventKind::RetireStarted { .. } => (self.back, self.failed) = (true, false),
+            EventKind::StopStarted { attempt, .. } => {
+                self.attempt = *attempt;
+                self.ordered = vec![("retire", *attempt)];
+            }
+            EventKind::InstanceRetired { .. } => {
+                self.ours = false;
+                self.ordered = Vec::new();
+            }
             EventKind::InstanceDiscounted { .. } => self.discounted = true,
             EventKind::InstanceReleased { .. } | EventKind::InstanceSkipped { .. } => self.held = false,
             _ => {}

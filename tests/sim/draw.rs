@@ -29,6 +29,13 @@ pub(crate) fn draw(seed: u64) -> Scenario {
     let commands = draw_commands(&mut rng, total);
     let repeats = *rng.pick(&[0, 10, 100]);
     let (takes_over_paused, on_time) = (rng.percent(30), *rng.pick(&[0, 0, 10]));
+    let (mut faults, mut bad_on) = (faults, bad_on);
+    if rng.percent(15) {
+        draw_spares(&mut plan, &mut rng, (&mut faults, balancers));
+        if bad_on.len() == total {
+            bad_on.extend(total..plan.members.len());
+        }
+    }
     Scenario { seed, plan, balancers, bad_on, repeats, takes_over_paused, on_time, attended: true, faults, commands }
 }
 
@@ -122,6 +129,36 @@ fn draw_members(plan: &mut Plan, rng: &mut Rng) {
             }
         }
     }
+}
+
+/// Extra capacity, and what happens to it.
+fn draw_spares(plan: &mut Plan, rng: &mut Rng, (faults, balancers): (&mut Vec<Timed<Fault>>, usize)) {
+    let fleet = plan.members.len();
+    let spares = 1 + size(rng.below(2));
+    for spare in plain(fleet + spares).members.drain(fleet..) {
+        let rotation = match rng.below(10) {
+            0 => Rotation::Maintenance,
+            1 => Rotation::Draining,
+            2 | 3 => Rotation::Down,
+            _ => Rotation::Missing,
+        };
+        let left_out = rotation == Rotation::Draining && rng.percent(60);
+        let (healthy, health) = (false, "not listening".to_owned());
+        plan.members.push(Member { spare: true, previous: None, rotation, left_out, healthy, health, ..spare });
+    }
+    let Policy { strategy, rollback, .. } = &mut plan.policy;
+    if rng.percent(60) {
+        (strategy.max_unavailable, rollback.max_unavailable) = (Count::Absolute(0), Count::Absolute(0));
+    }
+    if rng.percent(30) {
+        strategy.min_serving = Count::Absolute(u32::try_from(fleet).expect("small"));
+    }
+    for _ in 0..rng.below(3) {
+        let (at, class) = (time(rng), rng.below(19));
+        let instance = fleet + size(rng.below(spares as u64));
+        faults.push((at, draw_fault(rng, class, (1, balancers)).on(instance)));
+    }
+    faults.sort_by_key(|(at, _)| *at);
 }
 
 /// Times on a grid now and then, so that things meet.

@@ -69,6 +69,26 @@ pub(crate) enum Fault {
     DiskFull { lasts: u64 },
 }
 
+impl Fault {
+    /// The same on another instance, if it is about one.
+    pub(crate) fn on(mut self, number: usize) -> Self {
+        match &mut self {
+            Self::Maintenance { instance, .. }
+            | Self::Drained { instance, .. }
+            | Self::Dies { instance, .. }
+            | Self::Sick { instance, .. }
+            | Self::Flaps { instance, .. }
+            | Self::SlowStart { instance, .. }
+            | Self::UpdateFails { instance, .. }
+            | Self::UpdateHangs { instance }
+            | Self::UpdateLies { instance }
+            | Self::UpdateLate { instance, .. } => *instance = number,
+            _ => {}
+        }
+        self
+    }
+}
+
 /// Something at a time, in virtual milliseconds since the start.
 pub(crate) type Timed<T> = (u64, T);
 
@@ -183,8 +203,9 @@ impl fmt::Display for Scenario {
         {
             writeln!(
                 f,
-                "  {}: excluded {}, healthy {}, {:?}, at version {}, left out {}, runs {:?}",
+                "  {}{}: excluded {}, healthy {}, {:?}, at version {}, left out {}, runs {:?}",
                 m.target.id,
+                if m.spare { " (spare)" } else { "" },
                 m.excluded.is_some(),
                 m.healthy,
                 m.rotation,

@@ -1,7 +1,7 @@
 //! S11, S15, S5 and L4 at the end: what it says of every instance is what the world is.
 
 use rollout::event::Ending;
-use rollout::model::{InstanceState, Version};
+use rollout::model::{InstanceState, Rotation, Version};
 use rollout::state::{State, Summary};
 
 use super::Violation;
@@ -37,6 +37,13 @@ pub(crate) fn at_the_end(state: &State, world: &World) -> Result<(), Violation> 
             let wrong = exception.version.as_ref().is_some_and(|version| *version != machine.version);
             if wrong && !changed && state.started_at.is_some() {
                 return Err(Violation::new("S15", format!("{said}, listed on {:?}, but {is}", exception.version)));
+            }
+            continue;
+        }
+        if member.spare {
+            let used = machine.up || machine.lb.contains(&Lb::In) && member.rotation == Rotation::Missing;
+            if used && !machine.runs.is_empty() && !changed {
+                return lie("S15");
             }
             continue;
         }

@@ -101,9 +101,24 @@ impl Checks {
                 }
                 Ok(())
             }
+            EventKind::RetireStarted { .. } => self.retires(n, world),
             EventKind::HealthPassed { .. } if prompt => self.gate(n, world),
             _ => Ok(()),
         }
+    }
+
+    /// Extra capacity that serves goes when the fleet is at rest, and not before.
+    fn retires(&self, n: usize, world: &World) -> Checked {
+        let plan = &world.scenario.plan;
+        if !plan.members[n].spare || self.paused {
+            return violation("S9p", format!("web-{n} is retired during a pause, or is none to be"));
+        }
+        let at_work = |other: &usize| !plan.members[*other].spare && self.rows[*other].ours && !self.rows[*other].failed;
+        let at_work: Vec<usize> = (0..plan.members.len()).filter(at_work).collect();
+        if world.known_to_serve(n) && !at_work.is_empty() {
+            return violation("S1", format!("web-{n}, extra capacity, goes while {at_work:?} are out"));
+        }
+        Ok(())
     }
 
     fn ordered_update(&self, n: usize, version: &Version, world: &World) -> Checked {
@@ -170,14 +185,18 @@ impl Checks {
             return Ok(());
         }
         let (plan, back) = (&world.scenario.plan, row.back);
-        let total = u32::try_from(plan.members.len()).unwrap_or(u32::MAX);
+        if plan.members[n].spare {
+            return self.floor(n, world);
+        }
+        let spares = plan.spares() > 0;
         let max = if back { plan.policy.rollback.max_unavailable } else { plan.policy.strategy.max_unavailable };
-        let max = max.floor_min_one_of(total) as usize;
+        let max = if spares && !back { max.floor_of(plan.total()) } else { max.floor_min_one_of(plan.total()) } as usize;
+        let max = if back { max.max(1) } else { max } + self.extra(world);
         let counts = |other: &usize| {
             let row = &self.rows[*other];
             // On the way back only those on their way hold the budget.
             let out = if back { row.ours && !row.failed } else { row.ours || world.known_to_be_out(*other) };
-            *other != n && out && !row.discounted
+            *other != n && out && !row.discounted && !plan.members[*other].spare
         };
         let out: Vec<usize> = (0..plan.members.len()).filter(counts).collect();
         if out.len() >= max {
@@ -186,14 +205,33 @@ impl Checks {
         self.floor(n, world)
     }
 
+    /// It was extra capacity that serves, as far as anybody can know.
+    fn is_extra(&self, n: usize, world: &World) -> bool {
+        let row = &self.rows[n];
+        world.scenario.plan.members[n].spare
+            && row.verdict == Some(true)
+            && !row.ours
+            && !row.failed
+            && !row.leaving
+            && !row.back
+            && !world.known_to_be_out(n)
+    }
+
+    fn extra(&self, world: &World) -> usize {
+        (0..self.rows.len()).filter(|n| self.is_extra(*n, world)).count()
+    }
+
     /// S2: as many others serve as must, as far as anybody can know.
     pub(super) fn floor(&self, n: usize, world: &World) -> Checked {
         if !world.known_to_serve(n) {
             return Ok(());
         }
         let plan = &world.scenario.plan;
-        let floor = plan.policy.strategy.min_serving.ceil_of(u32::try_from(plan.members.len()).unwrap_or(u32::MAX)) as usize;
+        let floor = plan.policy.strategy.min_serving.ceil_of(plan.total()) as usize;
         let serves = |other: &usize| {
+            if plan.members[*other].spare {
+                return *other != n && self.is_extra(*other, world);
+            }
             *other != n && !self.rows[*other].ours && !self.rows[*other].leaving && !world.known_to_be_out(*other)
         };
         let others = (0..plan.members.len()).filter(serves).count();

@@ -13,7 +13,8 @@ use crate::world::{Engine, World};
 type Checked = Result<(), Violation>;
 
 /// What a sentence says is under way, by the word in the effect's id.
-const CLAIMS: [(&str, &str); 10] = [
+const CLAIMS: [(&str, &str); 11] = [
+    ("yet to be stopped", "retire"),
     ("yet to confirm the drain of", "take-out"),
     ("connections that are still ending", "await-idle"),
     ("yet to be updated to", "update"),

@@ -133,6 +133,10 @@ impl World {
             EffectKind::Survey if down => trouble("no balancer"),
             EffectKind::Survey => outcome(Outcome::Surveyed { survey: self.survey(n) }),
             EffectKind::TakeOut | EffectKind::Admit if maintained => trouble("in maintenance, which we did not order"),
+            EffectKind::TakeOut if !down && self.machines[n].lb.iter().all(|lb| *lb == Lb::Unknown) => {
+                outcome(Outcome::TakenOut { sessions: Some(0) })
+            }
+            EffectKind::Retire => outcome(self.retire(n, down)?),
             EffectKind::TakeOut => {
                 let left = self.take_out(n);
                 if down { trouble("a balancer cannot be reached") } else { outcome(Outcome::TakenOut { sessions: Some(left) }) }
@@ -197,7 +201,7 @@ impl World {
                 if flight.looks == 0 {
                     self.fleet.clear();
                 }
-                for n in 0..total {
+                for n in (0..total).filter(|n| !self.scenario.plan.members[*n].spare) {
                     if self.fleet.get(&id(n)).is_none_or(|s| s.rotation != Rotation::Serving) {
                         self.fleet.insert(id(n), self.survey(n));
                         self.machines[n].looked_at = Some(self.now);
@@ -228,7 +232,7 @@ impl World {
         }
         for (lb, _) in machine.lb.iter_mut().zip(&down).filter(|(_, down)| **down == 0) {
             // Whose drain it was a moment ago nobody can tell.
-            if *lb != Lb::Theirs || unknown {
+            if *lb != Lb::Unknown && (*lb != Lb::Theirs || unknown) {
                 *lb = Lb::Ours;
             }
         }
@@ -253,6 +257,30 @@ impl World {
         machine.taken = false;
         self.refresh(n);
         Ok(())
+    }
+
+    /// What runs on a spare ends, and what the balancers learnt of it is forgotten.
+    fn retire(&mut self, n: usize, down: bool) -> Result<Outcome, Violation> {
+        if let Some(work) = self.machines[n].works.iter().find(|w| !(w.remote && w.given_up)) {
+            return Err(Violation::new("S8", format!("web-{n} is stopped while {} is at work", work.id)));
+        }
+        let added = self.scenario.plan.members[n].rotation == Rotation::Missing;
+        let machine = &mut self.machines[n];
+        let slipped = machine.slipped_at;
+        if machine.lb.contains(&Lb::In) && machine.up && slipped.is_none_or(|at| !self.unseen_slip(at)) {
+            return Err(Violation::new("S3", format!("web-{n} is stopped while it is in rotation")));
+        }
+        let machine = &mut self.machines[n];
+        (machine.up, machine.starting, machine.unused) = (false, false, true);
+        if added && !down {
+            machine.lb.fill(Lb::Unknown);
+        }
+        self.refresh(n);
+        Ok(if added && down {
+            Outcome::UpdateFailed { reason: "it is stopped, but a balancer cannot be reached".to_owned() }
+        } else {
+            Outcome::Updated
+        })
     }
 
     fn await_idle(&mut self, n: usize, flight: &Flight) -> Heard {

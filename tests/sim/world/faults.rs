@@ -17,6 +17,12 @@ impl World {
             }
             Fault::Reload { balancer } => {
                 for n in 0..self.machines.len() {
+                    // What was added at run time is forgotten.
+                    if self.scenario.plan.members[n].rotation == rollout::model::Rotation::Missing {
+                        self.machines[n].lb[balancer] = Lb::Unknown;
+                        self.disturbed(n);
+                        continue;
+                    }
                     if matches!(self.machines[n].lb[balancer], Lb::Ours | Lb::Theirs) {
                         self.machines[n].lb[balancer] = Lb::In;
                         self.disturbed(n);
@@ -27,6 +33,8 @@ impl World {
                 self.balancers_down[balancer] += 1;
                 self.heals(lasts, Healing::Balancer(balancer));
             }
+            Fault::Maintenance { instance, .. } | Fault::Drained { instance, .. }
+                if self.machines[instance].lb.contains(&Lb::Unknown) => {}
             Fault::Maintenance { instance, lasts } => {
                 self.machines[instance].lb.fill(Lb::Maintenance);
                 self.machines[instance].theirs_at = now;
@@ -101,7 +109,7 @@ impl World {
             }
             Healing::Process(n) => {
                 // While a command is at work on it, that command decides.
-                self.machines[n].up |= self.machines[n].works.is_empty();
+                self.machines[n].up |= self.machines[n].works.is_empty() && !self.machines[n].unused;
                 self.disturbed(n);
             }
             Healing::Ill(n) => {

@@ -13,6 +13,8 @@ pub(crate) enum Lb {
     /// Drained by somebody else.
     Theirs,
     Maintenance,
+    /// It never heard of it.
+    Unknown,
 }
 
 /// A driver's command at work on the instance. It may outlive the controller that started it.
@@ -70,6 +72,8 @@ pub(crate) struct Machine {
     /// It was read for the check at the end then, and the controller heard of it.
     pub(crate) read_at: Option<u64>,
     pub(crate) omens: Omens,
+    /// Nothing is to run there: a spare before it is started, and after it was stopped.
+    pub(crate) unused: bool,
 }
 
 impl Machine {
@@ -78,7 +82,8 @@ impl Machine {
             Rotation::Draining if member.left_out => Lb::Ours,
             Rotation::Draining => Lb::Theirs,
             Rotation::Maintenance => Lb::Maintenance,
-            Rotation::Serving | Rotation::Down | Rotation::Partly | Rotation::Missing => Lb::In,
+            Rotation::Missing => Lb::Unknown,
+            Rotation::Serving | Rotation::Down | Rotation::Partly => Lb::In,
         };
         Self {
             version: member.previous.clone().unwrap_or_else(|| version("v0")),
@@ -100,6 +105,7 @@ impl Machine {
             looked_at: None,
             read_at: None,
             omens: Omens::default(),
+            unused: member.spare,
         }
     }
 
@@ -113,6 +119,7 @@ impl Machine {
             Lb::In => Rotation::Down,
             Lb::Ours | Lb::Theirs => Rotation::Draining,
             Lb::Maintenance => Rotation::Maintenance,
+            Lb::Unknown => Rotation::Missing,
         };
         Rotation::together(self.lb.iter().map(of))
     }

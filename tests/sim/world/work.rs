@@ -32,6 +32,7 @@ impl World {
         let omens = std::mem::take(&mut machine.omens);
         machine.up = false;
         machine.starting = false;
+        machine.unused = false;
         let (id, version, remote) = (effect.id.clone(), version.clone(), omens.late.is_some());
         machine.omens = super::Omens { late: None, ..omens };
         machine.works.push(Work { serial, id, version, remote, given_up: false });
