@@ -6,6 +6,7 @@ mod apply;
 mod fold;
 mod instance;
 mod summary;
+mod transitions;
 
 use std::collections::BTreeSet;
 

@@ -52,7 +52,8 @@ struct PlanLine<'a> {
     env: &'a str,
     version: &'a Version,
     previous: IndexMap<&'a str, u32>,
-    total: usize,
+    total: u32,
+    spares: Vec<&'a str>,
     batches: &'a [PlannedBatch],
     lowest_serving: u32,
     max_out: u32,
@@ -144,7 +145,7 @@ impl Outlook {
 
     /// Those that will be updated, by the version that they go back to.
     fn ways_back(&self) -> IndexMap<&str, u32> {
-        let touched = self.plan.members.iter().filter(|m| self.is_touched(&m.target.id) && !self.lost.contains(&m.target.id));
+        let touched = self.plan.fleet().filter(|m| self.is_touched(&m.target.id) && !self.lost.contains(&m.target.id));
         counted(touched.filter_map(|m| m.previous.as_ref()).map(Version::as_str))
     }
 
@@ -153,26 +154,27 @@ impl Outlook {
     }
 
     fn touched(&self) -> usize {
-        self.batches.iter().map(|batch| batch.members.len()).sum()
+        self.plan.fleet().filter(|m| self.is_touched(&m.target.id)).count()
     }
 
     /// Those that will be updated and cannot go back.
     fn no_way_back(&self) -> Vec<&str> {
-        self.ids(|m| (m.previous.is_none() || self.lost.contains(&m.target.id)) && self.is_touched(&m.target.id))
+        self.ids(|m| !m.spare && (m.previous.is_none() || self.lost.contains(&m.target.id)) && self.is_touched(&m.target.id))
     }
 
     fn previous(&self) -> IndexMap<&str, u32> {
-        counted(self.plan.members.iter().map(|m| m.previous.as_ref().map_or("unknown", Version::as_str)))
+        counted(self.plan.fleet().map(|m| m.previous.as_ref().map_or("unknown", Version::as_str)))
     }
 
     fn lowest(&self) -> u32 {
-        let now = self.plan.members.iter().filter(|m| m.serves()).count();
+        let now = self.plan.fleet().filter(|m| m.serves()).count();
         self.batches.iter().map(|b| b.serving).min().unwrap_or_else(|| u32::try_from(now).unwrap_or(u32::MAX))
     }
 
     fn max_out(&self) -> u32 {
-        let total = u32::try_from(self.plan.members.len()).unwrap_or(u32::MAX);
-        self.plan.policy.strategy.max_unavailable.floor_of(total).max(1).min(total)
+        let (total, spares) = (self.plan.total(), self.plan.spares());
+        let own = self.plan.policy.strategy.max_unavailable.floor_of(total);
+        (own + spares).max(1).min(total)
     }
 
     /// Pauses and the passes that prove an instance take this long whatever the instances do.
@@ -192,7 +194,8 @@ impl Outlook {
             env: &plan.env,
             version: &plan.version,
             previous: self.previous(),
-            total: plan.members.len(),
+            total: plan.total(),
+            spares: self.ids(|m| m.spare),
             batches: &self.batches,
             lowest_serving: self.lowest(),
             max_out: self.max_out(),

@@ -121,9 +121,8 @@ fn surge(strategy: &Strategy, (total, spares): (u32, u32), faults: &Faults) {
     let needed = max_surge.value.ceil_of(total);
     if max_surge.sound && needed > spares {
         let remedy = format!(
-            "is {}: {needed} more instances while the fleet is updated, and fleet.spares names {spares}; name where they are to run: \
-             spares = [\"web-[21:22]\"] in [fleet], or a table [[fleet.spare]] for each",
-            max_surge.value
+            "needs room for {needed}, and fleet.spares names {spares}; add spares = [\"web-[21:22]\"] to [fleet], or a table \
+             [[fleet.spare]] for each"
         );
         faults.add(max_surge.place, "strategy.max_surge", remedy);
     } else if max_surge.sound && spares > 0 && needed == 0 {

@@ -52,6 +52,7 @@ pub enum DeploymentKind {
 }
 
 /// One instance of the plan, as found before anything was touched.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts about one instance")]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Member {
     /// Where it is.
@@ -80,9 +81,14 @@ pub struct Member {
 }
 
 impl Plan {
-    /// How many instances the fleet has. Spares are not among them.
+    /// The instances of the fleet. Spares are not among them.
+    pub fn fleet(&self) -> impl Iterator<Item = &Member> {
+        self.members.iter().filter(|m| !m.spare)
+    }
+
+    /// How many instances the fleet has.
     pub fn total(&self) -> u32 {
-        u32::try_from(self.members.iter().filter(|m| !m.spare).count()).unwrap_or(u32::MAX)
+        u32::try_from(self.fleet().count()).unwrap_or(u32::MAX)
     }
 
     /// How many spares there are.

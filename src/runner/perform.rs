@@ -2,6 +2,8 @@
 //!
 //! Imports: core, state, effect, event, ports, model, the bus. May not: decide; every outcome goes back as an input.
 
+mod spare;
+
 use std::collections::HashMap;
 use std::hash::{Hash as _, Hasher as _};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,9 +15,9 @@ use tokio::time::Instant;
 
 use crate::core::{Input, wanted_for, wanted_for_fleet};
 use crate::effect::{Effect, EffectKind, Outcome};
-use crate::model::{EffectId, InstanceId, LbStats, Rotation, Sample, SampleResult, Span, Target, Version};
+use crate::model::{InstanceId, LbStats, Rotation, Sample, SampleResult, Span, Target, Version};
 use crate::os::{child, failpoint};
-use crate::ports::{FleetError, StopOrder, TrafficError, UpdateOrder};
+use crate::ports::{FleetError, TrafficError, UpdateOrder};
 use crate::state::State;
 
 use super::bus::Trouble;
@@ -307,12 +309,6 @@ impl Hands {
         }
     }
 
-    /// No balancer has ever heard of it.
-    async fn is_unknown(&self, target: &Target) -> bool {
-        let read = self.parts.traffic.read(std::slice::from_ref(target)).await;
-        read.is_ok_and(|read| read.get(&target.id).is_none_or(|rotation| *rotation == Rotation::Missing))
-    }
-
     async fn await_idle(&self, target: &Target) -> Outcome {
         let began = Instant::now();
         loop {
@@ -387,30 +383,6 @@ impl Hands {
                 Err(error) => self.trouble(Some(&order.target), &error.to_string()).await,
             }
             tokio::time::sleep(AGAIN).await;
-        }
-    }
-
-    /// Stopped, and known to no balancer any more that did not know it before. Where the outcome is unknown it is looked at.
-    async fn retire(&self, effect: EffectId, target: &Target, version: Version) -> Outcome {
-        let order = StopOrder { effect, target: target.clone(), version };
-        let stopped = match self.parts.fleet.stop(&order).await {
-            Err(FleetError::Unknown(reason) | FleetError::Unreachable(reason)) => match self.parts.fleet.observe(target).await {
-                Ok(seen) if seen.running == Some(false) => Ok(()),
-                Ok(_) | Err(_) => Err(reason),
-            },
-            Err(FleetError::Failed(reason)) => Err(reason),
-            Ok(()) => Ok(()),
-        };
-        let forgotten = match stopped {
-            Ok(()) => self.parts.traffic.remove(target).await.map_err(|error| format!("it is stopped, but {error}")),
-            Err(reason) => Err(reason),
-        };
-        match forgotten {
-            Ok(()) => {
-                self.well(target);
-                Outcome::Updated
-            }
-            Err(reason) => Outcome::UpdateFailed { reason },
         }
     }
 

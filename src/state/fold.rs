@@ -117,6 +117,19 @@ impl Instance {
         }
     }
 
+    /// Its update is its end.
+    fn stop(&mut self, attempt: u32, at: Timestamp, until: Timestamp) {
+        (self.attempt, self.version) = (attempt, None);
+        (self.serving, self.slipped) = (false, false);
+        self.enter(Phase::Updating, at, Some(until));
+    }
+
+    fn retire(&mut self, at: Timestamp) {
+        (self.ours, self.down) = (false, true);
+        self.skipped = Some("extra capacity, stopped".to_owned());
+        self.enter(Phase::Skipped, at, None);
+    }
+
     fn go_back(&mut self, at: Timestamp) {
         self.goal = Goal::Back;
         // The order to admit may have had its effect: only a drain that is read back makes it sure.
@@ -210,19 +223,9 @@ pub(super) fn fold_instance(instance: &mut Instance, kind: &EventKind, at: Times
             let failed = instance.phase == Phase::Returning { then: AfterReturn::Failed };
             instance.enter(if failed { Phase::Failed } else { Phase::Pending }, at, None);
         }
-        EventKind::RestoreStarted { .. } => instance.go_back(at),
-        EventKind::RetireStarted { .. } => instance.go_back(at),
-        EventKind::StopStarted { attempt, until, .. } => {
-            instance.attempt = *attempt;
-            instance.version = None;
-            (instance.serving, instance.slipped) = (false, false);
-            instance.enter(Phase::Updating, at, Some(*until));
-        }
-        EventKind::InstanceRetired { .. } => {
-            (instance.ours, instance.down) = (false, true);
-            instance.skipped = Some("extra capacity, stopped".to_owned());
-            instance.enter(Phase::Skipped, at, None);
-        }
+        EventKind::RestoreStarted { .. } | EventKind::RetireStarted { .. } => instance.go_back(at),
+        EventKind::StopStarted { attempt, until, .. } => instance.stop(*attempt, at, *until),
+        EventKind::InstanceRetired { .. } => instance.retire(at),
         EventKind::InstanceHealthy { .. } => {
             instance.version = context.wanted.cloned();
             instance.verdict = Some(true);

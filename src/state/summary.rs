@@ -91,7 +91,7 @@ impl Summary {
             shown(InstanceState::Skipped),
         );
         let mut previous = IndexMap::new();
-        for member in &state.plan.members {
+        for member in state.plan.fleet() {
             let version = member.previous.as_ref().map_or("unknown", |v| v.as_str());
             *previous.entry(version.to_owned()).or_insert(0) += 1;
         }

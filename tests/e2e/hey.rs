@@ -19,10 +19,23 @@ impl Drop for Hey {
     }
 }
 
-/// With and without connections that are kept.
+/// A hundred requests a second, with and without connections that are kept.
 pub(crate) fn hey(program: &Path, url: &str, keep: bool) -> Hey {
+    hey_at(program, url, keep, Rate { each: 20, users: 5 })
+}
+
+/// How many requests there are.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Rate {
+    /// Each user's, per second.
+    pub(crate) each: u32,
+    pub(crate) users: u32,
+}
+
+/// With and without connections that are kept.
+pub(crate) fn hey_at(program: &Path, url: &str, keep: bool, rate: Rate) -> Hey {
     let mut command = Command::new(program);
-    command.args(["-z", "900s", "-q", "20", "-c", "5", "-t", "5"]);
+    command.args(["-z", "900s", "-t", "5", "-q", &rate.each.to_string(), "-c", &rate.users.to_string()]);
     if !keep {
         command.arg("-disable-keepalive");
     }

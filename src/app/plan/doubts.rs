@@ -35,12 +35,12 @@ pub(super) fn doubts(plan: &Plan, batches: &[PlannedBatch], config: &Config) -> 
 }
 
 fn capacity(plan: &Plan, batches: &[PlannedBatch]) -> Vec<String> {
-    let total = u32::try_from(plan.members.len()).unwrap_or(u32::MAX);
+    let (total, spares) = (plan.total(), plan.spares());
     let strategy = &plan.policy.strategy;
     let lowest = batches.iter().map(|b| b.serving).min().unwrap_or(total);
     let floor = strategy.min_serving.ceil_of(total);
-    let room = total.saturating_sub(floor);
-    let most = strategy.max_unavailable.floor_of(total);
+    let room = (total + spares).saturating_sub(floor);
+    let most = strategy.max_unavailable.floor_of(total) + spares;
     let mut doubts = Vec::new();
     if lowest == 0 {
         doubts.push("nothing serves for a while: this is an outage".to_owned());
@@ -64,8 +64,8 @@ fn emptied_zones(plan: &Plan, batches: &[PlannedBatch]) -> Vec<String> {
     if zones.len() < 2 {
         return Vec::new();
     }
-    let total = u32::try_from(plan.members.len()).unwrap_or(u32::MAX);
-    let at_once = usize::try_from(plan.policy.strategy.max_unavailable.floor_of(total).max(1)).unwrap_or(usize::MAX);
+    let allowed = plan.policy.strategy.max_unavailable.floor_of(plan.total()) + plan.spares();
+    let at_once = usize::try_from(allowed.max(1)).unwrap_or(usize::MAX);
     let emptied = zones.iter().filter_map(|(zone, members)| {
         let together = |batch: &&PlannedBatch| members.iter().all(|m| batch.members.contains(&m.target.id));
         let batch = batches.iter().find(together).filter(|_| members.len() <= at_once)?;

@@ -19,8 +19,10 @@ const ROOM: usize = 38;
 
 pub(super) fn text(outlook: &Outlook) -> String {
     let plan = &outlook.plan;
-    let total = plan.members.len();
-    let count = counted(total, "instance");
+    let total = plan.fleet().count();
+    let spares = usize::try_from(plan.spares()).unwrap_or(usize::MAX);
+    let more = if spares > 0 { format!(" and {}", counted(spares, "spare")) } else { String::new() };
+    let count = counted(total, "instance") + &more;
     let head = format!("{} ({}): {} → {}, {count}", plan.service, plan.env, listed(&outlook.previous()), plan.version);
     let mut lines = vec![head];
     if outlook.batches.is_empty() {
@@ -77,7 +79,7 @@ fn listed(counts: &IndexMap<&str, u32>) -> String {
 
 /// A line for each batch; where there are many, one for all that are alike in a row.
 fn batches(outlook: &Outlook) -> Vec<String> {
-    let total = outlook.plan.members.len();
+    let total = outlook.plan.total();
     let alike = |a: &PlannedBatch, b: &PlannedBatch| {
         outlook.batches.len() > EACH && (a.members.len(), a.serving) == (b.members.len(), b.serving)
     };
@@ -86,7 +88,9 @@ fn batches(outlook: &Outlook) -> Vec<String> {
         .filter_map(|group| {
             let (first, last) = (group.first()?, group.last()?);
             let (name, members) = if let [one] = group {
-                (format!("batch {:>3}", one.number), names(&one.members))
+                let spares = outlook.ids(|m| m.spare && one.members.contains(&m.target.id)).len();
+                let note = if spares > 0 { " (extra capacity)" } else { "" };
+                (format!("batch {:>3}", one.number), names(&one.members) + note)
             } else {
                 let (from, to) = (first.members.first()?, last.members.last()?);
                 let each = format!("{} each, {from} to {to}", first.members.len());

@@ -171,7 +171,7 @@ fn content(canvas: &Canvas<'_, '_>, ask: &Ask, columns: usize) -> Vec<Line<'stat
     let c = &ask.consequence;
     let plan = &app.state.plan;
     let arrow = if canvas.ascii() { "->" } else { "→" };
-    let mut previous: Vec<&str> = plan.members.iter().map(|m| m.previous.as_ref().map_or("unknown", Version::as_str)).collect();
+    let mut previous: Vec<&str> = plan.fleet().map(|m| m.previous.as_ref().map_or("unknown", Version::as_str)).collect();
     previous.sort_unstable();
     previous.dedup();
     let way = match ask.command {

@@ -48,7 +48,7 @@ fn title(canvas: &mut Canvas<'_, '_>, area: Rect) {
 
 /// The version that the fleet had, or how many there were.
 fn before(state: &State) -> String {
-    let mut versions: Vec<&str> = state.plan.members.iter().map(|m| m.previous.as_ref().map_or("?", Version::as_str)).collect();
+    let mut versions: Vec<&str> = state.plan.fleet().map(|m| m.previous.as_ref().map_or("?", Version::as_str)).collect();
     versions.sort_unstable();
     versions.dedup();
     match versions.as_slice() {

@@ -40,6 +40,7 @@ pub(crate) struct Omens {
 }
 
 /// One instance as it really is.
+#[expect(clippy::struct_excessive_bools, reason = "independent facts about one instance")]
 #[derive(Debug, Clone)]
 pub(crate) struct Machine {
     pub(crate) version: Version,
