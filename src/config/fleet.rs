@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use super::document::{Node, Value};
 use super::fault::{Faults, Place};
 use super::hosts::{self, LARGEST_FLEET, TOO_MANY};
+use super::probe::{self, Own};
 use super::section::{Placed, Section, plain_of};
 use super::update::Driver;
 use super::value::shown;
@@ -20,6 +21,8 @@ pub(super) struct Fleet {
     pub(super) targets: Vec<Target>,
     /// Every instance is in `targets`, but for those whose id or address was taken already.
     pub(super) whole: bool,
+    /// `health` of single instances.
+    pub(super) asides: Vec<Own>,
     /// `dir`, if given.
     pub(super) dir: Option<String>,
 }
@@ -56,7 +59,8 @@ pub(super) fn read_fleet(root: &mut Section<'_>, faults: &Faults) -> Fleet {
     section.later("discover", "list the instances in fleet.instances");
     let dir = section.text("dir").map(|dir| dir.value.full);
     let defaults = defaults(&mut section);
-    let mut roll = Roll { targets: Vec::new(), ids: HashMap::new(), addresses: HashMap::new(), faults, failed: false };
+    let mut roll =
+        Roll { targets: Vec::new(), ids: HashMap::new(), addresses: HashMap::new(), faults, asides: Vec::new(), failed: false };
     let list = listed(&mut section, &defaults, &mut roll);
     tables(&mut section, &defaults, &mut roll);
     if roll.targets.is_empty() && !roll.failed {
@@ -66,7 +70,7 @@ pub(super) fn read_fleet(root: &mut Section<'_>, faults: &Faults) -> Fleet {
             "names nobody; add instances = [\"web-[01:20]\"] or a table [[fleet.instance]] for each",
         );
     }
-    let fleet = Fleet { driver, whole: !roll.failed, targets: roll.targets, dir };
+    let fleet = Fleet { driver, whole: !roll.failed, targets: roll.targets, asides: roll.asides, dir };
     section.finish();
     fleet
 }
@@ -118,6 +122,7 @@ struct Roll<'a> {
     ids: HashMap<InstanceId, Place>,
     addresses: HashMap<(String, u16), (InstanceId, Place)>,
     faults: &'a Faults,
+    asides: Vec<Own>,
     failed: bool,
 }
 
@@ -243,6 +248,13 @@ fn table(mut section: Section<'_>, defaults: &Defaults, roll: &mut Roll<'_>) {
             Err(remedy) => free.fault(entry.node.place, &super::fault::shown_key(&key), remedy),
         }
     }
+    let mut aside = section.table("health");
+    let own = aside.present().then(|| (aside.place(), probe::of_instance(&mut aside)));
+    if own.is_none() {
+        // Taken all the same, so that the keys are known.
+        probe::of_instance(&mut aside);
+    }
+    aside.finish();
     let faulty_port = port.is_none() && section.had("port");
     let port = port.map_or_else(|| defaults.port(roll.targets.len()), |port| u16::try_from(port.value).ok());
     let Some(id) = id.filter(|_| !faulty_port) else {
@@ -253,6 +265,9 @@ fn table(mut section: Section<'_>, defaults: &Defaults, roll: &mut Roll<'_>) {
     match (InstanceId::new(&id.value), port) {
         (Ok(id), Some(port)) => {
             let host = host.or_else(|| defaults.host.clone()).unwrap_or_else(|| id.to_string());
+            if let Some((place, aside)) = own {
+                roll.asides.push(Own { id: id.clone(), place, aside });
+            }
             roll.add(place, "fleet.instance.id", Target { id, host, port, zone, labels });
         }
         (Err(_), _) => roll.fault(place, "fleet.instance.id", bad_id(&id.value)),

@@ -86,7 +86,7 @@ pub(crate) fn target(port: u16) -> Target {
 pub(crate) fn prober() -> Arc<dyn Prober> {
     let version = Some(HttpVersion::Body(Extract::Json("/version".to_owned())));
     let http = HttpSettings { path: "/health".to_owned(), status: vec![(200, 299)], version };
-    let settings = Settings { probe: Kind::Http(http), version: None, timeout: Span::from_millis(500) };
+    let settings = Settings::new(Kind::Http(http), Span::from_millis(500));
     probe::build(&settings, SystemClock::new().port()).expect("settings that work")
 }
 
