@@ -277,7 +277,9 @@ fn of_certificate(error: &CertificateError) -> String {
             "its certificate is not one for servers".to_owned()
         }
         CertificateError::Revoked => "its certificate was revoked".to_owned(),
-        CertificateError::BadSignature => format!("its certificate is not signed by the authority that it names; {MEND}"),
+        CertificateError::BadSignature => {
+            format!("its certificate is from an authority that is not trusted, though one of the same name is; {MEND}")
+        }
         CertificateError::Other(other) if other.to_string().contains("CaUsedAsEndEntity") => {
             "its certificate is self-signed and that of an authority, which no server may use; give it one that is signed"
                 .to_owned()
