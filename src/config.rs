@@ -26,6 +26,7 @@ mod source;
 mod statuses;
 mod surroundings;
 mod template;
+mod tls;
 mod traffic;
 mod update;
 mod value;
@@ -202,15 +203,18 @@ impl Parts {
     /// Reads every table; `None` only if a fault was recorded that leaves a hole.
     fn read(root: &mut Section<'_>, path: &Path, secrets: &Secrets<'_>, faults: &Faults) -> Option<Self> {
         let service = surroundings::read_service(root);
-        let fleet = fleet::read_fleet(root, faults);
+        let mut fleet = fleet::read_fleet(root, faults);
         let update = update::read(root, fleet.driver);
         let traffic = traffic::read(root, &service.name);
         let drain = rules::read_drain(root);
         let mut section = root.table("health");
         let health = rules::read_health(&mut section);
-        let probe = probe::read(&mut section, &service.name, health.timeout.value);
+        let base = base_of(path);
+        let around = probe::Around { service: &service.name, base: &base, asides: std::mem::take(&mut fleet.asides) };
+        let limits = (health.timeout.value, health.max_latency.as_ref().map(|most| most.value));
+        let probe = probe::read(&mut section, around, limits);
         section.finish();
-        let vip = vip::read(root);
+        let vip = vip::read(root, &base);
         let strategy = rules::read_strategy(root);
         let rollback = rules::read_rollback(root, &strategy);
         let journal = surroundings::read_journal(root);
@@ -225,7 +229,6 @@ impl Parts {
         if total.is_some() && fleet.targets.iter().all(|target| target.zone.is_none()) {
             check::without_zones(&rules.strategy, faults);
         }
-        let base = base_of(path);
         let journal_keep = journal.keep;
         let journal_dir = match journal.dir {
             Some(dir) => base.join(dir),

@@ -24,6 +24,8 @@ mod operate_instance;
 mod pipeline;
 mod planning;
 #[cfg(test)]
+mod proving;
+#[cfg(test)]
 mod regressions;
 mod rollback;
 mod rolling;

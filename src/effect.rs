@@ -53,6 +53,8 @@ pub enum EffectKind {
         expect: Option<Version>,
         /// Hand every sample to the core; otherwise only changes between passing and failing.
         attentive: bool,
+        /// Ask first whether it has begun, where that is asked apart: once it has, that is not asked again.
+        startup: bool,
     },
 }
 

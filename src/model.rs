@@ -15,7 +15,7 @@ pub use fleet::{InstanceState, Observation, Rotation, Survey, Target};
 pub use health::{Evidence, LbStats, Sample, SampleResult, VipStats};
 pub use ids::{DeploymentId, EffectId, IdError, InstanceId, Seq, Version};
 pub use plan::{
-    Before, Confirm, DeploymentKind, DrainPolicy, HealthPolicy, Member, OnDrainTimeout, OnFailure, Pacing, Plan, Policy,
-    RollbackPolicy, Rolling, UpdatePolicy, Zones,
+    Before, Confirm, DeploymentKind, DrainPolicy, HealthPolicy, LatencyGate, Member, OnDrainTimeout, OnFailure, Pacing, Plan,
+    Policy, RollbackPolicy, Rolling, UpdatePolicy, Zones,
 };
 pub use time::{Span, Timestamp};

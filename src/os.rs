@@ -18,5 +18,6 @@ pub mod running;
 pub mod sharing;
 pub mod template;
 pub mod text;
+pub mod tls;
 pub mod trust;
 pub mod users;

@@ -94,7 +94,7 @@ fn settings(version: Option<HttpVersion>) -> HttpSettings {
 }
 
 fn build(http: HttpSettings) -> Result<Arc<dyn Prober>, String> {
-    let settings = Settings { probe: Kind::Http(http), version: None, timeout: Span::from_millis(300) };
+    let settings = Settings::new(Kind::Http(http), Span::from_millis(300));
     probe::build(&settings, SystemClock::new().port())
 }
 
@@ -268,7 +268,7 @@ fn settings_of_the_probe_that_cannot_work_are_refused() {
 
 /// A probe that has begun.
 fn vip(urls: &[String], rate: u32) -> Arc<dyn VipProber> {
-    let probe = probe::vip(&VipSettings { urls: urls.to_vec(), rate }).expect("settings that work");
+    let probe = probe::vip(&VipSettings { urls: urls.to_vec(), rate, ca_file: None }).expect("settings that work");
     probe.start();
     probe
 }
@@ -403,7 +403,7 @@ async fn a_service_that_hangs_fails_requests_that_find_no_room() {
 #[tokio::test]
 async fn a_vip_probe_begins_once_and_ends_once() {
     let server = Server::answering(response("200 OK", "", "ok")).await;
-    let probe = probe::vip(&VipSettings { urls: vec![server.url()], rate: 100 }).expect("settings that work");
+    let probe = probe::vip(&VipSettings { urls: vec![server.url()], rate: 100, ca_file: None }).expect("settings that work");
     assert_eq!((probe.stats(), probe.failures()), (None, vec![]), "not begun");
     let begun = Instant::now();
     probe.start();
@@ -417,7 +417,7 @@ async fn a_vip_probe_begins_once_and_ends_once() {
     probe.start();
     assert_eq!(stats(&probe), last);
 
-    let never = probe::vip(&VipSettings { urls: vec![server.url()], rate: 100 }).expect("settings that work");
+    let never = probe::vip(&VipSettings { urls: vec![server.url()], rate: 100, ca_file: None }).expect("settings that work");
     assert_eq!(never.stop().await, None);
     never.start();
     assert_eq!(never.stop().await.expect("begun").requests, 0, "what was stopped sends nothing");
@@ -432,7 +432,7 @@ fn settings_of_the_vip_probe_that_cannot_work_are_refused() {
         (vec!["localhost".to_owned()], 1, "[vip] url"),
         (vec!["ftp://localhost/".to_owned()], 1, "neither http nor https"),
     ] {
-        let error = probe::vip(&VipSettings { urls, rate }).err().expect("refused");
+        let error = probe::vip(&VipSettings { urls, rate, ca_file: None }).err().expect("refused");
         assert!(error.contains(part), "{error}");
     }
 }

@@ -36,7 +36,7 @@ fn sh(script: &str) -> Program {
 }
 
 fn build(probe: Kind, version: Option<VersionSettings>) -> Arc<dyn Prober> {
-    let settings = Settings { probe, version, timeout: Span::from_millis(800) };
+    let settings = Settings { version, ..Settings::new(probe, Span::from_millis(800)) };
     probe::build(&settings, SystemClock::new().port()).expect("settings that work")
 }
 
@@ -147,7 +147,7 @@ async fn http_takes_the_version_from_a_regex_or_a_command() {
 fn programs_that_are_not_there_are_found_at_once() {
     let missing = || Program { argv: vec!["/no/such/check".to_owned()], ..sh("true") };
     let build = |probe, version| {
-        let settings = Settings { probe, version, timeout: Span::from_secs(1) };
+        let settings = Settings { version, ..Settings::new(probe, Span::from_secs(1)) };
         probe::build(&settings, SystemClock::new().port()).err().expect("refused")
     };
     let why = build(Kind::Exec(ExecSettings { program: missing(), version: None }), None);

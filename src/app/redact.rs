@@ -48,7 +48,11 @@ impl<D: ?Sized> Redacted<D> {
 
     fn sample(&self, mut sample: Sample) -> Sample {
         match &mut sample.result {
-            SampleResult::Miss { reason: text } | SampleResult::Exited { how: text } => *text = self.clean(text),
+            SampleResult::Miss { reason: text }
+            | SampleResult::Starting { reason: text }
+            | SampleResult::Exited { how: text } => {
+                *text = self.clean(text);
+            }
             SampleResult::Pass { .. } | SampleResult::NotListening => {}
         }
         sample
@@ -122,6 +126,10 @@ impl TrafficDriver for Redacted<dyn TrafficDriver> {
 impl Prober for Redacted<dyn Prober> {
     fn probe<'a>(&'a self, target: &'a Target, expect: Option<&'a Version>) -> BoxFuture<'a, Sample> {
         Box::pin(async move { self.sample(self.driver.probe(target, expect).await) })
+    }
+
+    fn started<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Option<Sample>> {
+        Box::pin(async move { self.driver.started(target).await.map(|sample| self.sample(sample)) })
     }
 }
 

@@ -13,6 +13,7 @@ pub(super) fn check(rules: &Rules, update: &Update, fleet: Option<(u32, u32)>, f
     let Rules { drain, health, strategy, rollback } = rules;
     times(health, strategy, faults);
     probes(health, faults);
+    latencies(health, faults);
     counts(strategy, rollback, faults);
     if let Some((total, spares)) = fleet {
         against_fleet(strategy, total, faults);
@@ -94,6 +95,24 @@ fn probes(health: &Health, faults: &Faults) {
     if retries.sound && takes(retries.value) >= limit {
         let text = format!("is {} misses, one every {every}: health.deadline = {limit} always comes first", retries.value);
         faults.warn(retries.place, "health.retries", text);
+    }
+}
+
+/// What is slower than an answer may be, and what cannot be counted in time.
+fn latencies(health: &Health, faults: &Faults) {
+    let Health { timeout, interval, deadline, .. } = health;
+    if let Some(most) = health.max_latency.as_ref().filter(|most| timeout.sound && most.value >= timeout.value) {
+        let text = format!("is {}, which health.timeout = {} ends before; write less", most.value, timeout.value);
+        faults.add(most.place, "health.max_latency", text);
+    }
+    let Some(gate) = health.latency.as_ref().filter(|gate| gate.samples.sound && interval.sound && deadline.sound) else {
+        return;
+    };
+    let takes = interval.value.times(u64::from(gate.samples.value));
+    if takes > deadline.value {
+        let (samples, every, limit) = (gate.samples.value, interval.value, deadline.value);
+        let text = format!("is {samples} checks, one every {every}, which no instance can have within health.deadline = {limit}");
+        faults.add(gate.samples.place, "health.latency.samples", format!("{text}; write fewer, or a longer deadline"));
     }
 }
 

@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use super::document::{Node, Value};
 use super::fault::{Faults, Place};
 use super::hosts::{self, LARGEST_FLEET, TOO_MANY};
+use super::probe::{self, Own};
 use super::section::{Placed, Section, plain_of};
 use super::update::Driver;
 use super::value::shown;
@@ -22,6 +23,8 @@ pub(super) struct Fleet {
     pub(super) spares: Vec<Target>,
     /// Every instance is in `targets`, but for those whose id or address was taken already.
     pub(super) whole: bool,
+    /// `health` of single instances.
+    pub(super) asides: Vec<Own>,
     /// `dir`, if given.
     pub(super) dir: Option<String>,
 }
@@ -58,7 +61,8 @@ pub(super) fn read_fleet(root: &mut Section<'_>, faults: &Faults) -> Fleet {
     section.later("discover", "list the instances in fleet.instances");
     let dir = section.text("dir").map(|dir| dir.value.full);
     let defaults = defaults(&mut section);
-    let mut roll = Roll { targets: Vec::new(), ids: HashMap::new(), addresses: HashMap::new(), faults, failed: false };
+    let mut roll =
+        Roll { targets: Vec::new(), ids: HashMap::new(), addresses: HashMap::new(), faults, asides: Vec::new(), failed: false };
     let list = listed(&mut section, "instances", &defaults, &mut roll);
     tables(&mut section, "instance", &defaults, &mut roll);
     if roll.targets.is_empty() && !roll.failed {
@@ -72,7 +76,7 @@ pub(super) fn read_fleet(root: &mut Section<'_>, faults: &Faults) -> Fleet {
     listed(&mut section, "spares", &defaults, &mut roll);
     tables(&mut section, "spare", &defaults, &mut roll);
     let spares = roll.targets.split_off(fleet);
-    let fleet = Fleet { driver, whole: !roll.failed, targets: roll.targets, spares, dir };
+    let fleet = Fleet { driver, whole: !roll.failed, targets: roll.targets, spares, asides: roll.asides, dir };
     section.finish();
     fleet
 }
@@ -124,6 +128,7 @@ struct Roll<'a> {
     ids: HashMap<InstanceId, Place>,
     addresses: HashMap<(String, u16), (InstanceId, Place)>,
     faults: &'a Faults,
+    asides: Vec<Own>,
     failed: bool,
 }
 
@@ -250,6 +255,13 @@ fn table(mut section: Section<'_>, key: &str, defaults: &Defaults, roll: &mut Ro
             Err(remedy) => free.fault(entry.node.place, &super::fault::shown_key(&key), remedy),
         }
     }
+    let mut aside = section.table("health");
+    let own = aside.present().then(|| (aside.place(), probe::of_instance(&mut aside)));
+    if own.is_none() {
+        // Taken all the same, so that the keys are known.
+        probe::of_instance(&mut aside);
+    }
+    aside.finish();
     let faulty_port = port.is_none() && section.had("port");
     let port = port.map_or_else(|| defaults.port(roll.targets.len()), |port| u16::try_from(port.value).ok());
     let Some(id) = id.filter(|_| !faulty_port) else {
@@ -260,6 +272,9 @@ fn table(mut section: Section<'_>, key: &str, defaults: &Defaults, roll: &mut Ro
     match (InstanceId::new(&id.value), port) {
         (Ok(id), Some(port)) => {
             let host = host.or_else(|| defaults.host.clone()).unwrap_or_else(|| id.to_string());
+            if let Some((place, aside)) = own {
+                roll.asides.push(Own { id: id.clone(), place, aside });
+            }
             roll.add(place, key_of_id, Target { id, host, port, zone, labels });
         }
         (Err(_), _) => roll.fault(place, key_of_id, bad_id(&id.value)),

@@ -4,8 +4,8 @@
 
 use super::section::{Placed, Section};
 use crate::model::{
-    Before, Confirm, Count, DrainPolicy, HealthPolicy, OnDrainTimeout, OnFailure, Pacing, Policy, RollbackPolicy, Rolling, Span,
-    UpdatePolicy, Zones,
+    Before, Confirm, Count, DrainPolicy, HealthPolicy, LatencyGate, OnDrainTimeout, OnFailure, Pacing, Policy, RollbackPolicy,
+    Rolling, Span, UpdatePolicy, Zones,
 };
 
 /// More passes, misses or failures than these are a slip.
@@ -27,6 +27,14 @@ pub(super) struct Health {
     pub(super) deadline: Placed<Span>,
     watch_interval: Placed<Span>,
     before: Before,
+    pub(super) max_latency: Option<Placed<Span>>,
+    pub(super) latency: Option<Gate>,
+}
+
+/// `health.latency`.
+pub(super) struct Gate {
+    pub(super) p99: Span,
+    pub(super) samples: Placed<u32>,
 }
 
 /// `[strategy]`.
@@ -89,6 +97,7 @@ impl Rules {
                 watch_interval: health.watch_interval.value,
                 before: health.before,
                 expects_version,
+                latency: health.latency.as_ref().map(|gate| LatencyGate { p99: gate.p99, samples: gate.samples.value }),
             },
             rollback: RollbackPolicy {
                 threshold_percent: match rollback.threshold.value {
@@ -127,7 +136,21 @@ pub(super) fn read_health(section: &mut Section<'_>) -> Health {
         deadline: section.positive_span("deadline", defaults.deadline),
         watch_interval: section.positive_span("watch_interval", defaults.watch_interval),
         before: section.choice("before", &words, &[]).map_or(defaults.before, |choice| choice.value),
+        max_latency: section.span_if_given("max_latency"),
+        latency: read_gate(section),
     }
+}
+
+/// Reads `health.latency = { p99 = "300ms", samples = 20 }`.
+fn read_gate(parent: &mut Section<'_>) -> Option<Gate> {
+    let mut section = parent.table("latency");
+    let p99 = section.span_if_given("p99");
+    let samples = section.number("samples", 20, (2, 1000));
+    if section.present() {
+        section.require("p99", "is missing; add how fast it must be: p99 = \"300ms\"");
+    }
+    section.finish();
+    Some(Gate { p99: p99?.value, samples })
 }
 
 /// Reads `[strategy]`.

@@ -189,7 +189,8 @@ fn value_of(shape: &Shape, path: &str, kind: &Kind) -> Value {
     match kind {
         Kind::Own | Kind::Later => json!({}),
         Kind::Text => json!({"type": "string"}),
-        Kind::Span { default } => json!({"type": "string", "pattern": SPAN, "default": default.to_string()}),
+        Kind::Span { default: Some(default) } => json!({"type": "string", "pattern": SPAN, "default": default.to_string()}),
+        Kind::Span { default: None } => json!({"type": "string", "pattern": SPAN}),
         Kind::Number { default, range: (least, most) } => {
             let mut number = json!({"type": "integer", "minimum": least, "maximum": most});
             if let (Some(default), Some(number)) = (default, number.as_object_mut()) {

@@ -97,6 +97,11 @@ impl<'a> Section<'a> {
         std::mem::take(&mut self.table.entries).into_iter().collect()
     }
 
+    /// Records a fault of a key of another table, by its whole path.
+    pub(super) fn elsewhere(&self, place: Place, path: &str, remedy: &str) {
+        self.faults.add(place, path, remedy);
+    }
+
     /// Records a fault of `key`.
     pub(super) fn fault(&self, place: Place, key: &str, remedy: impl Into<String>) {
         self.faults.add(place, &self.path_of(key), remedy);
@@ -205,15 +210,18 @@ impl<'a> Section<'a> {
 
     /// A length of time.
     pub(super) fn span(&mut self, key: &str, default: Span) -> Placed<Span> {
-        self.note(key, &|| Kind::Span { default });
-        self.read(key, default, |value| match value {
-            Value::Text(text) => value::span(&text.full).map_err(|remedy| format!("{} {remedy}", shown(&text.raw))),
-            Value::Integer(n) if n < 0 => Err(format!("must not be negative; write \"{}s\"", n.unsigned_abs())),
-            Value::Integer(n) => Err(format!("has no unit; write \"{n}s\" for seconds or \"{n}ms\" for milliseconds")),
-            other @ (Value::Other(_) | Value::Flag(_) | Value::List(_) | Value::Table(_)) => {
-                Err(format!("is {}; write a length of time like \"500ms\", \"5s\", \"1m30s\"", other.kind()))
-            }
-        })
+        self.note(key, &|| Kind::Span { default: Some(default) });
+        self.read(key, default, span_of)
+    }
+
+    /// A length of time that cannot be nothing; `None` if it is not there or none.
+    pub(super) fn span_if_given(&mut self, key: &str) -> Option<Placed<Span>> {
+        self.note(key, &|| Kind::Span { default: None });
+        let placed = self.read(key, None, |value| match span_of(value)? {
+            Span::ZERO => Err("must be more than no time; remove it to have no limit".to_owned()),
+            span => Ok(Some(span)),
+        });
+        placed.transpose()
     }
 
     /// A length of time that cannot be nothing.
@@ -344,6 +352,17 @@ pub(super) fn plain_of(value: Value) -> Result<String, String> {
         return Err(format!("{} has a character that steers a terminal or is not seen; write it without", shown(&text.raw)));
     }
     Ok(text.full)
+}
+
+fn span_of(value: Value) -> Result<Span, String> {
+    match value {
+        Value::Text(text) => value::span(&text.full).map_err(|remedy| format!("{} {remedy}", shown(&text.raw))),
+        Value::Integer(n) if n < 0 => Err(format!("must not be negative; write \"{}s\"", n.unsigned_abs())),
+        Value::Integer(n) => Err(format!("has no unit; write \"{n}s\" for seconds or \"{n}ms\" for milliseconds")),
+        other @ (Value::Other(_) | Value::Flag(_) | Value::List(_) | Value::Table(_)) => {
+            Err(format!("is {}; write a length of time like \"500ms\", \"5s\", \"1m30s\"", other.kind()))
+        }
+    }
 }
 
 fn number_of(value: &Value, (least, most): (u32, u32)) -> Result<u32, String> {

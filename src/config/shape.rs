@@ -18,8 +18,8 @@ pub(super) enum Kind {
     Text,
     /// A length of time.
     Span {
-        /// If it is not given.
-        default: Span,
+        /// If it is not given; `None` if that is something else.
+        default: Option<Span>,
     },
     /// A whole number.
     Number {

@@ -2,18 +2,21 @@
 //!
 //! Imports: config's reader, the probe's settings. May not: reach anything.
 
+use std::path::Path;
+
 use super::section::Section;
 use super::value::shown;
 use crate::probe::VipSettings;
 
 /// Reads `[vip]`.
-pub(super) fn read(root: &mut Section<'_>) -> Option<VipSettings> {
+pub(super) fn read(root: &mut Section<'_>, base: &Path) -> Option<VipSettings> {
     const MOST: u32 = 10_000;
     let mut section = root.table("vip");
     if !section.present() {
         // Taken all the same, so that the keys are known when they stand elsewhere.
         section.take("url");
         section.take("rate");
+        section.take("ca_file");
         return None;
     }
     let urls = section.texts("url");
@@ -31,7 +34,8 @@ pub(super) fn read(root: &mut Section<'_>) -> Option<VipSettings> {
             }
         }
     }
+    let ca_file = super::tls::file(&mut section, "ca_file", base);
     section.finish();
     let urls = urls?.value.into_iter().map(|(_, url)| url.full).collect();
-    Some(VipSettings { urls, rate: rate?.value })
+    Some(VipSettings { urls, rate: rate?.value, ca_file })
 }

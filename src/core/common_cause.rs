@@ -86,6 +86,7 @@ fn words(result: &SampleResult) -> String {
     match result {
         SampleResult::Pass { .. } => "passed".to_owned(),
         SampleResult::NotListening => "not listening".to_owned(),
+        SampleResult::Starting { .. } => "still starting".to_owned(),
         SampleResult::Exited { how } => format!("process ended: {how}"),
         SampleResult::Miss { reason } => reason.clone(),
     }

@@ -6,13 +6,24 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::effect::Outcome;
 use crate::event::{Event, EventKind};
-use crate::model::{Evidence, InstanceId, LbStats, Rotation, Sample, SampleResult, Timestamp, VipStats};
+use crate::model::{Evidence, InstanceId, LatencyGate, LbStats, Rotation, Sample, SampleResult, Span, Timestamp, VipStats};
 use crate::state::{Instance, Phase, State};
 
 use super::{Input, wanted};
 
 /// Latencies kept as evidence.
 const KEPT: usize = 16;
+
+/// What the latency gate says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Latency {
+    /// Nothing yet: there are only so many samples.
+    TooFew(usize),
+    /// Their 99th percentile is this.
+    TooSlow(Span),
+    /// They are enough, and fast enough.
+    Fine,
+}
 
 /// The latest of one instance.
 #[derive(Debug, Clone, Default)]
@@ -38,6 +49,8 @@ pub struct Seen {
     /// When it was last confirmed out: readings of the balancers that began earlier do not count.
     out_since: Option<Timestamp>,
     latencies: VecDeque<Option<u64>>,
+    /// Of the latest passes in rotation, as many as the latency gate looks at.
+    in_rotation: VecDeque<Span>,
 }
 
 impl Seen {
@@ -61,10 +74,13 @@ impl Seen {
                 }
                 (self.misses, self.first_miss_at, self.exited) = (0, None, None);
             }
-            SampleResult::NotListening if in_grace => {
+            SampleResult::NotListening | SampleResult::Starting { .. } if in_grace => {
                 (self.passes, self.passing_since) = (0, None);
             }
-            SampleResult::NotListening | SampleResult::Exited { .. } | SampleResult::Miss { .. } => {
+            SampleResult::NotListening
+            | SampleResult::Starting { .. }
+            | SampleResult::Exited { .. }
+            | SampleResult::Miss { .. } => {
                 if let SampleResult::Exited { how } = &sample.result {
                     self.exited = Some(how.clone());
                 }
@@ -78,6 +94,23 @@ impl Seen {
         }
         self.latencies.push_back(latency);
         self.last = Some(sample.clone());
+    }
+
+    /// What the latency gate says of the passes since it was admitted.
+    pub(super) fn latency(&self, gate: &LatencyGate) -> Latency {
+        let wanted = usize::try_from(gate.samples.max(1)).unwrap_or(usize::MAX);
+        if self.in_rotation.len() < wanted {
+            return Latency::TooFew(self.in_rotation.len());
+        }
+        let mut sorted: Vec<Span> = self.in_rotation.iter().copied().collect();
+        sorted.sort_unstable();
+        // The smallest that at least 99 of 100 are no slower than.
+        let rank = (sorted.len() * 99).div_ceil(100).saturating_sub(1);
+        match sorted.get(rank) {
+            Some(p99) if *p99 > gate.p99 => Latency::TooSlow(*p99),
+            Some(_) => Latency::Fine,
+            None => Latency::TooFew(0),
+        }
     }
 
     /// What a decision of this moment rests on.
@@ -202,7 +235,10 @@ impl Observed {
             }
             EventKind::InstanceAdmitted { instance, .. } | EventKind::InstanceReturned { instance } => {
                 self.rotations.remove(instance);
-                self.entry(instance).trouble = None;
+                let seen = self.entry(instance);
+                seen.trouble = None;
+                // How fast it was without users says nothing.
+                seen.in_rotation.clear();
             }
             _ => {}
         }
@@ -216,7 +252,15 @@ impl Observed {
         // What waited behind a full disk tells of a world that has gone on since: the next look, with what it saw, may be
         // waiting behind it. A miss counts all the same.
         let late = now > sample.at + sample.latency + state.plan.policy.health.interval;
-        self.entry(id).note(sample, (in_grace, late));
+        let settling = matches!(state.instance(id).map(|i| &i.phase), Some(Phase::Settling { .. }));
+        let entry = self.entry(id);
+        entry.note(sample, (in_grace, late));
+        if let Some(gate) = state.plan.policy.health.latency.filter(|_| settling && !late && sample.passed()) {
+            entry.in_rotation.push_back(sample.latency);
+            while entry.in_rotation.len() > usize::try_from(gate.samples.max(1)).unwrap_or(usize::MAX) {
+                entry.in_rotation.pop_front();
+            }
+        }
         if sample.passed() {
             self.missing.remove(id);
         } else {

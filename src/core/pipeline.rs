@@ -4,11 +4,13 @@
 
 use crate::effect::Outcome;
 use crate::event::{AfterReturn, Cause, EventKind, Found, Step};
-use crate::model::{Before, EffectId, Evidence, InstanceId, Member, OnDrainTimeout, Rotation, Span, Survey, Timestamp};
+use crate::model::{
+    Before, EffectId, Evidence, InstanceId, LatencyGate, Member, OnDrainTimeout, Rotation, Span, Survey, Timestamp,
+};
 use crate::mutant::{self, Mutant};
 use crate::state::{Goal, Instance, Phase, State};
 
-use super::observed::is_in_rotation;
+use super::observed::{Latency, is_in_rotation};
 use super::{Observed, budget, judge, pause, rollback, wanted};
 
 /// How long a balancer may take to confirm an order before the engine stops and says so.
@@ -395,10 +397,27 @@ impl Scene<'_> {
                 .observed
                 .of(self.id)
                 .is_some_and(|s| s.misses == 0 && s.passing_since.is_some_and(|p| self.now >= p + needed));
-        if self.now >= settle_until && steady {
+        let gate = self.state.plan.policy.health.latency.as_ref();
+        let latency = gate.and_then(|gate| self.slowness(gate));
+        if self.now >= settle_until && steady && latency.is_none() {
             return Some(vec![EventKind::InstanceHealthy { instance, evidence }]);
         }
-        self.expired().then(|| self.failed(Step::Watch, format!("not steadily healthy for {needed}")))
+        let why = latency.filter(|_| steady).unwrap_or_else(|| format!("not steadily healthy for {needed}"));
+        self.expired().then(|| self.failed(Step::Watch, why))
+    }
+
+    /// Why the latency gate is not open; too few samples are neither good nor bad, only not enough.
+    fn slowness(&self, gate: &LatencyGate) -> Option<String> {
+        let LatencyGate { p99, samples } = gate;
+        match self.observed.of(self.id).map_or(Latency::TooFew(0), |seen| seen.latency(gate)) {
+            Latency::Fine => None,
+            Latency::TooSlow(found) => {
+                Some(format!("the 99th percentile of its last {samples} checks is {found}, health.latency allows {p99}"))
+            }
+            Latency::TooFew(found) => {
+                Some(format!("only {found} of the {samples} passes that health.latency needs came before the deadline"))
+            }
+        }
     }
 
     /// A finished instance that fails later counts, unless it is about to go back anyway.

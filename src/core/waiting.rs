@@ -133,6 +133,9 @@ fn in_flight(state: &State) -> Option<Waiting> {
         Hold::Update => format!("{names} {they} yet to be updated to {}", state.plan.version),
         Hold::Health => format!("{names} {they} yet to pass {their} health checks"),
         Hold::Admit => format!("the balancer has yet to report {names} as serving"),
+        Hold::Settle if state.plan.policy.health.latency.is_some() => {
+            format!("{names} must stay healthy a while and prove fast enough")
+        }
         Hold::Settle => format!("{names} must stay healthy a while"),
         Hold::Return => format!("{names} {} put back in rotation", if plural { "are being" } else { "is being" }),
         Hold::Needed => format!("{names} failed, but too few others serve to take {} out", if plural { "them" } else { "it" }),

@@ -105,5 +105,5 @@ fn watch(state: &State, (index, id): (usize, &InstanceId), instance: &Instance) 
         Goal::Back => m.previous.clone(),
     });
     let every = if attentive { health.interval } else { health.watch_interval };
-    EffectKind::Watch { every, expect, attentive }
+    EffectKind::Watch { every, expect, attentive, startup: attentive && updated }
 }

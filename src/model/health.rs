@@ -32,6 +32,11 @@ pub enum SampleResult {
     },
     /// Nobody listens on the port (connection refused).
     NotListening,
+    /// It answers, but has not begun: its startup probe does not pass.
+    Starting {
+        /// As of a miss.
+        reason: String,
+    },
     /// The driver saw that the process is gone.
     Exited {
         /// How it ended, in words: `exit code 1`, `signal 9`.
@@ -58,6 +63,7 @@ impl Sample {
                 if self.latency.is_zero() { format!("{what} in <1ms") } else { format!("{what} in {}", self.latency) }
             }
             SampleResult::NotListening => "not listening".to_owned(),
+            SampleResult::Starting { reason } => format!("still starting: {reason}"),
             SampleResult::Exited { how } => format!("process ended: {how}"),
             SampleResult::Miss { reason } => reason.clone(),
         }

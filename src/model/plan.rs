@@ -157,6 +157,7 @@ impl Default for Policy {
                 watch_interval: Span::from_secs(5),
                 before: Before::Skip,
                 expects_version: false,
+                latency: None,
             },
             rollback: RollbackPolicy {
                 threshold_percent: 10,
@@ -278,6 +279,18 @@ pub struct HealthPolicy {
     pub before: Before,
     /// Whether the probe must report the wanted version.
     pub expects_version: bool,
+    /// How fast it must be in rotation before it counts as healthy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency: Option<LatencyGate>,
+}
+
+/// `health.latency`: judged only on as many passes in rotation as it says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LatencyGate {
+    /// The 99th percentile must not be above this.
+    pub p99: Span,
+    /// Of so many of the latest passes.
+    pub samples: u32,
 }
 
 /// What to do with an instance that fails its probe before it is touched.

@@ -1,13 +1,13 @@
 //! HTTP clients: the crypto provider once, roots that are always there, errors in words.
 //!
-//! Imports: os text. May not: know what is requested.
+//! Imports: os text and TLS. May not: know what is requested.
 
 use std::error::Error;
 use std::io;
 
 use reqwest::{Certificate, Client, ClientBuilder};
 
-use super::text;
+use super::{text, tls};
 
 /// Builds a client with the settings that all of ours share (HTTP/1.1, no redirects, no proxy from the environment,
 /// no retries) and those of `configure`.
@@ -42,8 +42,16 @@ pub fn client(configure: impl Fn(ClientBuilder) -> ClientBuilder) -> Result<Clie
 /// The cause of an error in a few words, sanitised: `connection refused`, `connection closed before message completed`.
 /// The error's own text only repeats the URL; what happened is at the end of its chain of sources.
 pub fn words(error: &reqwest::Error) -> String {
+    error_words(error)
+}
+
+/// As [`words`], of any error that has to do with a connection.
+pub fn error_words(error: &(dyn Error + 'static)) -> String {
     if let Some(kind) = io_kind(error) {
         return kind.to_string();
+    }
+    if let Some(words) = tls::words(error) {
+        return words;
     }
     let mut last: &dyn Error = error;
     while let Some(source) = last.source() {
@@ -58,8 +66,8 @@ pub fn is_refused(error: &reqwest::Error) -> bool {
 }
 
 /// The kind of the I/O error that caused it, if one did and it has a name.
-fn io_kind(error: &reqwest::Error) -> Option<io::ErrorKind> {
-    let mut next: Option<&(dyn Error + 'static)> = error.source();
+fn io_kind(error: &(dyn Error + 'static)) -> Option<io::ErrorKind> {
+    let mut next: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(error) = next {
         if let Some(io) = error.downcast_ref::<io::Error>()
             && !matches!(io.kind(), io::ErrorKind::Other)

@@ -10,6 +10,12 @@ use crate::model::{Sample, Target, Version, VipStats};
 pub trait Prober: Send + Sync {
     /// One probe with one deadline over connect, headers and body. A pass needs `expect`, if given, to be reported.
     fn probe<'a>(&'a self, target: &'a Target, expect: Option<&'a Version>) -> BoxFuture<'a, Sample>;
+
+    /// Whether it has begun after an update, where that is asked apart from its health: until it has, `probe` says nothing
+    /// of it. `None` where it is not asked.
+    fn started<'a>(&'a self, _target: &'a Target) -> BoxFuture<'a, Option<Sample>> {
+        Box::pin(async { None })
+    }
 }
 
 /// Requests through the balancer at a steady rate for the length of a run: the proof that nothing failed.

@@ -2,14 +2,20 @@
 //!
 //! Imports: model, os, the settings. May not: compare versions, keep a deadline (that is `judge`).
 
+use std::sync::Arc;
+
 use futures::future::BoxFuture;
-use reqwest::header::HeaderName;
-use reqwest::{Client, Response, Url};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Bytes;
+use hyper::header::{ACCEPT, HOST, HeaderName, USER_AGENT};
+use hyper::{Request, Uri};
 
 use super::judge::{Look, Reported, Seen};
-use super::{HttpSettings, HttpVersion};
+use super::wire::{self, Exchange, Protocol, miss};
+use super::{HttpSettings, HttpVersion, Places};
 use crate::model::{SampleResult, Target};
 use crate::os::extract::Extractor;
+use crate::os::tls::Tls;
 use crate::os::{http, text};
 
 /// As much of a body as is read; the connection is dropped after that.
@@ -18,16 +24,20 @@ const BODY_BYTES_MAX: usize = 64 * 1024;
 /// The prober.
 pub(super) struct HttpProber {
     settings: HttpSettings,
+    places: Arc<Places>,
     /// Finds the version in the body, if it is there.
     extractor: Option<Extractor>,
-    client: Client,
+    tls: Option<Tls>,
 }
 
 impl HttpProber {
     /// Checks path, status ranges and version source.
-    pub(super) fn new(settings: HttpSettings) -> Result<Self, String> {
-        if !settings.path.starts_with('/') || Url::parse(&format!("http://localhost:1{}", settings.path)).is_err() {
-            return Err(format!("[health] path: {:?} must begin with a slash, like \"/health\"", settings.path));
+    pub(super) fn new(settings: HttpSettings, places: Arc<Places>, tls: Option<Tls>) -> Result<Self, String> {
+        let own = places.instances.values().filter_map(|aside| aside.path.as_ref());
+        for path in own.chain([&settings.path]) {
+            if !path.starts_with('/') || path.parse::<Uri>().is_err() {
+                return Err(format!("[health] path: {path:?} must begin with a slash, like \"/health\""));
+            }
         }
         if let Some((from, to)) = settings.status.iter().find(|(from, to)| from > to || *from < 100 || *to > 599) {
             return Err(format!("[health] status: {from} to {to} is no range within 100 to 599"));
@@ -39,28 +49,41 @@ impl HttpProber {
             Some(HttpVersion::Body(extract)) => Some(Extractor::new(extract).map_err(|why| format!("[health] version: {why}"))?),
             Some(HttpVersion::Header(_)) | None => None,
         };
-        // A probe that reuses a connection would not notice that nobody accepts new ones.
-        let client = http::client(|builder| builder.pool_max_idle_per_host(0))?;
-        Ok(Self { settings, extractor, client })
+        Ok(Self { settings, places, extractor, tls })
     }
 
     async fn request(&self, target: &Target) -> Seen {
-        let host = if target.host.contains(':') { format!("[{}]", target.host) } else { target.host.clone() };
-        let url = format!("http://{host}:{}{}", target.port, self.settings.path);
-        let response = match self.client.get(&url).send().await {
-            Ok(response) => response,
-            Err(e) if http::is_refused(&e) => return Seen::nothing(SampleResult::NotListening),
-            Err(e) => return Seen::nothing(miss(http::words(&e))),
+        let place = self.places.of(target);
+        let request = Request::get(place.path.unwrap_or(&self.settings.path))
+            .header(HOST, wire::authority(target, &place))
+            .header(USER_AGENT, wire::USER_AGENT)
+            .header(ACCEPT, "*/*")
+            .body(Full::<Bytes>::default());
+        let request = match request {
+            Ok(request) => request,
+            Err(e) => return Seen::nothing(miss(http::error_words(&e))),
         };
-        let status = response.status();
-        let location = response.headers().get("location").map(|to| text::sanitise(&String::from_utf8_lossy(to.as_bytes())));
-        let reported = match self.read(response).await {
+        match wire::exchange((target, &place), self.tls.as_ref(), Protocol::One, request).await {
+            Ok(exchange) => self.answered(exchange).await,
+            Err(result) => Seen::nothing(result),
+        }
+    }
+
+    async fn answered(&self, mut exchange: Exchange) -> Seen {
+        let status = exchange.response.status();
+        let headers = exchange.response.headers();
+        let location = headers.get("location").map(|to| text::sanitise(&String::from_utf8_lossy(to.as_bytes())));
+        let reported = match self.read(&mut exchange).await {
             Ok(reported) => reported,
-            Err(e) => return Seen::nothing(miss(format!("status {}, then {}", status.as_u16(), http::words(&e)))),
+            Err(e) => return Seen::nothing(miss(format!("status {}, then {}", status.as_u16(), http::error_words(&e)))),
         };
         let accepted = self.settings.status.iter().any(|(from, to)| (*from..=*to).contains(&status.as_u16()));
         let result = match (accepted, location) {
             (false, Some(to)) if status.is_redirection() => miss(format!("redirects to {to}")),
+            // nginx and HAProxy tell who lacks a certificate by these.
+            (false, _) if matches!(status.as_u16(), 400 | 401 | 403 | 495 | 496) => {
+                miss(format!("status {}{}", status.as_u16(), exchange.remark()))
+            }
             (false, _) => miss(format!("status {}", status.as_u16())),
             (true, _) => SampleResult::Pass { status: Some(status.as_u16()) },
         };
@@ -68,13 +91,15 @@ impl HttpProber {
     }
 
     /// Reads the body to its end or its cap, and the version from where it is reported.
-    async fn read(&self, mut response: Response) -> Result<Reported, reqwest::Error> {
+    async fn read(&self, exchange: &mut Exchange) -> Result<Reported, hyper::Error> {
         let header = match &self.settings.version {
-            Some(HttpVersion::Header(name)) => response.headers().get(name).map(|value| value.as_bytes().to_vec()),
+            Some(HttpVersion::Header(name)) => exchange.response.headers().get(name).map(|value| value.as_bytes().to_vec()),
             Some(HttpVersion::Body(_)) | None => None,
         };
         let (mut body, mut whole) = (Vec::new(), true);
-        while let Some(chunk) = response.chunk().await? {
+        while let Some(frame) = exchange.response.body_mut().frame().await {
+            let frame = frame?;
+            let Some(chunk) = frame.data_ref() else { continue };
             let room = BODY_BYTES_MAX - body.len();
             body.extend(chunk.iter().take(room));
             if chunk.len() > room {
@@ -99,8 +124,4 @@ impl Look for HttpProber {
     fn look<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Seen> {
         Box::pin(self.request(target))
     }
-}
-
-fn miss(reason: String) -> SampleResult {
-    SampleResult::Miss { reason }
 }

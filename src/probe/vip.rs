@@ -15,13 +15,14 @@
 //! new and on kept connections alike. Retries of reqwest's own are off (`os::http`).
 
 use std::collections::VecDeque;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
 use hdrhistogram::Histogram;
 use reqwest::header::CONNECTION;
-use reqwest::{Client, Url};
+use reqwest::{Certificate, Client, ClientBuilder, Url};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
@@ -29,7 +30,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::VipSettings;
 use crate::model::VipStats;
-use crate::os::{failpoint, http, process, text};
+use crate::os::{failpoint, http, process, text, tls};
 use crate::ports::VipProber;
 
 /// The longest that a request may take, its body included.
@@ -87,12 +88,17 @@ impl VipProbe {
         if urls.is_empty() {
             return Err("[vip] url: at least one is needed".to_owned());
         }
+        let roots = settings.ca_file.as_deref().map(read_roots).transpose().map_err(|why| format!("[vip] {why}"))?;
         let latencies = Histogram::new_with_bounds(1, LATENCY_MAX, LATENCY_DIGITS).map_err(|e| e.to_string())?;
         let tally = Tally { requests: 0, failed: 0, latencies, failures: VecDeque::new(), unlisted: 0 };
+        let trusted = |builder: ClientBuilder| match &roots {
+            Some(roots) => builder.tls_certs_only(roots.clone()),
+            None => builder,
+        };
         let requester = Requester {
             urls,
-            fresh: http::client(|builder| builder.pool_max_idle_per_host(0))?,
-            kept: http::client(|builder| builder)?,
+            fresh: http::client(|builder| trusted(builder.pool_max_idle_per_host(0)))?,
+            kept: http::client(trusted)?,
             tally: Mutex::new(tally),
         };
         Ok(Self {
@@ -255,6 +261,11 @@ impl Tally {
         let ms = |quantile| (self.latencies.value_at_quantile(quantile) + 500) / 1000;
         VipStats { requests: self.requests, failed: self.failed, p50_ms: ms(0.5), p99_ms: ms(0.99) }
     }
+}
+
+fn read_roots(file: &Path) -> Result<Vec<Certificate>, String> {
+    let unusable = |e: reqwest::Error| format!("ca_file: {} cannot be used: {}", file.display(), http::words(&e));
+    tls::certificates("ca_file", file)?.iter().map(|der| Certificate::from_der(der).map_err(unusable)).collect()
 }
 
 fn read_url(text: &str) -> Result<Url, String> {

@@ -147,8 +147,9 @@ async fn perform(hands: Hands, effect: Effect, scene: Scene) {
             hands.watch_rotation(&scene.fleet, *every).await;
             return;
         }
-        (EffectKind::Watch { every, expect, attentive }, Some(target)) => {
-            hands.watch(target, Watch { every: *every, expect: expect.clone(), attentive: *attentive }).await;
+        (EffectKind::Watch { every, expect, attentive, startup }, Some(target)) => {
+            let watch = Watch { every: *every, expect: expect.clone(), attentive: *attentive, startup: *startup };
+            hands.watch(target, watch).await;
             return;
         }
         (EffectKind::Survey, Some(target)) => hands.survey(target, (scene.retries, scene.interval)).await,
@@ -181,6 +182,7 @@ struct Watch {
     every: Span,
     expect: Option<Version>,
     attentive: bool,
+    startup: bool,
 }
 
 impl Hands {
@@ -386,7 +388,7 @@ impl Hands {
         }
     }
 
-    async fn watch(&self, target: &Target, watch: Watch) {
+    async fn watch(&self, target: &Target, mut watch: Watch) {
         if !watch.attentive {
             tokio::time::sleep(spread(&target.id, watch.every)).await;
         }
@@ -397,7 +399,7 @@ impl Hands {
             let sample = {
                 let Ok(_permit) = self.probes.acquire().await else { return };
                 failpoint::pass("task.probe");
-                self.look(target, &watch).await
+                self.look(target, &mut watch).await
             };
             let news = if sample.passed() { passes == 0 } else { true };
             (passes, misses) = if sample.passed() { (passes + 1, 0) } else { (0, misses + 1) };
@@ -414,8 +416,15 @@ impl Hands {
     }
 
     /// A probe; where nobody listens, the driver is asked whether the process is gone.
-    async fn look(&self, target: &Target, watch: &Watch) -> Sample {
-        let mut sample = self.parts.prober.probe(target, watch.expect.as_ref()).await;
+    async fn look(&self, target: &Target, watch: &mut Watch) -> Sample {
+        let begun = if watch.startup { self.parts.prober.started(target).await } else { None };
+        let mut sample = match begun {
+            Some(not_yet) if !not_yet.passed() => not_yet,
+            Some(_) | None => {
+                watch.startup = false;
+                self.parts.prober.probe(target, watch.expect.as_ref()).await
+            }
+        };
         if watch.attentive
             && sample.result == SampleResult::NotListening
             && let Ok(seen) = self.parts.fleet.observe(target).await

@@ -39,8 +39,11 @@ impl Chart {
         let Some(sample) = &reading.sample else { return };
         let mark = match &sample.result {
             SampleResult::Pass { .. } => Mark::Passed(sample.latency.as_millis()),
-            SampleResult::NotListening if at_work => Mark::Down,
-            SampleResult::NotListening | SampleResult::Exited { .. } | SampleResult::Miss { .. } => Mark::Missed,
+            SampleResult::NotListening | SampleResult::Starting { .. } if at_work => Mark::Down,
+            SampleResult::NotListening
+            | SampleResult::Starting { .. }
+            | SampleResult::Exited { .. }
+            | SampleResult::Miss { .. } => Mark::Missed,
         };
         self.latency = match (self.latency, mark) {
             // Small changes are not news.

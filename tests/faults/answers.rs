@@ -84,9 +84,15 @@ pub(crate) fn target(port: u16) -> Target {
 
 /// Asks `/health`, at most 500 ms, and finds the version in the body's `version`.
 pub(crate) fn prober() -> Arc<dyn Prober> {
+    built(|_| ())
+}
+
+/// As [`prober`], with `change`d settings.
+pub(crate) fn built(change: impl FnOnce(&mut Settings)) -> Arc<dyn Prober> {
     let version = Some(HttpVersion::Body(Extract::Json("/version".to_owned())));
     let http = HttpSettings { path: "/health".to_owned(), status: vec![(200, 299)], version };
-    let settings = Settings { probe: Kind::Http(http), version: None, timeout: Span::from_millis(500) };
+    let mut settings = Settings::new(Kind::Http(http), Span::from_millis(500));
+    change(&mut settings);
     probe::build(&settings, SystemClock::new().port()).expect("settings that work")
 }
 

@@ -9,9 +9,10 @@ use rollout::command::Command;
 use rollout::event::{Cause, EventKind};
 use rollout::model::{Before, Count, SampleResult, Span};
 use rollout::ports::Reading;
+use rollout::probe::{HttpSettings, Kind, Places, Startup};
 use tokio::time::Instant;
 
-use crate::answers::prober;
+use crate::answers::{built, prober};
 use crate::engine::{Ended, Hosts, Obeys, Setting, policy};
 use crate::sites::{Health, Site, Sites};
 
@@ -126,6 +127,64 @@ async fn e03_a_slow_start_is_waited_for_and_one_without_end_is_not() {
     assert_eq!(ended.status(), "rolled_back");
     let why = first_failure(&ended);
     assert!(why.contains("not listening"), "{why}");
+}
+
+/// E3: it listens at once, but answers with errors while it warms up: with a startup probe that is waited for, and what
+/// its health says before that is not even asked.
+#[tokio::test]
+async fn e03_one_that_warms_up_is_waited_for_where_that_is_asked_apart() {
+    let startup = Startup {
+        probe: Kind::Http(HttpSettings { path: "/started".to_owned(), status: vec![(200, 299)], version: None }),
+        places: Places::default(),
+    };
+    let sites = Sites::new(2).await;
+    let hosts = Hosts::gated_with(sites.effect(|site, version| {
+        site.runs(version);
+        site.set(Health::Warming);
+    }));
+    let mut patient = setting(&sites, Arc::clone(&hosts));
+    patient.prober = built(|settings| settings.startup = Some(startup.clone()));
+    patient.policy.strategy.batch_pause = Span::from_secs(20);
+    let engine = patient.begin().await;
+    hosts.gate.add_permits(1);
+    let retries = patient.policy.health.retries;
+    engine
+        .until("more looks at a start than misses may be", |now| {
+            let starting =
+                |reading: &&Reading| reading.sample.as_ref().is_some_and(|s| matches!(s.result, SampleResult::Starting { .. }));
+            now.progress.readings.values().find(starting).filter(|reading| reading.misses > 2 * retries).map(drop)
+        })
+        .await;
+    engine.word("web-01", "health_checking").await;
+    sites.site("web-01").set(Health::Well);
+    engine.word("web-01", "healthy").await;
+    drop(engine);
+
+    // Without it the errors count; and with it they do, once it has begun.
+    for (start, startup) in [(Health::Warming, None), (Health::Sick, Some(startup))] {
+        let sites = Sites::new(2).await;
+        let hosts = Hosts::ready(sites.effect(move |site, version| {
+            site.runs(version);
+            site.set(if version == "v2" { start } else { Health::Well });
+        }));
+        let mut setting = setting(&sites, hosts);
+        setting.prober = built(|settings| settings.startup = startup);
+        let ended = setting.begin().await.end().await;
+        assert_eq!(ended.status(), "rolled_back");
+        assert_eq!(first_failure(&ended), "3 failed checks in a row: status 503");
+    }
+}
+
+/// E6: 200, but slower than users would wait: "200 in 900ms, max_latency is 500ms" is no pass.
+#[tokio::test]
+async fn e06_a_pass_that_takes_too_long_is_none() {
+    let sites = Sites::new(2).await;
+    let hosts = Hosts::ready(sites.effect(works));
+    let mut setting = setting(&sites, Arc::clone(&hosts));
+    setting.prober = built(|settings| settings.max_latency = Some(Span::ZERO));
+    let refusal = setting.refusal().await;
+    assert!(refusal.contains("200 in ") && refusal.contains("max_latency is 0"), "{refusal}");
+    assert_eq!(hosts.updates(), Vec::<String>::new());
 }
 
 /// E4, E5: the update says that it worked, but the old process still has the port: "reports v1, not v2".

@@ -22,6 +22,8 @@ pub(crate) enum Health {
     Sick,
     /// 200 and 503 in turn.
     Flapping,
+    /// 503, and at `/started` as well, as one that warms up.
+    Warming,
     /// Nobody listens.
     Away,
 }
@@ -126,7 +128,8 @@ async fn answer(mut stream: TcpStream, (health, version): (Health, String), numb
     }
     let well = match health {
         Health::Well => true,
-        Health::Sick | Health::Away => false,
+        Health::Sick => head.starts_with(b"GET /started "),
+        Health::Warming | Health::Away => false,
         Health::Flapping => number.is_multiple_of(2),
     };
     let status = if well { "200 OK" } else { "503 Service Unavailable" };

@@ -90,6 +90,7 @@ pub(crate) fn plan(number: u32, kind: DeploymentKind) -> Plan {
                 watch_interval: Span::from_secs(5),
                 before: Before::Skip,
                 expects_version: true,
+                latency: None,
             },
             rollback: RollbackPolicy {
                 threshold_percent: 10,

@@ -139,7 +139,9 @@ fn instance(Seen { target, observed, sample, owned }: &Seen<'_>) -> Option<Findi
         let remedy = match &sample.result {
             SampleResult::NotListening => "start it, or correct host and port in [fleet]",
             SampleResult::Exited { .. } => "look at its log and start it",
-            SampleResult::Miss { .. } | SampleResult::Pass { .. } => "mend it, or correct [health] or its address in [fleet]",
+            SampleResult::Miss { .. } | SampleResult::Starting { .. } | SampleResult::Pass { .. } => {
+                "mend it, or correct [health] or its address in [fleet]"
+            }
         };
         return Some(Finding::missing(KIND, id, &format!("{at}: {}", sample.words()), remedy));
     }

@@ -25,6 +25,8 @@ pub(super) fn doubts(plan: &Plan, batches: &[PlannedBatch], config: &Config) -> 
     let unbalanced = config.traffic == crate::traffic::Settings::None;
     say(unbalanced, "traffic.driver = \"none\": requests to an instance fail while it is updated");
     say(config.vip.is_none(), "no [vip]: whether requests failed will not be measured");
+    let anyone = "health.tls.insecure = true: a probe believes whoever answers, so it proves nothing about who serves";
+    say(config.health.trusts_anyone(), anyone);
     say(policy.rollback.on_failure == OnFailure::Continue, "on_failure = \"continue\": nothing is rolled back by itself");
     let stops = matches!(policy.rollback.on_failure, OnFailure::Pause | OnFailure::Ask);
     say(stops, "failures pause the deployment: somebody must be there to decide");

@@ -146,6 +146,9 @@ fn probe(app: &App, id: &InstanceId, instance: &Instance, (rise, retries): (u32,
         return "not listening yet".to_owned();
     }
     let mut text = sample.words();
+    if matches!(sample.result, SampleResult::Starting { .. }) {
+        return text;
+    }
     if let (Phase::Verifying { .. }, Some(reading)) = (&instance.phase, gate_reading(app, id, instance)) {
         let (passes, misses) = (reading.passes.min(rise), reading.misses.min(retries));
         text = format!("{text}  passes {passes} of {rise}  misses {misses} of {retries}");

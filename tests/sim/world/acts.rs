@@ -157,7 +157,7 @@ impl World {
                 let done = self.machines[n].works.is_empty() && self.machines[n].runs.last() == Some(&effect.id);
                 if done { outcome(Outcome::Updated) } else { (None, None) }
             }
-            EffectKind::Watch { every, expect, attentive } => self.watch(n, flight, (*every, expect.as_ref(), *attentive)),
+            EffectKind::Watch { every, expect, attentive, .. } => self.watch(n, flight, (*every, expect.as_ref(), *attentive)),
             EffectKind::SurveyFleet | EffectKind::WatchRotation { .. } => (None, None),
         })
     }
