@@ -94,6 +94,14 @@ impl TrafficDriver for Redacted<dyn TrafficDriver> {
         Box::pin(async move { self.driver.admit(target).await.map_err(|e| self.traffic(e)) })
     }
 
+    fn add<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<(), TrafficError>> {
+        Box::pin(async move { self.driver.add(target).await.map_err(|e| self.traffic(e)) })
+    }
+
+    fn remove<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<(), TrafficError>> {
+        Box::pin(async move { self.driver.remove(target).await.map_err(|e| self.traffic(e)) })
+    }
+
     fn counters(&self) -> BoxFuture<'_, Result<Vec<LbStats>, TrafficError>> {
         Box::pin(async move { self.driver.counters().await.map_err(|e| self.traffic(e)) })
     }

@@ -50,6 +50,23 @@ pub trait TrafficDriver: Send + Sync {
     /// Fails unless every balancer reports it as serving.
     fn admit<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<(), TrafficError>>;
 
+    /// Makes an instance known that no balancer knew, serving at once, and reads it back. One that is known is left as it is.
+    ///
+    /// # Errors
+    /// Fails unless every balancer confirmed; refuses where the driver cannot do it.
+    fn add<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<(), TrafficError>> {
+        Box::pin(async move { Err(TrafficError::Refused(format!("{}: this traffic driver cannot add instances", target.id))) })
+    }
+
+    /// Makes every balancer forget an instance that [`Self::add`] made known; with connections left it is `NotConfirmed`, to be
+    /// tried again. What was added is for the caller to know, where the balancer does not.
+    ///
+    /// # Errors
+    /// Fails unless every balancer confirmed; refuses where the driver cannot do it.
+    fn remove<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<(), TrafficError>> {
+        Box::pin(async move { Err(TrafficError::Refused(format!("{}: this traffic driver cannot remove instances", target.id))) })
+    }
+
     /// What each balancer itself has counted since its start, in the order of the configuration; empty if they do not
     /// count. A counter that falls is one that began anew.
     ///
