@@ -8,6 +8,7 @@
 //! between them, and `fault` collects and shows what is wrong.
 
 mod argv;
+mod caddy;
 mod check;
 mod document;
 mod excerpt;
@@ -15,6 +16,7 @@ mod fault;
 mod fleet;
 mod haproxy;
 mod hosts;
+mod nginx;
 mod probe;
 mod redactor;
 mod rules;

@@ -2,9 +2,11 @@
 //!
 //! Imports: ports, model, os, its children. May not: know another kind of adapter.
 
+mod caddy;
 mod command;
 mod haproxy;
 mod http;
+mod nginx;
 mod none;
 mod word;
 
@@ -22,6 +24,10 @@ use crate::ports::TrafficDriver;
 pub enum Settings {
     /// HAProxy's runtime API.
     Haproxy(HaproxySettings),
+    /// nginx's configuration and a reload.
+    Nginx(Box<NginxSettings>),
+    /// Caddy's admin API.
+    Caddy(Box<CaddySettings>),
     /// Programs that know how.
     Command(Box<CommandSettings>),
     /// A balancer's own HTTP API.
@@ -41,7 +47,48 @@ pub struct HaproxySettings {
     pub backend: String,
     /// `[traffic] server`: template of a server's name, `{{ instance.id }}` by default.
     pub server: String,
+    /// `[traffic] add`: what follows the address of a server that is added at run time, `check` by default.
+    pub add: String,
+    /// `[traffic] await_slow_start`: an instance counts as admitted once it has its whole share again. False by default.
+    pub await_slow_start: bool,
     /// `[traffic] timeout`: for one command, connection included. 2 s by default.
+    pub timeout: Span,
+}
+
+/// `[traffic] driver = "nginx"`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NginxSettings {
+    /// `[service] name`, for templates.
+    pub service: String,
+    /// `[traffic] upstream_file`: the file with the upstream block, which we may change.
+    pub upstream_file: String,
+    /// `[traffic] upstream`: the block's name.
+    pub upstream: String,
+    /// `[traffic] server`: template of a server's address there, `{{ instance.host }}:{{ instance.port }}` by default.
+    pub server: String,
+    /// `[traffic] test`: says whether nginx would take its configuration; `nginx -t` by default.
+    pub test: Vec<String>,
+    /// `[traffic] reload`: tells nginx to read it; `nginx -s reload` by default.
+    pub reload: Vec<String>,
+    /// `[traffic] pid_file`: where nginx's master process says who it is, `/run/nginx.pid` by default.
+    pub pid_file: String,
+    /// `[traffic] timeout`: for the test, and for the reload until the new workers are there. 5 s by default.
+    pub timeout: Span,
+}
+
+/// `[traffic] driver = "caddy"`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CaddySettings {
+    /// `[service] name`, for templates.
+    pub service: String,
+    /// `[traffic] admin`: each `http://host:port` or `unix//path`. Every one must confirm.
+    pub admin: Vec<String>,
+    /// Where the `reverse_proxy` handler is, under each of them: `/id/NAME` by `[traffic] id`, `/config/PATH` by
+    /// `[traffic] handler`.
+    pub handler: String,
+    /// `[traffic] server`: template of an upstream's `dial`, `{{ instance.host }}:{{ instance.port }}` by default.
+    pub server: String,
+    /// `[traffic] timeout`: for one request. 5 s by default: a change answers once Caddy runs by it.
     pub timeout: Span,
 }
 
@@ -160,6 +207,8 @@ pub const STATES: [(&str, Rotation); 7] = [
 pub fn build(settings: &Settings) -> Result<Arc<dyn TrafficDriver>, String> {
     match settings {
         Settings::Haproxy(settings) => Ok(Arc::new(haproxy::Haproxy::new(settings.clone())?)),
+        Settings::Nginx(settings) => Ok(Arc::new(nginx::Nginx::new((**settings).clone())?)),
+        Settings::Caddy(settings) => Ok(Arc::new(caddy::Caddy::new((**settings).clone())?)),
         Settings::Command(settings) => Ok(Arc::new(word::ReadBack(command::Commands::new((**settings).clone())?))),
         Settings::Http(settings) => Ok(Arc::new(word::ReadBack(http::Requests::new((**settings).clone())?))),
         Settings::None => Ok(Arc::new(none::Nobody::default())),

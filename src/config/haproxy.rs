@@ -27,7 +27,20 @@ pub(super) fn read(section: &mut Section<'_>, service: &str) -> Option<HaproxySe
     });
     let server = server.unwrap_or_else(|| "{{ instance.id }}".to_owned());
     let timeout = section.positive_span("timeout", Span::from_secs(2)).value;
-    Some(HaproxySettings { service: service.to_owned(), sockets, backend: backend?, server, timeout })
+    let add = add(section);
+    let await_slow_start = section.flag("await_slow_start", false).value;
+    let service = service.to_owned();
+    Some(HaproxySettings { service, sockets, backend: backend?, server, add, await_slow_start, timeout })
+}
+
+/// The words behind a new server's address. A `;` or the end of a line would begin another command.
+fn add(section: &mut Section<'_>) -> String {
+    let Some(add) = section.text("add") else { return "check".to_owned() };
+    if add.value.full.chars().any(|c| c.is_control() || ";\\\"'".contains(c)) {
+        let remedy = format!("{} is no list of a server's keywords; write one like \"check inter 1s\"", shown(&add.value.raw));
+        section.fault(add.place, "add", remedy);
+    }
+    add.value.full
 }
 
 fn sockets(section: &mut Section<'_>) -> Vec<String> {

@@ -8,7 +8,7 @@ use super::fault::shown_key;
 use super::section::{Placed, Section, text_of};
 use super::template::{self, OF_A_SERVER};
 use super::value::{nearest, shown};
-use super::{argv, haproxy, statuses};
+use super::{argv, caddy, haproxy, nginx, statuses};
 use crate::model::{Rotation, Span};
 use crate::os::extract::Extract;
 use crate::traffic::{self, Asked, CommandSettings, HttpSettings, Request, STATES};
@@ -17,29 +17,35 @@ use crate::traffic::{self, Asked, CommandSettings, HttpSettings, Request, STATES
 #[derive(Clone, Copy)]
 enum Driver {
     Haproxy,
+    Nginx,
+    Caddy,
     Command,
     Http,
     None,
 }
 
-const DRIVERS: [(&str, Driver); 4] =
-    [("haproxy", Driver::Haproxy), ("command", Driver::Command), ("http", Driver::Http), ("none", Driver::None)];
-
-const LATER: [(&str, &str); 3] = [
-    ("nginx", "use driver = \"command\" or \"http\" with what drives it"),
-    ("caddy", "use driver = \"command\" or \"http\" with what drives it"),
-    ("aws", "use driver = \"command\" with the aws program, as in examples/aws.toml"),
+const DRIVERS: [(&str, Driver); 6] = [
+    ("haproxy", Driver::Haproxy),
+    ("nginx", Driver::Nginx),
+    ("caddy", Driver::Caddy),
+    ("command", Driver::Command),
+    ("http", Driver::Http),
+    ("none", Driver::None),
 ];
+
+const LATER: [(&str, &str); 1] = [("aws", "use driver = \"command\" with the aws program, as in examples/aws.toml")];
 
 /// Reads `[traffic]`; `None` if it is faulty.
 pub(super) fn read(root: &mut Section<'_>, service: &str) -> Option<traffic::Settings> {
     let mut section = root.table("traffic");
     let driver = section.choice("driver", &DRIVERS, &LATER);
-    section.require("driver", "is missing; add driver = \"haproxy\", \"command\", \"http\" or \"none\"");
+    section.require("driver", "is missing; add driver = \"haproxy\", \"nginx\", \"caddy\", \"command\", \"http\" or \"none\"");
     // What else stands here may be right for the driver that was meant.
     let Placed { value: driver, place, .. } = driver?;
     let settings = match driver {
         Driver::Haproxy => haproxy::read(&mut section, service).map(traffic::Settings::Haproxy),
+        Driver::Nginx => nginx::read(&mut section, service).map(|it| traffic::Settings::Nginx(Box::new(it))),
+        Driver::Caddy => caddy::read(&mut section, service).map(|it| traffic::Settings::Caddy(Box::new(it))),
         Driver::Command => command(&mut section, service).map(|it| traffic::Settings::Command(Box::new(it))),
         Driver::Http => http(&mut section, service).map(|it| traffic::Settings::Http(Box::new(it))),
         Driver::None => {

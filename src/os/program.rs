@@ -44,7 +44,7 @@ impl fmt::Debug for Environment {
 
 impl Environment {
     /// Ours as far as it is passed on, then these.
-    fn whole(&self, marks: &[(&str, &str)]) -> Vec<(String, String)> {
+    pub fn whole(&self, marks: &[(&str, &str)]) -> Vec<(String, String)> {
         let inherited = INHERITED.iter().filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?)));
         let marks = marks.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         inherited.chain(marks).chain(self.0.iter().cloned()).collect()

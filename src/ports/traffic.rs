@@ -50,30 +50,29 @@ pub trait TrafficDriver: Send + Sync {
     /// Fails unless every balancer reports it as serving.
     fn admit<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<(), TrafficError>>;
 
-    /// Makes the instance known to every balancer, out of rotation: `admit` puts it in. It is nothing where it is known already.
+    /// Makes an instance known that no balancer knew, serving at once, and reads it back. One that is known is left as it is.
     ///
     /// # Errors
-    /// Fails unless every balancer knows it afterwards.
+    /// Fails unless every balancer confirmed; refuses where the driver cannot do it.
     fn add<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<(), TrafficError>> {
         Box::pin(async move {
             let known = self.read(std::slice::from_ref(target)).await?;
-            match known.get(&target.id) {
-                Some(Rotation::Missing) | None => {
-                    let id = &target.id;
-                    Err(TrafficError::Refused(format!("the balancer does not know {id}, and it cannot be added; add it by hand")))
-                }
+            let id = &target.id;
+            let refused = || format!("the balancer does not know {id}, and this traffic driver cannot add it: add it by hand");
+            match known.get(id) {
+                Some(Rotation::Missing) | None => Err(TrafficError::Refused(refused())),
                 Some(_) => Ok(()),
             }
         })
     }
 
-    /// Takes back what `add` did: the balancers forget an instance that is out of rotation. It is nothing where they know it
-    /// by their own configuration.
+    /// Makes every balancer forget an instance that [`Self::add`] made known; with connections left it is `NotConfirmed`, to be
+    /// tried again. What was added is for the caller to know, where the balancer does not.
     ///
     /// # Errors
-    /// Fails if a balancer still has what was added.
-    fn remove<'a>(&'a self, _target: &'a Target) -> BoxFuture<'a, Result<(), TrafficError>> {
-        Box::pin(async { Ok(()) })
+    /// Fails unless every balancer confirmed; refuses where the driver cannot do it.
+    fn remove<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<(), TrafficError>> {
+        Box::pin(async move { Err(TrafficError::Refused(format!("{}: this traffic driver cannot remove instances", target.id))) })
     }
 
     /// What each balancer itself has counted since its start, in the order of the configuration; empty if they do not

@@ -113,6 +113,8 @@ struct Scene {
     target: Option<Target>,
     /// It is extra capacity, which the balancers may not know.
     spare: bool,
+    /// No balancer knew it at the beginning.
+    added: bool,
     version: Version,
     fleet: Vec<Target>,
     retries: u32,
@@ -132,7 +134,8 @@ impl Scene {
         };
         // Nothing runs yet where extra capacity is to be: looking again would not help.
         let retries = if spare { 1 } else { health.retries };
-        Self { target, spare, version: state.plan.version.clone(), fleet, retries, interval: health.interval }
+        let added = member.is_some_and(|m| m.spare && m.rotation == Rotation::Missing);
+        Self { target, spare, added, version: state.plan.version.clone(), fleet, retries, interval: health.interval }
     }
 }
 
@@ -165,7 +168,7 @@ async fn perform(hands: Hands, effect: Effect, scene: Scene) {
             };
             hands.update(&order).await
         }
-        (EffectKind::Retire, Some(target)) => hands.retire(effect.id.clone(), target, scene.version.clone()).await,
+        (EffectKind::Retire, Some(target)) => hands.retire(effect.id.clone(), target, (scene.version.clone(), scene.added)).await,
         (_, None) => {
             tracing::error!(target: "effect", "{} is about an instance that is not in the plan", effect.id);
             return;

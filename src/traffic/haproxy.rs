@@ -21,6 +21,7 @@ use self::socket::Address;
 use super::HaproxySettings;
 use crate::model::{InstanceId, LbStats, Rotation, Target};
 use crate::os::template::{self, Context};
+use crate::os::text;
 use crate::ports::{TrafficDriver, TrafficError};
 
 /// The driver.
@@ -140,6 +141,7 @@ impl Haproxy {
         }
         let after = self.free(&name, self.each(&name).await.into_iter().collect::<Result<_, _>>()?)?;
         let Some((balancer, server)) = after.iter().find(|(_, server)| server.rotation() != Rotation::Serving) else {
+            self.at_its_share(&name, &after)?;
             for (balancer, _) in &after {
                 balancer.forget(&name);
             }
@@ -154,6 +156,66 @@ impl Haproxy {
             balancer.address,
             if foreign { ", not by an order: its weight is 0, or its agent or the server that it tracks says so" } else { "" }
         )))
+    }
+
+    /// Where that is awaited, an error while a server starts slowly.
+    fn at_its_share(&self, name: &str, said: &Said<'_>) -> Result<(), TrafficError> {
+        let slow = said.iter().find_map(|(balancer, server)| Some((balancer, server.throttle?)));
+        match slow.filter(|_| self.settings.await_slow_start) {
+            Some((balancer, throttle)) => Err(TrafficError::NotConfirmed(format!(
+                "{} starts slowly: it has {throttle} % of its share at {}",
+                self.full(name),
+                balancer.address
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    async fn added(&self, target: &Target) -> Result<(), TrafficError> {
+        let name = self.named(target)?;
+        let address = format!("{}:{}", target.host, target.port);
+        if !address.chars().all(|c| c.is_ascii_alphanumeric() || "-_.:[]".contains(c)) {
+            return Err(TrafficError::Refused(format!("{address:?} is no address that HAProxy takes")));
+        }
+        let add = async |balancer: &Balancer| match balancer.servers().await?.get(&name) {
+            None => balancer.add(&name, &address, &self.settings.add).await,
+            Some(_) => Ok(()),
+        };
+        join_all(self.balancers.iter().map(add)).await.into_iter().collect::<Result<(), _>>()?;
+        let after: Said<'_> = self.each(&name).await.into_iter().collect::<Result<_, _>>()?;
+        match after.iter().find(|(_, server)| server.rotation() != Rotation::Serving) {
+            Some((balancer, server)) => Err(TrafficError::NotConfirmed(format!(
+                "{} was added, but is {} ({} at {})",
+                self.full(&name),
+                server.rotation().words(),
+                server.status(),
+                balancer.address
+            ))),
+            None => Ok(()),
+        }
+    }
+
+    /// HAProxy forgets only what is in maintenance and has no connection.
+    async fn removed(&self, target: &Target) -> Result<(), TrafficError> {
+        let name = self.named(target)?;
+        let remove = async |balancer: &Balancer| {
+            let mut servers = balancer.servers().await?;
+            let Some(server) = servers.get(&name) else { return Ok(()) };
+            if !server.in_maintenance() {
+                balancer.order(&name, "maint").await?;
+                servers = balancer.servers().await?;
+            }
+            match servers.get(&name).and_then(|server| server.sessions) {
+                Some(left) if left > 0 => Err(TrafficError::NotConfirmed(format!(
+                    "{} still has {} at {}, so it is not removed yet",
+                    self.full(&name),
+                    text::counted(left, "connection"),
+                    balancer.address
+                ))),
+                _ => balancer.delete(&name).await,
+            }
+        };
+        join_all(self.balancers.iter().map(remove)).await.into_iter().collect()
     }
 
     async fn sum_of_sessions(&self, target: &Target) -> Result<Option<u32>, TrafficError> {
@@ -227,6 +289,15 @@ impl TrafficDriver for Haproxy {
     /// Dropped half-way, it leaves the instance ready at none, some or all balancers; ordering again mends that.
     fn admit<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<(), TrafficError>> {
         Box::pin(self.ready(target))
+    }
+
+    /// Dropped half-way, it leaves the server in maintenance at some balancers; removing and adding again mends that.
+    fn add<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<(), TrafficError>> {
+        Box::pin(self.added(target))
+    }
+
+    fn remove<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<(), TrafficError>> {
+        Box::pin(self.removed(target))
     }
 
     fn counters(&self) -> BoxFuture<'_, Result<Vec<LbStats>, TrafficError>> {

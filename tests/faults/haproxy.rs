@@ -261,6 +261,8 @@ pub(crate) fn settings(sockets: &[String], backend: &str) -> HaproxySettings {
         sockets: sockets.to_vec(),
         backend: backend.to_owned(),
         server: "{{ instance.id }}".to_owned(),
+        add: "check inter 50ms rise 1 fall 1".to_owned(),
+        await_slow_start: false,
         timeout: Span::from_secs(2),
     }
 }

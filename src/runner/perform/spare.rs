@@ -2,10 +2,10 @@
 //!
 //! Imports: ports, effect, model, the performer. May not: decide.
 
-use super::Hands;
+use super::{AGAIN, Hands};
 use crate::effect::Outcome;
 use crate::model::{EffectId, Rotation, Target, Version};
-use crate::ports::{FleetError, StopOrder};
+use crate::ports::{FleetError, StopOrder, TrafficError};
 
 impl Hands {
     /// No balancer has ever heard of it.
@@ -14,8 +14,8 @@ impl Hands {
         read.is_ok_and(|read| read.get(&target.id).is_none_or(|rotation| *rotation == Rotation::Missing))
     }
 
-    /// Stopped, and known to no balancer any more that did not know it before. Where the outcome is unknown it is looked at.
-    pub(super) async fn retire(&self, effect: EffectId, target: &Target, version: Version) -> Outcome {
+    /// Stopped, and known to no balancer any more if it was added to them. Where the outcome is unknown it is looked at.
+    pub(super) async fn retire(&self, effect: EffectId, target: &Target, (version, added): (Version, bool)) -> Outcome {
         let order = StopOrder { effect, target: target.clone(), version };
         let stopped = match self.parts.fleet.stop(&order).await {
             Err(FleetError::Unknown(reason) | FleetError::Unreachable(reason)) => match self.parts.fleet.observe(target).await {
@@ -26,8 +26,8 @@ impl Hands {
             Ok(()) => Ok(()),
         };
         let forgotten = match stopped {
-            Ok(()) => self.parts.traffic.remove(target).await.map_err(|error| format!("it is stopped, but {error}")),
-            Err(reason) => Err(reason),
+            Ok(()) if added => self.forget(target).await,
+            stopped => stopped,
         };
         match forgotten {
             Ok(()) => {
@@ -35,6 +35,18 @@ impl Hands {
                 Outcome::Updated
             }
             Err(reason) => Outcome::UpdateFailed { reason },
+        }
+    }
+
+    /// What was added goes from the balancers' lists, as soon as its last connections are gone.
+    async fn forget(&self, target: &Target) -> Result<(), String> {
+        loop {
+            match self.parts.traffic.remove(target).await {
+                Ok(()) => return Ok(()),
+                Err(TrafficError::Refused(why)) => return Err(format!("it is stopped, but {why}")),
+                Err(error) => self.trouble(Some(target), &error.to_string()).await,
+            }
+            tokio::time::sleep(AGAIN).await;
         }
     }
 }

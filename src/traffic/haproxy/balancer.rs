@@ -127,6 +127,32 @@ impl Balancer {
         })
     }
 
+    /// Makes a server known and lets traffic to it. Each command is read back by the next look.
+    pub(super) async fn add(&self, name: &str, address: &str, more: &str) -> Result<(), TrafficError> {
+        let server = format!("{}/{name}", self.backend);
+        let command = format!("add server {server} {address} {more}");
+        let answer = self.ask(&command).await?;
+        if !answer.contains("registered") {
+            return Err(TrafficError::Refused(self.said(&reply::quoted(&answer), &command)));
+        }
+        // One that has no check says so, which is no trouble; what the other says shows in the next look.
+        self.ask(&format!("enable health {server}")).await?;
+        self.ask(&format!("enable server {server}")).await.map(drop)
+    }
+
+    /// Forgets a server that has been in maintenance since it lost its traffic.
+    pub(super) async fn delete(&self, name: &str) -> Result<(), TrafficError> {
+        let command = format!("del server {}/{name}", self.backend);
+        let answer = self.ask(&command).await?;
+        if answer.contains("deleted") {
+            self.forget(name);
+            return Ok(());
+        }
+        let words = self.said(&reply::quoted(&answer), &command);
+        // It closes idle connections by and by.
+        Err(if answer.contains("connection") { TrafficError::NotConfirmed(words) } else { TrafficError::Refused(words) })
+    }
+
     /// Its drain is over: what was not known of it does not matter any more.
     pub(super) fn forget(&self, name: &str) {
         let mut drains = lock(&self.drains);

@@ -36,6 +36,8 @@ pub(super) struct Server {
     status: Option<String>,
     /// [`Row::sessions`].
     pub(super) sessions: Option<u32>,
+    /// `throttle`, while it starts slowly: the part of its share that it gets, in per cent.
+    pub(super) throttle: Option<u64>,
 }
 
 impl Server {
@@ -126,7 +128,10 @@ pub(super) fn servers_state(reply: &str, backend: &str) -> Result<(Option<u32>, 
         };
         if fields.get(in_backend) == Some(&backend) {
             backend_id = Some(number(of_backend).ok_or_else(|| quoted(line))?);
-            servers.insert((*name).to_owned(), Server { number: id, op, admin, weight, status: None, sessions: None });
+            servers.insert(
+                (*name).to_owned(),
+                Server { number: id, op, admin, weight, status: None, sessions: None, throttle: None },
+            );
         }
     }
     Ok((backend_id, servers))
@@ -138,6 +143,8 @@ pub(super) fn add_stat(servers: &mut Servers, table: &Table, backend: &str) -> R
         let row = table.row(backend, name);
         let row = row.ok_or_else(|| format!("no line of {backend}/{}", text::sanitise(name)))?;
         server.sessions = Some(row.sessions()?);
+        // One that is not being slowed down has nothing there, or all of its share.
+        server.throttle = row.count_if_known("throttle")?.filter(|throttle| *throttle < 100);
         server.status = Some(row.text("status")?.to_owned());
     }
     Ok(())
@@ -193,13 +200,21 @@ impl<'a> Row<'a> {
         }
     }
 
+    /// As [`Self::count`]; nothing where this HAProxy has no such column.
+    fn count_if_known(self, name: &str) -> Result<Option<u64>, String> {
+        if self.columns.iter().any(|column| column == name) { self.count(name) } else { Ok(None) }
+    }
+
     /// `scur + qcur`: what the server is at work on, and what waits for it. In HTTP mode these are requests: a kept
-    /// connection without one does not count, a WebSocket does until it is closed. In TCP mode they are connections.
+    /// connection without one does not count, a WebSocket does until it is closed. In TCP mode they are connections. A
+    /// connection that is in use without a request of ours to see (`used_conn_cur`, since 2.2) counts as one; an idle one
+    /// (`srv_icur`) carries nothing that could be cut.
     pub(super) fn sessions(self) -> Result<u32, String> {
         let (Some(current), Some(queued)) = (self.count("scur")?, self.count("qcur")?) else {
             return Err("no scur and qcur".to_owned());
         };
-        Ok(u32::try_from(current.saturating_add(queued)).unwrap_or(u32::MAX))
+        let used = self.count_if_known("used_conn_cur")?.unwrap_or(0);
+        Ok(u32::try_from(current.max(used).saturating_add(queued)).unwrap_or(u32::MAX))
     }
 
     /// The counters of a `BACKEND` line. `hrsp_5xx` holds every answer that began with 5xx, HAProxy's own included (503
@@ -239,7 +254,7 @@ fn csv(line: &str) -> Vec<String> {
 }
 
 /// The first line of an unexpected answer.
-fn quoted(reply: &str) -> String {
+pub(super) fn quoted(reply: &str) -> String {
     match reply.lines().map(str::trim).find(|line| !line.is_empty()) {
         Some(line) => format!("\"{}\"", text::sanitise(line)),
         None => "nothing".to_owned(),
@@ -259,7 +274,7 @@ mod tests {
         other,web-01,9,9,9,9,MAINT,,\nfe,BACKEND,0,0,0,0,UP,,\n\n";
 
     fn server(admin: u32, op: u32, status: &str) -> Server {
-        Server { number: 1, op, admin, weight: 1, status: Some(status.to_owned()), sessions: Some(0) }
+        Server { number: 1, op, admin, weight: 1, status: Some(status.to_owned()), sessions: Some(0), throttle: None }
     }
 
     #[test]

@@ -1,0 +1,44 @@
+//! One list of promises, kept by every traffic driver against the real balancer.
+//!
+//! Imports: traffic, model, ports. May not: make an exception that is not one of the world's traits.
+#![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot go on says why")]
+
+mod caddy;
+#[path = "../common/mod.rs"]
+mod common;
+mod deployments;
+#[path = "../faults/engine.rs"]
+mod engine;
+mod faults;
+mod haproxy;
+mod nginx;
+mod promises;
+mod world;
+
+use world::{Instances, World as _};
+
+macro_rules! promises_of {
+    ($($name:ident: $world:ty),* $(,)?) => { $(
+        mod $name {
+            use super::*;
+            promises_of!(@each $world: reads, out_is_out_and_in_is_in, a_request_under_way_is_finished,
+                what_somebody_else_took_out_stays_out, an_order_that_was_given_up_is_mended_by_the_next,
+                two_orders_at_once_do_not_undo_each_other, a_balancer_that_was_gone_is_read_anew, a_check_changes_nothing,
+                a_spare_instance_comes_and_goes);
+        }
+    )* };
+    (@each $world:ty: $($promise:ident),*) => { $(
+        #[tokio::test]
+        async fn $promise() {
+            let Some(world) = <$world>::new(Instances::start().await).await else { return };
+            promises::$promise(world).await;
+        }
+    )* };
+}
+
+promises_of! {
+    by_nginx: nginx::Nginx,
+    by_caddy: caddy::Caddy,
+    by_haproxy: haproxy::Haproxy,
+    by_a_command: haproxy::ByCommand,
+}
