@@ -1,4 +1,4 @@
-//! What the operating system gives to adapters: files, users, processes, programs that are run to their end, templates for argv,
+//! What the operating system gives to adapters: files, users, processes, programs that are run to their end, here and on other hosts, templates for argv,
 //! HTTP clients, harmless text.
 //!
 //! Imports: model, its children. May not: know a port or an adapter.
@@ -16,6 +16,7 @@ pub mod process;
 pub mod program;
 pub mod running;
 pub mod sharing;
+pub mod ssh;
 pub mod template;
 pub mod text;
 pub mod tls;

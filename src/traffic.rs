@@ -72,6 +72,10 @@ pub struct NginxSettings {
     pub reload: Vec<String>,
     /// `[traffic] pid_file`: where nginx's master process says who it is, `/run/nginx.pid` by default.
     pub pid_file: String,
+    /// `[traffic] hosts`: where several nginx run, or one that is not here; each must confirm. None: this machine.
+    pub hosts: Vec<String>,
+    /// `[traffic] ssh_config`: `ssh -F`; the user's own by default.
+    pub ssh_config: Option<String>,
     /// `[traffic] timeout`: for the test, and for the reload until the new workers are there. 5 s by default.
     pub timeout: Span,
 }

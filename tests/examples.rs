@@ -41,9 +41,22 @@ fn every_example_is_read_without_a_fault() {
         assert_eq!(config.warnings.len(), usize::from(nobody), "{name}");
         names.push(name);
     }
-    for tool in
-        ["systemctl", "docker", "kubectl", "aws", "fly", "vercel", "ansible", "process-none", "traffic-http", "nginx", "caddy"]
-    {
+    for tool in [
+        "systemctl",
+        "docker",
+        "kubectl",
+        "aws",
+        "fly",
+        "vercel",
+        "ansible",
+        "process-none",
+        "traffic-http",
+        "nginx",
+        "caddy",
+        "nginx-plus",
+        "envoy",
+        "traefik",
+    ] {
         assert!(names.iter().any(|name| name == tool), "{tool} in {names:?}");
     }
 }

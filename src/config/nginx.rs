@@ -23,9 +23,11 @@ pub(super) fn read(section: &mut Section<'_>, service: &str) -> Option<NginxSett
     let reload = argv(section, "reload", &["nginx", "-s", "reload"]);
     let pid_file = section.text("pid_file").map(|path| absolute(section, "pid_file", path));
     let pid_file = pid_file.unwrap_or_else(|| "/run/nginx.pid".to_owned());
+    let hosts = hosts(section);
+    let ssh_config = section.text("ssh_config").map(|path| absolute(section, "ssh_config", path));
     let timeout = section.positive_span("timeout", Span::from_secs(5)).value;
     let (service, upstream_file, upstream) = (service.to_owned(), upstream_file?, upstream?);
-    Some(NginxSettings { service, upstream_file, upstream, server, test, reload, pid_file, timeout })
+    Some(NginxSettings { service, upstream_file, upstream, server, test, reload, pid_file, hosts, ssh_config, timeout })
 }
 
 /// `server`: an instance's address as the balancer knows it.
@@ -37,6 +39,24 @@ pub(super) fn server(section: &mut Section<'_>) -> String {
         server.value.template
     });
     server.unwrap_or_else(|| "{{ instance.host }}:{{ instance.port }}".to_owned())
+}
+
+/// Names that ssh knows.
+fn hosts(section: &mut Section<'_>) -> Vec<String> {
+    let Some(list) = section.texts("hosts") else { return Vec::new() };
+    let mut seen: Vec<String> = Vec::new();
+    for (place, text) in list.value {
+        let bad = text.full.is_empty()
+            || text.full.starts_with('-')
+            || text.full.contains(|c: char| c.is_whitespace() || c.is_control());
+        if bad {
+            section.fault(place, "hosts", format!("{} is no name of a host; write one that ssh knows", shown(&text.raw)));
+        } else if seen.contains(&text.full) {
+            section.fault(place, "hosts", format!("{} is there twice; name every balancer once", shown(&text.raw)));
+        }
+        seen.push(text.full);
+    }
+    seen
 }
 
 fn absolute(section: &Section<'_>, key: &str, path: Placed<Text>) -> String {

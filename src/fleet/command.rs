@@ -18,9 +18,9 @@ use tokio::time::{Instant, sleep};
 use self::progress::Progress;
 use super::{CommandSettings, Step, blocking};
 use crate::model::{Observation, Target, Version};
-use crate::os::child::{self, End};
+use crate::os::child::End;
 use crate::os::extract::Extractor;
-use crate::os::program::{Limits, Program, Subject, Trouble};
+use crate::os::program::{self, Limits, Program, Subject, Trouble};
 use crate::os::text;
 use crate::ports::{FleetDriver, FleetError, StopOrder, UpdateOrder};
 
@@ -66,7 +66,7 @@ impl Commands {
                 return Ok(Observation { version: None, running: Some(false), ended: Some(finished.words()) });
             }
             End::Exit(0) => {}
-            End::Exit(_) | End::Signal(_) | End::Deadline => return Err(unreachable(finished.words())),
+            End::Exit(_) | End::Signal(_) | End::Deadline | End::Lost => return Err(unreachable(finished.words())),
         }
         let shown = self.version.read(&finished.stdout, finished.whole);
         let shown = shown.map_err(|why| unreachable(format!("no version: {why}")))?;
@@ -103,7 +103,7 @@ impl Commands {
 
     async fn carry_out(&self, order: &UpdateOrder) -> Result<(), FleetError> {
         // A step of an order that was given up may still be in its grace.
-        child::stopped(Some(order.target.id.as_str())).await;
+        program::stopped(Some(order.target.id.as_str())).await;
         let deadline = Instant::now() + self.time_for_steps();
         let mut progress = self.progress(order).await?;
         while let Some((step, program)) = self.steps.get(progress.done) {

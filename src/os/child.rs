@@ -6,7 +6,7 @@
 //! A program gets a process group of its own, which is ended as a whole: SIGTERM, time to finish, SIGKILL. What it prints
 //! is read to its end, kept up to a cap, and never waited for once the program itself has ended: a grandchild that holds
 //! the pipe open costs a fifth of a second. Dropping the future ends the group in the same way, in a task of its own:
-//! [`stopped`] waits for that. Where the runtime ends before it, the group is killed at once.
+//! `program::stopped` waits for that. Where the runtime ends before it, the group is killed at once.
 
 mod group;
 
@@ -22,11 +22,12 @@ use tokio::process::{Child, ChildStderr, ChildStdout};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
-use self::group::{Group, Stopper};
+use self::group::Stopper;
 use super::running::Entry;
 use super::{own, process, text};
 
-pub use group::{end_all, kill_all, stopped};
+pub(super) use group::{Group, WAITING, stopped};
+pub use group::{end_all, kill_all};
 
 /// As much of an output as is kept from its beginning.
 pub const OUTPUT_BYTES_MAX: usize = 64 * 1024;
@@ -46,7 +47,7 @@ const STANDSTILL: Duration = Duration::from_secs(5);
 /// What to run, and its limits.
 #[derive(Clone, Copy)]
 pub struct Run<'a> {
-    /// On whose account: [`stopped`] waits by this name.
+    /// On whose account: `program::stopped` waits by this name.
     pub about: &'a str,
     /// Program and arguments.
     pub argv: &'a [String],
@@ -77,6 +78,8 @@ pub enum End {
     Signal(i32),
     /// It was still there at its deadline and was ended.
     Deadline,
+    /// Nobody can say: the link to its host was lost.
+    Lost,
 }
 
 /// A program that has ended.
@@ -95,12 +98,24 @@ pub struct Finished {
 }
 
 impl Finished {
+    /// Of its outputs.
+    pub(super) fn of<O, E>(end: End, stdout: Captured<O>, stderr: &Captured<E>, left: Option<&'static str>) -> Self {
+        let tail = if stderr.total == 0 { last_lines(&stdout) } else { last_lines(stderr) };
+        Self { end, whole: stdout.total == stdout.head.len(), stdout: stdout.head, left, tail }
+    }
+
+    /// With these last words instead of its own; they are harmless already.
+    pub(super) fn with_last_words(self, tail: String) -> Self {
+        Self { tail, ..self }
+    }
+
     /// How it ended and its last words: `exit code 7: no space left on device`.
     pub fn words(&self) -> String {
         let how = match self.end {
             End::Exit(code) => format!("exit code {code}"),
             End::Signal(signal) => format!("signal {signal}"),
             End::Deadline => "it did not end in time and was stopped".to_owned(),
+            End::Lost => "the link to its host was lost".to_owned(),
         };
         if self.tail.is_empty() { how } else { format!("{how}: {}", self.tail) }
     }
@@ -115,7 +130,7 @@ pub async fn run(run: Run<'_>) -> Result<Finished, String> {
     let stopper = Stopper::of(&running.group);
     let limits = Limits { deadline: run.deadline, grace: run.grace, may_leave: run.may_leave };
     // A task of its own: it ends the program also where nobody waits for it any more.
-    let ended = group::WAITING.spawn(running.until_its_end(limits, stopper.token()));
+    let ended = WAITING.spawn(running.until_its_end(limits, stopper.token()));
     ended.await.map_err(|e| format!("what came of it was lost: {e}"))
 }
 
@@ -144,8 +159,8 @@ struct Running {
     /// For an engine that takes over; gone when the program is.
     entry: Option<Entry>,
     group: Group,
-    stdout: Capture<ChildStdout>,
-    stderr: Capture<ChildStderr>,
+    stdout: Captured<ChildStdout>,
+    stderr: Captured<ChildStderr>,
 }
 
 impl Running {
@@ -168,7 +183,7 @@ impl Running {
         if let Some(entry) = &mut entry {
             entry.started(process::identify(id));
         }
-        let (stdout, stderr) = (Capture::new(child.stdout.take()), Capture::new(child.stderr.take()));
+        let (stdout, stderr) = (Captured::new(child.stdout.take()), Captured::new(child.stderr.take()));
         Ok(Self { child, entry, group: Group::begin(id, run.about), stdout, stderr })
     }
 
@@ -200,9 +215,7 @@ impl Running {
         // Before it counts as over: this process may end in the next moment.
         drop(self.entry.take());
         self.group.release();
-        let Self { stdout, stderr, .. } = self;
-        let tail = if stderr.total == 0 { last_lines(&stdout) } else { last_lines(&stderr) };
-        Finished { end, whole: stdout.total == stdout.head.len(), stdout: stdout.head, left, tail }
+        Finished::of(end, self.stdout, &self.stderr, left)
     }
 
     /// Reads along until it ends; `None` if it is there longer than that. A standstill does not count.
@@ -253,7 +266,7 @@ pub(super) async fn end(group: i32, grace: Duration) {
 }
 
 /// An output as far as it is kept.
-struct Capture<R> {
+pub(super) struct Captured<R> {
     /// `None` at its end.
     pipe: Option<R>,
     buffer: Box<[u8]>,
@@ -262,18 +275,37 @@ struct Capture<R> {
     total: usize,
 }
 
-impl<R: AsyncRead + Unpin> Capture<R> {
-    fn new(pipe: Option<R>) -> Self {
+impl<R: AsyncRead + Unpin> Captured<R> {
+    pub(super) fn new(pipe: Option<R>) -> Self {
         Self { pipe, buffer: vec![0; 8 * 1024].into(), head: Vec::new(), tail: Vec::new(), total: 0 }
     }
 
     /// Reads once; waits for ever at the end. Cancelling it loses nothing.
-    async fn step(&mut self) {
+    pub(super) async fn step(&mut self) {
         let Some(pipe) = &mut self.pipe else { return std::future::pending().await };
         match pipe.read(&mut self.buffer).await {
             Ok(0) | Err(_) => self.pipe = None,
             Ok(length) => self.keep(length),
         }
+    }
+
+    /// More may come.
+    pub(super) fn is_open(&self) -> bool {
+        self.pipe.is_some()
+    }
+
+    /// What follows `mark` in it, if that has come with its whole line; from there on nothing of it is kept, and no more is
+    /// read.
+    pub(super) fn cut_at(&mut self, mark: &[u8]) -> Option<String> {
+        let at = self.tail.windows(mark.len()).rposition(|window| window == mark)?;
+        let behind = self.tail.get(at + mark.len()..)?;
+        let line = behind.get(..behind.iter().position(|byte| *byte == b'\n')?)?;
+        let line = String::from_utf8_lossy(line).into_owned();
+        self.total = self.total.saturating_sub(self.tail.len() - at);
+        self.tail.truncate(at);
+        self.head.truncate(self.total);
+        self.pipe = None;
+        Some(line)
     }
 
     /// Takes over so many bytes of the buffer.
@@ -290,7 +322,7 @@ impl<R: AsyncRead + Unpin> Capture<R> {
 
 /// The last lines that say something, harmless and short. What came before them is a `…`: nobody may take the end of a
 /// secret for a line.
-fn last_lines<R>(capture: &Capture<R>) -> String {
+fn last_lines<R>(capture: &Captured<R>) -> String {
     let tail = String::from_utf8_lossy(&capture.tail);
     let lines: Vec<&str> = tail.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let skipped = lines.len().saturating_sub(LINES_SHOWN);

@@ -1,6 +1,6 @@
 //! A program of the configuration: argv of templates and an environment, checked before anything depends on it.
 //!
-//! Imports: os' child and template; model. May not: judge what came of a run.
+//! Imports: os' child, ssh and template; model. May not: judge what came of a run.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,6 +11,7 @@ use rustix::fs::Access;
 use tokio::time::Instant;
 
 use super::child::{self, End, Finished};
+use super::ssh;
 use super::template::{self, Context};
 use crate::model::{InstanceId, Target, Version};
 
@@ -139,6 +140,11 @@ impl fmt::Display for Trouble {
     }
 }
 
+/// Waits until every program that was given up has ended, here and on other hosts: those of `about`, or all.
+pub async fn stopped(about: Option<&str>) {
+    tokio::join!(child::stopped(about), ssh::stopped(about));
+}
+
 impl Program {
     /// Renders the templates for an instance that has everything, and looks for the program.
     ///
@@ -214,7 +220,7 @@ impl Program {
         let finished = self.run(subject, limits).await.map_err(Trouble::Failed)?;
         match finished.end {
             End::Exit(0) => Ok(finished),
-            End::Exit(SSH_LOST) | End::Signal(_) | End::Deadline => Err(Trouble::Unknown(finished.words())),
+            End::Exit(SSH_LOST) | End::Signal(_) | End::Deadline | End::Lost => Err(Trouble::Unknown(finished.words())),
             End::Exit(_) => Err(Trouble::Failed(finished.words())),
         }
     }

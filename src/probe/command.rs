@@ -38,7 +38,7 @@ impl ExecProber {
         let result = match finished.end {
             End::Exit(0) => SampleResult::Pass { status: None },
             End::Deadline => SampleResult::Miss { reason: format!("no answer in {}", self.timeout) },
-            End::Exit(_) | End::Signal(_) => SampleResult::Miss { reason: finished.words() },
+            End::Exit(_) | End::Signal(_) | End::Lost => SampleResult::Miss { reason: finished.words() },
         };
         match &self.version {
             None => Seen::nothing(result),

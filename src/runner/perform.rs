@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use crate::core::{Input, wanted_for, wanted_for_fleet};
 use crate::effect::{Effect, EffectKind, Outcome};
 use crate::model::{InstanceId, LbStats, Rotation, Sample, SampleResult, Span, Target, Version};
-use crate::os::{child, failpoint};
+use crate::os::{failpoint, program};
 use crate::ports::{FleetError, TrafficError, UpdateOrder};
 use crate::state::State;
 
@@ -99,7 +99,7 @@ impl Performer {
     pub(super) async fn shutdown(&mut self) {
         self.shut_down = true;
         self.tasks.shutdown().await;
-        child::stopped(None).await;
+        program::stopped(None).await;
     }
 
     /// Nothing begins any more.

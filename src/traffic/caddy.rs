@@ -141,7 +141,7 @@ impl Caddy {
         let at = format!("{}{}", admin.address, self.settings.handler);
         for _ in 0..TRIES {
             let said = self.said(admin).await?;
-            self.possible(&at, server, wish, &said)?;
+            Self::possible(&at, server, wish, &said)?;
             let mut wanted = said.handler.clone();
             wanted.wish(server, wish);
             if wanted == said.handler {
@@ -160,7 +160,7 @@ impl Caddy {
         )))
     }
 
-    fn possible(&self, at: &str, server: &str, wish: Wish, said: &Said) -> Result<(), TrafficError> {
+    fn possible(at: &str, server: &str, wish: Wish, said: &Said) -> Result<(), TrafficError> {
         match (wish, said.handler.standing(server)) {
             (Wish::Out | Wish::In, None) => Err(TrafficError::Refused(format!(
                 "{at} has no upstream {server}, and we did not take it out; whoever did must put it back, or see [traffic] server"

@@ -9,9 +9,9 @@ use futures::future::BoxFuture;
 use super::word::{Balancer, Order, meaning};
 use super::{Asked, CommandSettings};
 use crate::model::{InstanceId, Rotation, Target};
-use crate::os::child::{self, Finished};
+use crate::os::child::Finished;
 use crate::os::extract::Extractor;
-use crate::os::program::{Limits, Program, Subject, Trouble};
+use crate::os::program::{self, Limits, Program, Subject, Trouble};
 use crate::os::text;
 use crate::ports::TrafficError;
 
@@ -115,7 +115,7 @@ impl Balancer for Commands {
                 Order::In => ("in", &self.into),
             };
             // An opposite order that was given up may still be at work.
-            child::stopped(Some(target.id.as_str())).await;
+            program::stopped(Some(target.id.as_str())).await;
             self.run(key, program, target, Limits { changes: true, ..self.limits() }).await.map(drop)
         })
     }

@@ -11,13 +11,17 @@ mod site;
 mod upstream;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use futures::future::{BoxFuture, join_all, try_join_all};
 
 use self::one::One;
+use self::site::There;
 use self::upstream::Wish;
 use super::NginxSettings;
 use crate::model::{InstanceId, LbStats, Rotation, Target};
+use crate::os::ssh::{self, Pool};
 use crate::os::template::{self, Context};
 use crate::ports::{TrafficDriver, TrafficError};
 
@@ -35,7 +39,21 @@ impl Nginx {
                 return Err(format!("[traffic] {key}: the command is empty: its first element must name a program"));
             }
         }
-        let nginxes = vec![One::new(Box::new(site::Here), String::new(), settings.clone())];
+        let nginxes = if settings.hosts.is_empty() {
+            vec![One::new(Box::new(site::Here), String::new(), settings.clone())]
+        } else {
+            let options = ssh::Options {
+                config: settings.ssh_config.clone().map(PathBuf::from),
+                connect_timeout: settings.timeout.to_std(),
+                ..ssh::Options::default()
+            };
+            let pool = Arc::new(Pool::new(options));
+            let there = |host: &String| {
+                let site = There { pool: Arc::clone(&pool), host: host.clone() };
+                One::new(Box::new(site), format!(" on {host}"), settings.clone())
+            };
+            settings.hosts.iter().map(there).collect()
+        };
         let driver = Self { settings, nginxes };
         let id = InstanceId::new("instance").map_err(|e| e.to_string())?;
         let (host, zone, labels) = ("localhost".to_owned(), Some("zone".to_owned()), BTreeMap::default());

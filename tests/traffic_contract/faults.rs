@@ -7,11 +7,12 @@ use std::fs;
 
 use rollout::model::{Rotation, Span};
 use rollout::ports::TrafficError;
-use rollout::traffic::NginxSettings;
+use rollout::traffic::{self, HaproxySettings, NginxSettings, Settings};
 use tokio::io::AsyncWriteExt;
 
 use crate::caddy::Caddy;
 use crate::common::wait_for;
+use crate::haproxy::Haproxy;
 use crate::nginx::Nginx;
 use crate::world::{Front, Instances, World, ask, rotation, shares, until};
 
@@ -37,6 +38,9 @@ fn not_confirmed<T: std::fmt::Debug>(result: Result<T, TrafficError>) -> String 
     }
 }
 
+/// How settings are made wrong.
+type Change<'a> = &'a dyn Fn(&mut NginxSettings);
+
 /// F1, F3: what cannot work is said with its remedy, by the reading and by the check, and nothing is touched.
 #[tokio::test]
 async fn f01_an_nginx_that_cannot_be_driven_says_why() {
@@ -45,16 +49,16 @@ async fn f01_an_nginx_that_cannot_be_driven_says_why() {
     let before = fs::read_to_string(world.file()).expect("the file");
     let stranger = world.dir.path().join("stranger.conf");
     fs::write(&stranger, before.replace("# rollout may", "# nobody may")).expect("a file");
-    let cases: [(&str, &dyn Fn(&mut NginxSettings)); 4] = [
+    let cases: [(&str, Change<'_>); 4] = [
         ("missing.conf: is missing; see [traffic] upstream_file", &|s| {
-            s.upstream_file = s.upstream_file.replace("shop.", "missing.")
+            s.upstream_file = s.upstream_file.replace("shop.", "missing.");
         }),
         ("stranger.conf is not for us to change; make its first line \"# rollout may change this file\"", &|s| {
             s.upstream_file = stranger.to_string_lossy().into_owned();
         }),
         ("shop.conf has no upstream shoes; see [traffic] upstream", &|s| s.upstream = "shoes".to_owned()),
         ("nginx does not run: no master process by /nowhere.pid; see [traffic] pid_file", &|s| {
-            s.pid_file = "/nowhere.pid".to_owned()
+            s.pid_file = "/nowhere.pid".to_owned();
         }),
     ];
     for (words, change) in cases {
@@ -99,7 +103,7 @@ async fn f08_a_reload_without_new_workers_is_not_believed() {
     let Some(world) = nginx().await else { return };
     let first = world.instances().target(1);
     let pid = fs::read_to_string(world.dir.path().join("nginx.pid")).expect("a pid");
-    let lying = NginxSettings { reload: vec!["true".to_owned()], timeout: Span::from_millis(500), ..world.settings() };
+    let lying = NginxSettings { reload: vec!["true".to_owned()], timeout: Span::from_secs(2), ..world.settings() };
     // HUP is accepted by a master that then refuses its configuration.
     let hup = NginxSettings {
         test: vec!["true".to_owned()],
@@ -327,4 +331,20 @@ async fn f11_an_instance_that_caddy_finds_failing_is_not_in() {
     .await;
     let text = not_confirmed(driver.admit(&nobody).await);
     assert!(text.contains("is down by the balancer's own check"), "{text}");
+}
+
+/// Where it is wanted, an instance counts as admitted once it has its whole share: "… starts slowly: it has 4 % of its share".
+#[tokio::test]
+async fn an_admission_waits_for_the_slow_start_where_that_is_wanted() {
+    let Some(mut world) = Haproxy::new(Instances::start().await).await else { return };
+    world.start_slowly().await;
+    let (driver, first) = (world.driver(), world.instances().target(1));
+    let patient = traffic::build(&Settings::Haproxy(HaproxySettings { await_slow_start: true, ..world.settings() }));
+    let patient = patient.expect("settings that work");
+    driver.take_out(&first).await.expect("out");
+    world.command("set server shop/web-01 health down").await.expect("HAProxy answers");
+    wait_for("it is up again", async || driver.admit(&first).await.ok()).await;
+    let text = not_confirmed(patient.admit(&first).await);
+    assert!(text.contains("shop/web-01 starts slowly: it has ") && text.contains(" % of its share"), "{text}");
+    wait_for("its whole share", async || patient.admit(&first).await.ok()).await;
 }

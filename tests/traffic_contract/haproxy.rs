@@ -55,6 +55,15 @@ impl Haproxy {
         Some(answer)
     }
 
+    /// From now on, a server that comes up again gets its share little by little.
+    pub(crate) async fn start_slowly(&mut self) {
+        let path = self.dir.path().join("haproxy.cfg");
+        let text = std::fs::read_to_string(&path).expect("the file");
+        std::fs::write(&path, text.replace("rise 1 fall 1 check", "rise 1 fall 1 check slowstart 3s")).expect("the file");
+        self.kill();
+        self.start().await;
+    }
+
     fn spawn(binary: &PathBuf, dir: &TempDir) -> Child {
         let log = std::fs::File::create(dir.path().join("output")).expect("a log");
         let mut command = Command::new(binary);

@@ -1,11 +1,18 @@
 //! One list of promises, kept by every traffic driver against the real balancer.
 //!
 //! Imports: traffic, model, ports. May not: make an exception that is not one of the world's traits.
-#![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot go on says why")]
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that cannot go on says why"
+)]
 
 mod caddy;
 #[path = "../common/mod.rs"]
 mod common;
+mod demo;
 mod deployments;
 #[path = "../faults/engine.rs"]
 mod engine;
@@ -13,6 +20,9 @@ mod faults;
 mod haproxy;
 mod nginx;
 mod promises;
+#[expect(dead_code, reason = "other tests use other parts of it")]
+#[path = "../remote/sshd.rs"]
+mod sshd;
 mod world;
 
 use world::{Instances, World as _};
@@ -38,6 +48,8 @@ macro_rules! promises_of {
 
 promises_of! {
     by_nginx: nginx::Nginx,
+    by_nginx_over_ssh: nginx::OverSsh,
+    by_the_demo: demo::Demo,
     by_caddy: caddy::Caddy,
     by_haproxy: haproxy::Haproxy,
     by_a_command: haproxy::ByCommand,

@@ -13,6 +13,7 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::common::{server, temp_dir, wait_for};
+use crate::sshd::Hosts;
 use crate::world::{Front, Instances, Traits, World, ask, signal};
 
 pub(crate) struct Nginx {
@@ -49,6 +50,8 @@ impl Nginx {
             test: self.argv(&["-t"]),
             reload: self.argv(&["-s", "reload"]),
             pid_file: self.dir.path().join("nginx.pid").to_string_lossy().into_owned(),
+            hosts: Vec::new(),
+            ssh_config: None,
             timeout: Span::from_secs(10),
         }
     }
@@ -136,5 +139,49 @@ impl World for Nginx {
     async fn start(&mut self) {
         self.child = Self::spawn(&self.binary, &self.dir);
         self.serving().await;
+    }
+}
+
+/// The same nginx, on a host that is reached over ssh.
+pub(crate) struct OverSsh {
+    world: Nginx,
+    hosts: Hosts,
+}
+
+impl World for OverSsh {
+    async fn new(instances: Instances) -> Option<Self> {
+        let hosts = Hosts::start(1)?;
+        Some(Self { world: Nginx::new(instances).await?, hosts })
+    }
+
+    fn traits() -> Traits {
+        Nginx::traits()
+    }
+
+    fn instances(&self) -> &Instances {
+        self.world.instances()
+    }
+
+    fn driver(&self) -> Arc<dyn TrafficDriver> {
+        let mut settings = self.world.settings();
+        settings.hosts = vec![self.hosts.all[0].name.clone()];
+        settings.ssh_config = Some(self.hosts.path("ssh_config").to_string_lossy().into_owned());
+        Nginx::build(settings)
+    }
+
+    fn front(&self) -> Front {
+        self.world.front()
+    }
+
+    async fn take_out_by_somebody_else(&self) {
+        self.world.take_out_by_somebody_else().await;
+    }
+
+    fn kill(&mut self) {
+        self.world.kill();
+    }
+
+    async fn start(&mut self) {
+        self.world.start().await;
     }
 }

@@ -93,13 +93,13 @@ impl Instances {
 
 /// `/held` waits for a permit; everything else is answered at once.
 async fn serve(name: &'static str, mut stream: TcpStream, release: Arc<Semaphore>, held: Arc<AtomicU32>) {
-    let mut head = Vec::new();
+    let mut request = Vec::new();
     while let Ok(byte) = stream.read_u8().await {
-        head.push(byte);
-        if !head.ends_with(b"\r\n\r\n") {
+        request.push(byte);
+        if !request.ends_with(b"\r\n\r\n") {
             continue;
         }
-        let text = String::from_utf8_lossy(&std::mem::take(&mut head)).into_owned();
+        let text = String::from_utf8_lossy(&std::mem::take(&mut request)).into_owned();
         if text.split(' ').nth(1) == Some("/held") {
             held.fetch_add(1, Ordering::SeqCst);
             release.acquire().await.expect("a permit").forget();

@@ -69,6 +69,8 @@ pub(super) const DOCS: &[(&str, &str)] = &[
     ("traffic.test", "What says whether nginx would take its configuration; default: [\"nginx\", \"-t\"]."),
     ("traffic.reload", "What makes nginx read its configuration; default: [\"nginx\", \"-s\", \"reload\"]."),
     ("traffic.pid_file", "Where nginx's master process says who it is; default: \"/run/nginx.pid\"."),
+    ("traffic.hosts", "The hosts of nginx, over ssh; every one must confirm. Default: this machine."),
+    ("traffic.ssh_config", "The file with ssh's configuration for these hosts; default: your own."),
     ("traffic.admin", "Where each Caddy's admin API listens: \"http://host:port\" or \"unix//path\"; every one must confirm."),
     ("traffic.id", "The \"@id\" of Caddy's reverse_proxy handler."),
     ("traffic.handler", "The path of Caddy's reverse_proxy handler in its configuration, instead of id."),

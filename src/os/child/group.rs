@@ -23,7 +23,7 @@ pub(super) const POLL: Duration = Duration::from_millis(10);
 static GROUPS: LazyLock<watch::Sender<BTreeMap<i32, Entry>>> = LazyLock::new(watch::Sender::default);
 
 /// Owns the tasks that wait for programs: they outlast whoever asked for a run.
-pub(super) static WAITING: LazyLock<TaskTracker> = LazyLock::new(TaskTracker::new);
+pub(in crate::os) static WAITING: LazyLock<TaskTracker> = LazyLock::new(TaskTracker::new);
 
 struct Entry {
     about: String,
@@ -32,7 +32,7 @@ struct Entry {
 }
 
 /// Waits until every program that was given up has ended: those of `about`, or all.
-pub async fn stopped(about: Option<&str>) {
+pub(in crate::os) async fn stopped(about: Option<&str>) {
     let over = |groups: &BTreeMap<i32, Entry>| {
         !groups.values().any(|entry| entry.stopping && about.is_none_or(|about| about == entry.about))
     };
@@ -73,7 +73,7 @@ fn signal(group: i32, signal: Signal) {
 }
 
 /// A process group, killed when this is dropped before it was released.
-pub(super) struct Group {
+pub(in crate::os) struct Group {
     id: i32,
     ours: bool,
     /// What its members had started in groups of their own when it was first told to end.
@@ -82,7 +82,7 @@ pub(super) struct Group {
 
 impl Group {
     /// The group of a program that was just started.
-    pub(super) fn begin(id: i32, about: &str) -> Self {
+    pub(in crate::os) fn begin(id: i32, about: &str) -> Self {
         GROUPS.send_modify(|groups| {
             groups.insert(id, Entry { about: about.to_owned(), stopping: false });
         });
@@ -94,7 +94,7 @@ impl Group {
         Self { id, ours: false, escaped: Mutex::new(Vec::new()) }
     }
 
-    pub(super) fn signal(&self, which: Signal) {
+    pub(in crate::os) fn signal(&self, which: Signal) {
         // Before the signal: when their parents have ended, nobody can tell any more whose they were.
         let mut escaped = self.escaped.lock().unwrap_or_else(PoisonError::into_inner);
         let more = process::escaped(self.id).into_iter().filter(|process| !escaped.contains(process));
@@ -111,7 +111,7 @@ impl Group {
     }
 
     /// Ends what is left of it.
-    pub(super) async fn sweep(&self, grace: Duration) {
+    pub(in crate::os) async fn sweep(&self, grace: Duration) {
         self.signal(Signal::TERM);
         let deadline = Instant::now() + grace;
         while self.lives() {
@@ -123,7 +123,7 @@ impl Group {
     }
 
     /// It is over: its number may be used again by others.
-    pub(super) fn release(&mut self) {
+    pub(in crate::os) fn release(&mut self) {
         if std::mem::take(&mut self.ours) {
             GROUPS.send_modify(|groups| {
                 groups.remove(&self.id);

@@ -72,7 +72,7 @@ impl Handler {
             *entries = others;
             parked = ours
                 .iter()
-                .flat_map(|entry| entry.get("routes").and_then(Value::as_array))
+                .filter_map(|entry| entry.get("routes").and_then(Value::as_array))
                 .flatten()
                 .filter_map(unpark)
                 .collect();

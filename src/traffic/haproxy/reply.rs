@@ -288,6 +288,16 @@ mod tests {
     }
 
     #[test]
+    fn a_connection_in_use_counts_and_a_slow_start_is_told() {
+        let (_, mut servers) = servers_state(STATE, "fe").unwrap();
+        let columns = "# pxname,svname,qcur,scur,status,throttle,used_conn_cur,";
+        let stat = format!("{columns}\nfe,web-01,1,0,UP,37,2,\nfe,web-02,0,3,UP,100,2,\n\n");
+        add_stat(&mut servers, &Table::read(&stat).unwrap(), "fe").unwrap();
+        let of = |name: &str| (servers[name].sessions, servers[name].throttle);
+        assert_eq!((of("web-01"), of("web-02")), ((Some(3), Some(37)), (Some(3), None)));
+    }
+
+    #[test]
     fn bits_and_status_decide_the_rotation() {
         for (admin, op, status, rotation) in [
             (0, 2, "UP", Rotation::Serving),

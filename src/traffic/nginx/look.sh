@@ -8,6 +8,8 @@ shift 2
 echo "ticks $(getconf CLK_TCK 2>/dev/null || echo 100)"
 read -r uptime rest </proc/uptime
 echo "now $uptime $(date +%s.%N)"
+# The 22nd field of all, without the first two.
+born() { started=${20}; }
 master=
 if [ -r "$pid_file" ]; then read -r master <"$pid_file"; else echo "no pid file"; fi
 case $master in *[!0-9]*) master= ;; esac
@@ -22,15 +24,16 @@ if [ -n "$master" ] && [ -r "/proc/$master/stat" ]; then
         [ "${rest%% *}" != "$master" ] || workers="$workers ${line%% *}"
     done
     for pid in $master $workers; do
-        # The 22nd field, where the second may have anything in it.
-        started=$(sed 's/^.*) //' "/proc/$pid/stat" 2>/dev/null | cut -d' ' -f20) || continue
-        [ -n "$started" ] || continue
+        { read -r line <"/proc/$pid/stat"; } 2>/dev/null || continue
+        born ${line##*) }
         echo "process $pid $started $(tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline")"
     done
     [ $# -eq 0 ] || {
         cat "/proc/$master/net/tcp" "/proc/$master/net/tcp6" 2>/dev/null
         for pid in $master $workers; do
-            if sockets=$(ls -l "/proc/$pid/fd" 2>/dev/null); then
+            # One that was closed meanwhile is an error of no weight.
+            sockets=$(ls -l "/proc/$pid/fd" 2>/dev/null)
+            if [ -n "$sockets" ]; then
                 echo "$sockets" | sed -n "s/^.*socket:\[\([0-9]*\)\]\$/socket $pid \1/p"
             elif [ -d "/proc/$pid" ]; then
                 echo "hidden $pid"

@@ -15,8 +15,8 @@ use super::processes::Seen;
 use super::site::{Said, Site, changing};
 use super::upstream::{Standing, Upstream, Wish};
 use crate::model::Rotation;
-use crate::os::program::{Limits, Trouble};
-use crate::os::{child, text};
+use crate::os::program::{self, Limits, Trouble};
+use crate::os::text;
 use crate::ports::TrafficError;
 use crate::traffic::NginxSettings;
 
@@ -147,14 +147,11 @@ impl One {
         let _waiting = self.wish(server, wish);
         let _turn = self.turn.lock().await;
         // What was begun by an order that was given up is ended first.
-        child::stopped(Some(super::site::ABOUT)).await;
+        program::stopped(Some(super::site::ABOUT)).await;
         for _ in 0..TRIES {
             let (before, upstream) = self.looked(addresses).await?;
             self.possible(server, wish, &upstream, before.sessions(addresses))?;
-            let (seen, upstream) = match self.carried_out(before, upstream, addresses).await? {
-                Some(now) => now,
-                None => continue,
-            };
+            let Some((seen, upstream)) = self.carried_out(before, upstream, addresses).await? else { continue };
             let standing = upstream.standing(server);
             let done = match wish {
                 Wish::Out => standing == Some(Standing::Out),

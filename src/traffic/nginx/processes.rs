@@ -84,8 +84,7 @@ impl Seen {
                 *sum = sum.saturating_add(count.parse().ok()?);
             }
             ["hidden", _pid] => self.hidden = true,
-            ["no", "pid", "file"] => {}
-            ["file", "missing"] => {}
+            ["no", "pid", "file"] | ["file", "missing"] => {}
             ["file", "closed"] => self.closed = true,
             ["file", changed] => self.changed = Some(changed.parse().ok()?),
             _ => return None,
@@ -129,9 +128,9 @@ impl Seen {
 
 /// An address as `/proc/net/tcp` and `/proc/net/tcp6` write it.
 pub(super) fn written(address: SocketAddr) -> Vec<String> {
-    let words = |bytes: &[u8]| -> String {
-        let words = bytes.chunks(4).map(|word| word.iter().rev().map(|byte| format!("{byte:02X}")).collect::<String>());
-        words.collect()
+    let words = |bytes: &[u8]| {
+        let bytes = bytes.chunks(4).flat_map(|word| word.iter().rev());
+        bytes.fold(String::new(), |text, byte| text + &format!("{byte:02X}"))
     };
     let port = address.port();
     match address {

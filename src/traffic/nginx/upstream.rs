@@ -93,14 +93,13 @@ impl Upstream {
         if !text.starts_with(HEADER) {
             return Err(format!("is not for us to change; make its first line {HEADER:?} if it is"));
         }
-        let mut words = Words { text, at: 0 };
         let (mut servers, mut statement, mut depth, mut inside) = (Vec::new(), Vec::<Range<usize>>::new(), 0_u32, None);
-        while let Some(word) = words.next() {
+        for word in (Words { text, at: 0 }) {
             match (text.get(word.clone()).unwrap_or_default(), inside) {
                 ("{", _) => {
                     depth += 1;
                     let ours = matches!(&*spoken(text, &statement), [first, second] if *first == "upstream" && *second == name);
-                    inside = inside.or(ours.then_some(depth));
+                    inside = inside.or_else(|| ours.then_some(depth));
                     statement.clear();
                 }
                 ("}", Some(level)) if level == depth => {
@@ -144,7 +143,7 @@ impl Upstream {
         }
         let known = |address: &String| self.servers.iter().any(|server| server.address == *address);
         let new = wishes.iter().filter(|(address, wish)| *wish == Wish::Add && !known(address));
-        let lines: String = new.map(|(address, _)| format!("    server {address};{BACK}{ADDED}\n")).collect();
+        let lines = new.fold(String::new(), |text, (address, _)| text + &format!("    server {address};{BACK}{ADDED}\n"));
         if !lines.is_empty() {
             edits.push((self.line_of_end(), lines));
         }
@@ -172,8 +171,10 @@ impl Upstream {
         match (wish, server.standing()) {
             (Some(Wish::Out), Standing::In | Standing::Back) => {
                 let before_semicolon = server.text.end - 1;
-                let mark =
-                    server.mark.as_ref().map_or((behind, format!("{OUT}{line}")), |(range, _)| (range.clone(), OUT.to_owned()));
+                let mark = match &server.mark {
+                    Some((range, _)) => (range.clone(), OUT.to_owned()),
+                    None => (behind, format!("{OUT}{line}")),
+                };
                 vec![(before_semicolon..before_semicolon, " down".to_owned()), mark]
             }
             (Some(Wish::In), Standing::Out) => {
