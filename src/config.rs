@@ -9,6 +9,7 @@
 
 mod argv;
 mod check;
+mod discover;
 mod document;
 mod excerpt;
 mod fault;
@@ -48,6 +49,7 @@ use crate::os::trust::Group;
 use crate::probe::VipSettings;
 
 pub use self::fault::ConfigErrors;
+pub use self::fleet::{Discover, is_host};
 pub use self::redactor::Redactor;
 pub use self::schema::{keys, schema, undescribed};
 pub use self::source::Source;
@@ -59,8 +61,10 @@ pub struct Config {
     pub source: Source,
     /// `[service]`.
     pub service: Service,
-    /// The instances, in the order of the file.
+    /// The instances, in the order of the file; those of `discover` are not among them until they are asked for.
     pub targets: Vec<Target>,
+    /// `[fleet.discover]`: who else is asked for instances when a plan is made.
+    pub discover: Option<Discover>,
     /// `[fleet]` and `[update]`, for the fleet's driver.
     pub fleet: crate::fleet::Settings,
     /// `[traffic]`.
@@ -185,6 +189,7 @@ pub fn read(path: &Path, text: &str, sets: &[String], env: &dyn Fn(&str) -> Opti
 struct Parts {
     service: Service,
     targets: Vec<Target>,
+    discover: Option<Discover>,
     fleet: crate::fleet::Settings,
     traffic: crate::traffic::Settings,
     health: crate::probe::Settings,
@@ -200,7 +205,7 @@ impl Parts {
     /// Reads every table; `None` only if a fault was recorded that leaves a hole.
     fn read(root: &mut Section<'_>, path: &Path, secrets: &Secrets<'_>, faults: &Faults) -> Option<Self> {
         let service = surroundings::read_service(root);
-        let mut fleet = fleet::read_fleet(root, faults);
+        let mut fleet = fleet::read_fleet(root, &service.name, faults);
         let update = update::read(root, fleet.driver);
         let traffic = traffic::read(root, &service.name);
         let drain = rules::read_drain(root);
@@ -220,7 +225,7 @@ impl Parts {
         surroundings::refuse_later(root);
 
         let rules = Rules { drain, health, strategy, rollback };
-        let total = u32::try_from(fleet.targets.len()).ok().filter(|total| fleet.whole && *total > 0);
+        let total = u32::try_from(fleet.targets.len()).ok().filter(|total| fleet.whole && *total > 0 && fleet.discover.is_none());
         check::check(&rules, &update, total, faults);
         if total.is_some() && fleet.targets.iter().all(|target| target.zone.is_none()) {
             check::without_zones(&rules.strategy, faults);
@@ -236,10 +241,11 @@ impl Parts {
         };
         let policy = rules.policy(update.timeout.value, probe.tells_version());
         let settings = update.settings(&service.name, dir, secrets.names())?;
-        let (targets, health) = (fleet.targets, probe);
+        let (targets, discover, health) = (fleet.targets, fleet.discover, probe);
         Some(Self {
             service,
             targets,
+            discover,
             fleet: settings,
             traffic: traffic?,
             health,
@@ -253,11 +259,13 @@ impl Parts {
     }
 
     fn config(self, source: Source, warnings: Vec<String>, redactor: Redactor) -> Config {
-        let Self { service, targets, fleet, traffic, health, vip, policy, journal_dir, journal_keep, console, envs } = self;
+        let Self { service, targets, discover, fleet, traffic, health, vip, policy, journal_dir, journal_keep, console, envs } =
+            self;
         Config {
             source,
             service,
             targets,
+            discover,
             fleet,
             traffic,
             health,

@@ -177,7 +177,7 @@ pub(super) fn to_engine(scope: &ScopeArgs) -> Vec<OsString> {
         args.extend(values.iter().map(|value| format!("{flag}={value}").into()));
     }
     args.extend(
-        [("--restart", scope.restart), ("--allow-outage", scope.allow_outage)]
+        [("--restart", scope.restart), ("--allow-outage", scope.allow_outage), ("--allow-new-fleet", scope.allow_new_fleet)]
             .iter()
             .filter(|(_, on)| *on)
             .map(|(flag, _)| flag.into()),
