@@ -45,6 +45,9 @@ pub(super) enum Report {
         deployment: DeploymentId,
         /// Its process.
         pid: u32,
+        /// How the fleet differs from that of the last deployment, where it was asked for.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        since: Option<String>,
     },
     /// Every instance runs the version already.
     AlreadyThere {
@@ -276,15 +279,17 @@ async fn serve(
     tasks.spawn(signals.pass_on(handle.stop.clone(), leave.clone()));
     let mut unwatched = tokio::task::JoinSet::new();
     unwatched.spawn(unwatched::end(handle.bus.clone()));
+    let since = watcher.as_ref().and_then(|(_, since)| since.clone());
+    handle.bus.differs(since.clone());
     let mut compared = tokio::task::JoinSet::new();
-    if let Some((watcher, since)) = watcher {
-        compared.spawn(watcher.compare(handle.bus.clone(), since));
+    if let Some((watcher, _)) = watcher {
+        compared.spawn(watcher.compare(handle.bus.clone()));
     }
     let bus = handle.bus.clone();
     if let Some(doubt) = logout::doubt().await {
         bus.doubt(doubt);
     }
-    report(&Report::Runs { deployment: bus.deployment(), pid: std::process::id() });
+    report(&Report::Runs { deployment: bus.deployment(), pid: std::process::id(), since });
     let ended = async {
         let stopped = handle.stopped().await;
         held.ends();

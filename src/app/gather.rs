@@ -272,18 +272,15 @@ impl Watcher {
         Some(Self { sources, own, redactor: config.redactor.clone(), traffic: Arc::clone(traffic) })
     }
 
-    /// Until it begins, `since`: how the fleet differs from that of the last deployment. Then, every minute and at the end: who came is not in this deployment, who went is until it is put back or listed.
-    pub(super) async fn compare(self, bus: Bus, since: Option<String>) {
+    /// What was said of the last deployment's fleet stands until it begins. Then, every minute and at the end: who came is not in this deployment, who went is until it is put back or listed.
+    pub(super) async fn compare(self, bus: Bus) {
         let Ok(snapshot) = bus.snapshot().await else { return };
         let planned = targets_of(&snapshot.state.plan);
         drop(snapshot);
-        if since.is_some() {
-            bus.differs(since);
-            while bus.is_only_planned() {
-                sleep(LOOK).await;
-            }
-            bus.differs(None);
+        while bus.is_only_planned() {
+            sleep(LOOK).await;
         }
+        bus.differs(None);
         let mut said = None;
         loop {
             let began = Instant::now();
