@@ -8,6 +8,7 @@ mod demo;
 mod deploy;
 mod engine;
 mod files;
+mod gather;
 mod init;
 mod lease;
 mod logout;

@@ -10,6 +10,7 @@
 mod argv;
 mod caddy;
 mod check;
+mod discover;
 mod document;
 mod excerpt;
 mod fault;
@@ -45,11 +46,12 @@ use self::fault::{Faults, Place};
 use self::rules::Rules;
 use self::secret::Secrets;
 use self::section::Section;
-use crate::model::{Policy, Target};
+use crate::model::{Count, Policy, Target};
 use crate::os::trust::Group;
 use crate::probe::VipSettings;
 
 pub use self::fault::ConfigErrors;
+pub use self::fleet::{Discover, is_host};
 pub use self::redactor::Redactor;
 pub use self::schema::{keys, schema, undescribed};
 pub use self::source::Source;
@@ -61,10 +63,13 @@ pub struct Config {
     pub source: Source,
     /// `[service]`.
     pub service: Service,
-    /// The instances, in the order of the file.
+    /// The instances, in the order of the file; those of `discover` are not among them until they are asked for.
     pub targets: Vec<Target>,
-    /// Where `strategy.max_surge` starts extra capacity: as many as it says.
-    pub spares: Vec<Target>,
+    /// Where `strategy.max_surge` may start extra capacity.
+    spares: Vec<Target>,
+    max_surge: Count,
+    /// `[fleet.discover]`: who else is asked for instances when a plan is made.
+    pub discover: Option<Discover>,
     /// `[fleet]` and `[update]`, for the fleet's driver.
     pub fleet: crate::fleet::Settings,
     /// `[traffic]`.
@@ -94,6 +99,13 @@ impl Config {
     /// The rules that a plan is made with.
     pub fn policy(&self) -> Policy {
         self.policy.clone()
+    }
+
+    /// Where extra capacity is started: as many places as `strategy.max_surge` says for this fleet.
+    pub fn spares(&self) -> &[Target] {
+        let surge = self.max_surge.ceil_of(u32::try_from(self.targets.len()).unwrap_or(u32::MAX));
+        let surge = usize::try_from(surge).unwrap_or(usize::MAX).min(self.spares.len());
+        self.spares.get(..surge).unwrap_or_default()
     }
 
     /// `[env.NAME]` of the service's own environment.
@@ -190,6 +202,8 @@ struct Parts {
     service: Service,
     targets: Vec<Target>,
     spares: Vec<Target>,
+    max_surge: Count,
+    discover: Option<Discover>,
     fleet: crate::fleet::Settings,
     traffic: crate::traffic::Settings,
     health: crate::probe::Settings,
@@ -205,7 +219,7 @@ impl Parts {
     /// Reads every table; `None` only if a fault was recorded that leaves a hole.
     fn read(root: &mut Section<'_>, path: &Path, secrets: &Secrets<'_>, faults: &Faults) -> Option<Self> {
         let service = surroundings::read_service(root);
-        let mut fleet = fleet::read_fleet(root, faults);
+        let mut fleet = fleet::read_fleet(root, &service.name, faults);
         let update = update::read(root, fleet.driver);
         let traffic = traffic::read(root, &service.name);
         let drain = rules::read_drain(root);
@@ -225,7 +239,7 @@ impl Parts {
         surroundings::refuse_later(root);
 
         let rules = Rules { drain, health, strategy, rollback };
-        let total = u32::try_from(fleet.targets.len()).ok().filter(|total| fleet.whole && *total > 0);
+        let total = u32::try_from(fleet.targets.len()).ok().filter(|total| fleet.whole && *total > 0 && fleet.discover.is_none());
         let spares = u32::try_from(fleet.spares.len()).unwrap_or(u32::MAX);
         check::check(&rules, &update, total.map(|total| (total, spares)), faults);
         if total.is_some() && fleet.targets.iter().all(|target| target.zone.is_none()) {
@@ -243,13 +257,13 @@ impl Parts {
         let max_surge = rules.strategy.max_surge.value;
         let policy = rules.policy(update.timeout.value, probe.tells_version());
         let settings = update.settings(&service.name, dir, secrets.names())?;
-        let (targets, health) = (fleet.targets, probe);
-        let surge = max_surge.ceil_of(u32::try_from(targets.len()).unwrap_or(u32::MAX));
-        let spares = fleet.spares.into_iter().take(usize::try_from(surge).unwrap_or(usize::MAX)).collect();
+        let (targets, spares, discover, health) = (fleet.targets, fleet.spares, fleet.discover, probe);
         Some(Self {
             service,
             targets,
             spares,
+            max_surge,
+            discover,
             fleet: settings,
             traffic: traffic?,
             health,
@@ -263,13 +277,15 @@ impl Parts {
     }
 
     fn config(self, source: Source, warnings: Vec<String>, redactor: Redactor) -> Config {
-        let Self { service, targets, spares, fleet, traffic, health, vip, policy, journal_dir, journal_keep, console, envs } =
-            self;
+        let Self { service, targets, spares, max_surge, discover, fleet, traffic, health, vip, policy, .. } = self;
+        let Self { journal_dir, journal_keep, console, envs, .. } = self;
         Config {
             source,
             service,
             targets,
             spares,
+            max_surge,
+            discover,
             fleet,
             traffic,
             health,

@@ -3,6 +3,7 @@
 //! Imports: ports, model, os, its children. May not: know another kind of adapter.
 
 mod command;
+pub mod discover;
 mod process;
 
 use std::fmt;

@@ -11,7 +11,7 @@ pub mod text;
 mod time;
 
 pub use count::{Count, CountError};
-pub use fleet::{InstanceState, Observation, Rotation, Survey, Target};
+pub use fleet::{Found, InstanceState, Observation, Rotation, Survey, Target};
 pub use health::{Evidence, LbStats, Sample, SampleResult, VipStats};
 pub use ids::{DeploymentId, EffectId, IdError, InstanceId, Seq, Version};
 pub use plan::{

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use rollout::os::child::{self, Run};
+use rollout::os::child::{self, OUTPUT_BYTES_MAX, Run};
 use rollout::os::process::{self, ProcessId};
 use rollout::os::running::{self, Running};
 use rustix::process::Signal;
@@ -31,8 +31,16 @@ async fn what_a_killed_engine_left_running_is_ended_as_a_group() {
     let path = std::env::var("PATH").unwrap();
     let env = [("PATH".to_owned(), path)];
     let deadline = Instant::now() + Duration::from_mins(1);
-    let limits =
-        Run { about: "web-01", argv: &argv, env: &env, deadline, grace: Duration::from_secs(1), may_leave: false, changes: true };
+    let limits = Run {
+        about: "web-01",
+        argv: &argv,
+        env: &env,
+        deadline,
+        grace: Duration::from_secs(1),
+        may_leave: false,
+        changes: true,
+        room: OUTPUT_BYTES_MAX,
+    };
     let mut program = Box::pin(child::run(limits));
     let begun = wait_for("the program's file", async || running::left(dir.path()).pop());
     let left = tokio::select! {
@@ -84,7 +92,16 @@ async fn seen(dir: &Path, changes: bool) -> String {
     let argv = ["sh".to_owned(), "-c".to_owned(), script];
     let env = [("PATH".to_owned(), std::env::var("PATH").unwrap())];
     let deadline = Instant::now() + Duration::from_mins(1);
-    let run = Run { about: "web-01", argv: &argv, env: &env, deadline, grace: Duration::ZERO, may_leave: false, changes };
+    let run = Run {
+        about: "web-01",
+        argv: &argv,
+        env: &env,
+        deadline,
+        grace: Duration::ZERO,
+        may_leave: false,
+        changes,
+        room: OUTPUT_BYTES_MAX,
+    };
     String::from_utf8(child::run(run).await.unwrap().stdout).unwrap()
 }
 
@@ -244,7 +261,8 @@ async fn at_the_end_of_an_engine_nothing_runs_any_more() {
     let argv: Vec<String> = ["sh", "-c", "trap '' TERM; while :; do sleep 0.02; done"].map(str::to_owned).into();
     let env = [("PATH".to_owned(), std::env::var("PATH").unwrap())];
     let (deadline, grace) = (Instant::now() + Duration::from_mins(5), Duration::from_mins(5));
-    let run = Run { about: "web-01", argv: &argv, env: &env, deadline, grace, may_leave: false, changes: true };
+    let run =
+        Run { about: "web-01", argv: &argv, env: &env, deadline, grace, may_leave: false, changes: true, room: OUTPUT_BYTES_MAX };
     let begun = wait_for("both files", async || Some(running::left(&dir)).filter(|left| left.len() == 2));
     let (mut given_up, mut kept) = (Box::pin(child::run(run)), Box::pin(child::run(run)));
     let left = tokio::select! {

@@ -88,6 +88,9 @@ pub struct ScopeArgs {
     /// Accept that nothing serves for a while
     #[arg(long)]
     pub allow_outage: bool,
+    /// Accept that most instances of the last deployment are not in the fleet any more, as [fleet.discover] finds it
+    #[arg(long)]
+    pub allow_new_fleet: bool,
     /// Instead of strategy.kind of the configuration
     #[arg(long, value_enum)]
     pub strategy: Option<Strategy>,

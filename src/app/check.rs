@@ -14,15 +14,16 @@ use serde_json::json;
 
 use self::finding::{Finding, Level};
 use super::args::Output;
-use super::past::{json, past, replayed};
+use super::past::{json, past, replayed, view};
 use super::verbs::running;
-use super::{Common, Done, Failure, PERSON, Place, USAGE, files, found_config, parts, say};
+use super::{Common, Done, Failure, PERSON, Place, USAGE, files, found_config, gather, parts, say};
 use crate::config::{self, Config};
 use crate::core;
 use crate::journal::Memory;
 use crate::model::{DeploymentId, InstanceId};
 use crate::os::text::counted;
-use crate::ports::Session as _;
+use crate::ports::{Journal, Session as _};
+use crate::runner::Parts;
 use crate::state::State;
 
 /// Deployments before the last that are read to learn which left an instance out.
@@ -45,15 +46,17 @@ pub(super) async fn check(common: &Common) -> Done {
             return Ok(USAGE);
         }
     };
-    let findings = all(&config).await?;
+    let findings = all(config).await?;
     tell(common, &findings)?;
     Ok(if findings.iter().any(|finding| finding.level == Level::Missing) { PERSON } else { 0 })
 }
 
 /// Everything at once, in the order in which a deployment needs it.
-async fn all(config: &Config) -> Result<Vec<Finding>, Failure> {
-    let place = Place::of(config);
-    let parts = parts::parts(config, Arc::new(Memory::new(&place.service)))?;
+async fn all(mut config: Config) -> Result<Vec<Finding>, Failure> {
+    let place = Place::of(&config);
+    let parts = parts::parts(&config, Arc::new(Memory::new(&place.service)))?;
+    let discovered = discovered(&mut config, &parts).await;
+    let config = &config;
     let mut findings = vec![Finding::ok(
         "config",
         config.source.name(),
@@ -61,6 +64,7 @@ async fn all(config: &Config) -> Result<Vec<Finding>, Failure> {
     )];
     findings.extend(config.warnings.iter().map(|warning| Finding::doubt("config", "file", warning, "")));
     findings.extend(trust::look(config));
+    findings.extend(discovered);
     findings.push(files::finding(config.targets.len()));
     let runs = match running(&place).await {
         Ok(Some(client)) => client.snapshot().await.ok().map(|snapshot| snapshot.state),
@@ -82,6 +86,23 @@ async fn all(config: &Config) -> Result<Vec<Finding>, Failure> {
     findings.extend(instances);
     findings.extend(vip);
     Ok(findings)
+}
+
+/// Asks the sources of the fleet, if there are any.
+async fn discovered(config: &mut Config, parts: &Parts) -> Option<Finding> {
+    const KIND: &str = "fleet";
+    let sources = gather::sources(config)?;
+    // A journal that cannot be read is a matter for its own line.
+    let journal = view(config).ok().flatten();
+    let journal = journal.as_ref().map(|journal| -> &dyn Journal { journal });
+    Some(match gather::fleet(config, parts.traffic.as_ref(), (journal, gather::Aim::Look)).await {
+        Ok(None) => Finding::ok(KIND, &sources, &counted(config.targets.len(), "instance")),
+        Ok(Some(since)) => {
+            let message = format!("{}; {since}", counted(config.targets.len(), "instance"));
+            Finding::doubt(KIND, &sources, &message, "see that this is meant; a deployment goes by it")
+        }
+        Err(failure) => Finding::missing(KIND, &sources, &failure.message, "correct [fleet.discover], or mend what it asks"),
+    })
 }
 
 /// Who was left out of rotation by earlier deployments, and by which of them: the last that had it in hand. A journal that

@@ -219,7 +219,12 @@ pub(super) async fn start(path: &Path, common: &Common, config: &Config, engine:
         Ok(Err(_)) | Err(_) => None,
     };
     match ready {
-        Some(Report::Runs { deployment, pid }) => Ok(Boot::Started(Box::new(Started { deployment, pid, child }))),
+        Some(Report::Runs { deployment, pid, since }) => {
+            if let Some(since) = since {
+                complain(&format!("warning: {since}"));
+            }
+            Ok(Boot::Started(Box::new(Started { deployment, pid, child })))
+        }
         Some(Report::AlreadyThere { summary }) => {
             leave(child).await;
             Ok(Boot::AlreadyThere(summary))

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use super::args::EngineArgs;
+use super::gather::{self, Aim, Watcher};
 use super::lease::{self, Held, Right};
 use super::past::{self, find};
 use super::recover::taken_over;
@@ -44,6 +45,9 @@ pub(super) enum Report {
         deployment: DeploymentId,
         /// Its process.
         pid: u32,
+        /// How the fleet differs from that of the last deployment, where it was asked for.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        since: Option<String>,
     },
     /// Every instance runs the version already.
     AlreadyThere {
@@ -93,7 +97,7 @@ pub(super) async fn engine(common: &Common, args: &EngineArgs) -> Done {
 
 async fn boot(common: &Common, args: &EngineArgs) -> Done {
     let mut signals = Signals::new().map_err(|e| Failure::person(format!("cannot listen to signals: {e}")))?;
-    let (_, config) = load(common)?;
+    let (_, mut config) = load(common)?;
     let place = Place::of(&config);
     let (log, redactor) = (crate::journal::log_path(&place.base, &place.service, &place.env), config.redactor.clone());
     telemetry::panics_go_to(&log, parts::now, move |text| redactor.redact(text));
@@ -112,14 +116,14 @@ async fn boot(common: &Common, args: &EngineArgs) -> Done {
     lease::without_lock(&mut held, &journal, right).await?;
     journal.check_writable().map_err(Failure::refused)?;
     let begun = tokio::select! {
-        begun = begin(&config, args, &place, (&mut held, journal.clone())) => begun?,
+        begun = begin(&mut config, args, &place, (&mut held, journal.clone())) => begun?,
         signal = signals.stop() => {
             let message = format!("stopped by {} before anything began; nothing is touched", signal.name());
             return Err(Failure { code: CANCELLED, message });
         }
     };
     match begun {
-        Begun::Runs(handle, door) => serve(handle, (door, &held.lease), signals, journal).await,
+        Begun::Runs(handle, door, watcher) => serve((handle, watcher), (door, &held.lease), signals, journal).await,
         Begun::AlreadyThere(plan) => {
             report(&Report::AlreadyThere { summary: Box::new(nothing_to_do(*plan)) });
             Ok(0)
@@ -144,13 +148,14 @@ fn can_take_over(config: &Config, place: &Place, id: &str) -> Result<(), Failure
 
 /// What came of the order.
 enum Begun {
-    Runs(Handle, Door),
+    /// With who compares the fleet with the plan, and how it differs from that of the last deployment.
+    Runs(Handle, Door, Option<(Watcher, Option<String>)>),
     AlreadyThere(Box<Plan>),
 }
 
 /// Reads the world and journals the plan, or takes an interrupted deployment over.
 async fn begin(
-    config: &Config,
+    config: &mut Config,
     args: &EngineArgs,
     place: &Place,
     (held, journal): (&mut Held, Arc<Sqlite>),
@@ -177,22 +182,31 @@ async fn begin(
     }
     crate::fleet::prepare(&config.fleet).map_err(Failure::refused)?;
     let parts = parts::parts(config, journal.clone())?;
+    let watcher = Watcher::new(config, config.targets.clone(), &parts.traffic);
     // Before anything is journalled or done: no deployment may run whose engine nobody can reach.
     let door = || Door::bind(&place.socket()?).map_err(Failure::refused);
     if let (Some(row), Some(id)) = (&interrupted, &recover) {
+        files::raise(gather::plan_of(journal.as_ref(), id).map_or(0, |plan| plan.members.len()));
         let (then, door) = (chosen(args, journal.as_ref(), id).await?, door()?);
         lease::claim(held, &journal, format!("{id} to {}", row.version))?;
         let recovery = Recovery { takeover: held.takeover.clone(), then };
         let handle = runner::continued(parts, id, recovery, logs).map_err(Failure::refused)?;
-        return Ok(Begun::Runs(handle, door));
+        return Ok(Begun::Runs(handle, door, watcher.map(|watcher| (watcher, None))));
     }
+    let goal = goal(args, journal.as_ref())?;
+    let aim = match &goal {
+        Goal::Version(_) => Aim::Forward { allow_new_fleet: args.scope.allow_new_fleet },
+        Goal::Undo { ended, .. } => Aim::Back(ended),
+    };
+    let since = gather::fleet(config, parts.traffic.as_ref(), (Some(journal.as_ref()), aim)).await?;
+    files::raise(config.targets.len());
     let asked = Asked {
         config,
         journal: Some(journal.as_ref()),
         deployment: journal.next_id().map_err(Failure::refused)?,
         started_by: args.started_by.clone(),
         scope: &args.scope,
-        goal: goal(args, journal.as_ref())?,
+        goal,
     };
     match planned(asked, &parts).await? {
         Planned::AlreadyThere(plan) => Ok(Begun::AlreadyThere(plan)),
@@ -201,7 +215,7 @@ async fn begin(
             lease::claim(held, &journal, format!("{} to {}", plan.deployment, plan.version))?;
             journal.keep(config.journal_keep);
             let handle = runner::start(parts, *plan, logs).map_err(Failure::refused)?;
-            Ok(Begun::Runs(handle, door))
+            Ok(Begun::Runs(handle, door, watcher.map(|watcher| (watcher, since))))
         }
     }
 }
@@ -252,7 +266,12 @@ fn nothing_to_do(plan: Plan) -> Summary {
     summary
 }
 
-async fn serve(handle: Handle, (door, held): (Door, &Lease), signals: Signals, journal: Arc<Sqlite>) -> Done {
+async fn serve(
+    (handle, watcher): (Handle, Option<(Watcher, Option<String>)>),
+    (door, held): (Door, &Lease),
+    signals: Signals,
+    journal: Arc<Sqlite>,
+) -> Done {
     let server = Server::at(door, Arc::new(handle.bus.clone()));
     let (stop, leave) = (CancellationToken::new(), CancellationToken::new());
     let mut tasks = tokio::task::JoinSet::new();
@@ -260,11 +279,17 @@ async fn serve(handle: Handle, (door, held): (Door, &Lease), signals: Signals, j
     tasks.spawn(signals.pass_on(handle.stop.clone(), leave.clone()));
     let mut unwatched = tokio::task::JoinSet::new();
     unwatched.spawn(unwatched::end(handle.bus.clone()));
+    let since = watcher.as_ref().and_then(|(_, since)| since.clone());
+    handle.bus.differs(since.clone());
+    let mut compared = tokio::task::JoinSet::new();
+    if let Some((watcher, _)) = watcher {
+        compared.spawn(watcher.compare(handle.bus.clone()));
+    }
     let bus = handle.bus.clone();
     if let Some(doubt) = logout::doubt().await {
         bus.doubt(doubt);
     }
-    report(&Report::Runs { deployment: bus.deployment(), pid: std::process::id() });
+    report(&Report::Runs { deployment: bus.deployment(), pid: std::process::id(), since });
     let ended = async {
         let stopped = handle.stopped().await;
         held.ends();
@@ -272,6 +297,8 @@ async fn serve(handle: Handle, (door, held): (Door, &Lease), signals: Signals, j
         drop(tokio::time::timeout(LINGER, bus.read_to_the_end()).await);
         stop.cancel();
         drop(tokio::time::timeout(LINGER, tasks.join_next()).await);
+        // So that the log has it.
+        drop(tokio::time::timeout(LINGER, compared.join_next()).await);
         stopped
     };
     let stopped = tokio::select! {

@@ -16,7 +16,7 @@ use super::args::{Output, PlanArgs};
 use super::past::{self, replayed, view};
 use super::request::{Asked, Goal, planned};
 use super::verbs::nothing_in_the_way;
-use super::{Common, Done, Failure, Place, load, logout, parts, say, startable};
+use super::{Common, Done, Failure, Place, gather, load, logout, parts, say, startable};
 use crate::config::Config;
 use crate::control::own_login;
 use crate::core::{Forecast, Planned, PlannedBatch, batches, estimate};
@@ -69,14 +69,17 @@ struct PlanLine<'a> {
 
 /// `rollout plan`.
 pub(super) async fn plan(common: &Common, args: &PlanArgs) -> Done {
-    let (_, config) = load(common)?;
+    let (_, mut config) = load(common)?;
     let place = Place::of(&config);
     nothing_in_the_way(&config).await?;
     let parts = parts::parts(&config, Arc::new(Memory::new(&place.service)))?;
     let journal = view(&config)?;
+    let stored = journal.as_ref().map(|journal| -> &dyn Journal { journal });
+    let aim = gather::Aim::Forward { allow_new_fleet: args.scope.allow_new_fleet };
+    let since = gather::fleet(&mut config, parts.traffic.as_ref(), (stored, aim)).await?;
     let asked = Asked {
         config: &config,
-        journal: journal.as_ref().map(|journal| -> &dyn Journal { journal }),
+        journal: stored,
         deployment: DeploymentId::new(&place.service, 0),
         started_by: own_login().await,
         scope: &args.scope,
@@ -87,6 +90,7 @@ pub(super) async fn plan(common: &Common, args: &PlanArgs) -> Done {
     };
     let lost = startable::back(&parts, &plan).await;
     let mut outlook = Outlook::of(*plan, &config, &earlier(&config, journal.as_ref())?);
+    outlook.doubts.extend(since);
     let why: BTreeSet<String> = lost.values().cloned().collect();
     if !why.is_empty() {
         outlook.doubts.push(format!("the rollback is not ready: {}", startable::listed(why)));

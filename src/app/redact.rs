@@ -7,7 +7,7 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 
 use crate::config::Redactor;
-use crate::model::{InstanceId, LbStats, Observation, Rotation, Sample, SampleResult, Target, Version, VipStats};
+use crate::model::{Found, InstanceId, LbStats, Observation, Rotation, Sample, SampleResult, Target, Version, VipStats};
 use crate::os::text;
 use crate::ports::{FleetDriver, FleetError, Prober, StopOrder, TrafficDriver, TrafficError, UpdateOrder, VipProber};
 
@@ -112,6 +112,10 @@ impl TrafficDriver for Redacted<dyn TrafficDriver> {
 
     fn remove<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<(), TrafficError>> {
         Box::pin(async move { self.driver.remove(target).await.map_err(|e| self.traffic(e)) })
+    }
+
+    fn members(&self) -> BoxFuture<'_, Result<Vec<Found>, TrafficError>> {
+        Box::pin(async move { self.driver.members().await.map_err(|e| self.traffic(e)) })
     }
 
     fn counters(&self) -> BoxFuture<'_, Result<Vec<LbStats>, TrafficError>> {

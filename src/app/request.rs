@@ -46,9 +46,9 @@ pub(super) async fn planned(asked: Asked<'_>, parts: &Parts) -> Result<Planned, 
 async fn request(asked: Asked<'_>, parts: &Parts) -> Result<PlanRequest, Failure> {
     let Asked { config, journal, deployment, started_by, scope, goal } = asked;
     let selection = selection(scope)?;
-    let everywhere: Vec<_> = config.targets.iter().chain(&config.spares).cloned().collect();
+    let everywhere: Vec<_> = config.targets.iter().chain(config.spares()).cloned().collect();
     let surveys = runner::survey(parts, &everywhere).await.map_err(Failure::refused)?;
-    if !config.spares.is_empty() && !parts.fleet.stops() {
+    if !config.spares().is_empty() && !parts.fleet.stops() {
         return Err(Failure::refused(
             "strategy.max_surge starts extra instances, and nothing says how they are stopped: add [update] stop, or set max_surge = 0",
         ));
@@ -78,7 +78,7 @@ async fn request(asked: Asked<'_>, parts: &Parts) -> Result<PlanRequest, Failure
         policy: config.policy(),
         surveys,
         targets: config.targets.clone(),
-        spares: config.spares.clone(),
+        spares: config.spares().to_vec(),
         allow_outage: scope.allow_outage,
         restart: scope.restart,
         selection,
@@ -184,7 +184,7 @@ pub(super) fn to_engine(scope: &ScopeArgs) -> Vec<OsString> {
         args.extend(values.iter().map(|value| format!("{flag}={value}").into()));
     }
     args.extend(
-        [("--restart", scope.restart), ("--allow-outage", scope.allow_outage)]
+        [("--restart", scope.restart), ("--allow-outage", scope.allow_outage), ("--allow-new-fleet", scope.allow_new_fleet)]
             .iter()
             .filter(|(_, on)| *on)
             .map(|(flag, _)| flag.into()),

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 
+use super::discover;
 use super::document::{Node, Value};
 use super::fault::{Faults, Place};
 use super::hosts::{self, LARGEST_FLEET, TOO_MANY};
@@ -12,6 +13,7 @@ use super::probe::{self, Own};
 use super::section::{Placed, Section, plain_of};
 use super::update::Driver;
 use super::value::shown;
+use crate::fleet::discover::Source;
 use crate::model::{InstanceId, Target};
 
 /// What `[fleet]` says.
@@ -21,12 +23,25 @@ pub(super) struct Fleet {
     pub(super) targets: Vec<Target>,
     /// Where `max_surge` finds room.
     pub(super) spares: Vec<Target>,
+    /// `[fleet.discover]`.
+    pub(super) discover: Option<Discover>,
     /// Every instance is in `targets`, but for those whose id or address was taken already.
     pub(super) whole: bool,
     /// `health` of single instances.
     pub(super) asides: Vec<Own>,
     /// `dir`, if given.
     pub(super) dir: Option<String>,
+}
+
+/// Whom to ask for instances, and what those have that tell no more than their ids.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Discover {
+    /// Each table of `[fleet.discover]`.
+    pub sources: Vec<Source>,
+    /// `host` of `[fleet]`.
+    pub host: Option<String>,
+    /// `port` of `[fleet]`, if it is one for all.
+    pub port: Option<u16>,
 }
 
 /// Where the instances of `instances` are that have no table of their own.
@@ -38,6 +53,11 @@ struct Defaults {
 }
 
 impl Defaults {
+    /// The one port that all have who have none of their own.
+    fn for_all(&self) -> Option<u16> {
+        if self.in_turn { None } else { self.ports.first().copied() }
+    }
+
     fn port(&self, index: usize) -> Option<u16> {
         if self.in_turn { self.ports.get(index).copied() } else { self.ports.first().copied() }
     }
@@ -54,29 +74,31 @@ const LATER: [(&str, &str); 5] = [
 ];
 
 /// Reads `[fleet]`.
-pub(super) fn read_fleet(root: &mut Section<'_>, faults: &Faults) -> Fleet {
+pub(super) fn read_fleet(root: &mut Section<'_>, service: &str, faults: &Faults) -> Fleet {
     let mut section = root.table("fleet");
     let driver = section.choice("driver", &DRIVERS, &LATER).map(|driver| driver.value);
     section.require("driver", "is missing; add driver = \"process\" or \"command\"");
-    section.later("discover", "list the instances in fleet.instances");
     let dir = section.text("dir").map(|dir| dir.value.full);
     let defaults = defaults(&mut section);
+    let port = defaults.for_all();
+    let sources = discover::read(&mut section, service, port.is_some());
     let mut roll =
         Roll { targets: Vec::new(), ids: HashMap::new(), addresses: HashMap::new(), faults, asides: Vec::new(), failed: false };
     let list = listed(&mut section, "instances", &defaults, &mut roll);
     tables(&mut section, "instance", &defaults, &mut roll);
-    if roll.targets.is_empty() && !roll.failed {
+    if roll.targets.is_empty() && !roll.failed && sources.is_none() {
         section.fault(
             list.unwrap_or_else(|| section.place()),
             "instances",
-            "names nobody; add instances = [\"web-[01:20]\"] or a table [[fleet.instance]] for each",
+            "names nobody; add instances = [\"web-[01:20]\"], a table [[fleet.instance]] for each, or [fleet.discover]",
         );
     }
     let fleet = roll.targets.len();
     listed(&mut section, "spares", &defaults, &mut roll);
     tables(&mut section, "spare", &defaults, &mut roll);
     let spares = roll.targets.split_off(fleet);
-    let fleet = Fleet { driver, whole: !roll.failed, targets: roll.targets, spares, asides: roll.asides, dir };
+    let discover = sources.map(|sources| Discover { sources, host: defaults.host.clone(), port });
+    let fleet = Fleet { driver, discover, whole: !roll.failed, targets: roll.targets, spares, asides: roll.asides, dir };
     section.finish();
     fleet
 }
@@ -116,7 +138,8 @@ fn host_or_fault(section: &Section<'_>, host: &Placed<String>) -> bool {
     good
 }
 
-fn is_host(host: &str) -> bool {
+/// Whether it is a host name or an address.
+pub fn is_host(host: &str) -> bool {
     let name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     host.parse::<IpAddr>().is_ok()
         || (host.len() <= 253 && host.starts_with(|c: char| c.is_ascii_alphanumeric()) && host.chars().all(name))

@@ -83,7 +83,7 @@ impl Commands {
         let Some((_, program)) = self.steps.iter().find(|(step, _)| step.name == STOP) else {
             return Err(FleetError::Failed(format!("{} cannot be stopped: [update] stop is not given", target.id)));
         };
-        child::stopped(Some(target.id.as_str())).await;
+        program::stopped(Some(target.id.as_str())).await;
         let deadline = Instant::now() + self.time_for_steps();
         let limits = Limits { deadline, grace: self.grace(), may_leave: false, changes: true };
         let subject = Subject { target, version: Some(version), previous: Some(version), effect: Some(effect.as_str()) };

@@ -26,6 +26,21 @@ pub struct Target {
     pub labels: BTreeMap<String, String>,
 }
 
+/// An instance as somebody outside names it, before it is believed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Found {
+    /// What should be its id.
+    pub id: String,
+    /// What should be a host name or an address, if it was told.
+    pub host: Option<String>,
+    /// Port of the service, if it was told.
+    pub port: Option<u16>,
+    /// Failure domain, if it was told.
+    pub zone: Option<String>,
+    /// Free labels.
+    pub labels: BTreeMap<String, String>,
+}
+
 /// The state of an instance as people see it. The words are those of the product's contract.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

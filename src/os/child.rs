@@ -61,6 +61,8 @@ pub struct Run<'a> {
     pub may_leave: bool,
     /// It changes something, so that an engine that takes over must find it: it has a file while it runs (see `running`).
     pub changes: bool,
+    /// As much of its output as is kept from the beginning: [`OUTPUT_BYTES_MAX`] for all but inventories.
+    pub room: usize,
 }
 
 impl fmt::Debug for Run<'_> {
@@ -183,7 +185,8 @@ impl Running {
         if let Some(entry) = &mut entry {
             entry.started(process::identify(id));
         }
-        let (stdout, stderr) = (Captured::new(child.stdout.take()), Captured::new(child.stderr.take()));
+        let stdout = Captured::new(child.stdout.take(), run.room);
+        let stderr = Captured::new(child.stderr.take(), OUTPUT_BYTES_MAX);
         Ok(Self { child, entry, group: Group::begin(id, run.about), stdout, stderr })
     }
 
@@ -271,13 +274,14 @@ pub(super) struct Captured<R> {
     pipe: Option<R>,
     buffer: Box<[u8]>,
     head: Vec<u8>,
+    room: usize,
     tail: Vec<u8>,
     total: usize,
 }
 
 impl<R: AsyncRead + Unpin> Captured<R> {
-    pub(super) fn new(pipe: Option<R>) -> Self {
-        Self { pipe, buffer: vec![0; 8 * 1024].into(), head: Vec::new(), tail: Vec::new(), total: 0 }
+    pub(super) fn new(pipe: Option<R>, room: usize) -> Self {
+        Self { pipe, buffer: vec![0; 8 * 1024].into(), head: Vec::new(), room, tail: Vec::new(), total: 0 }
     }
 
     /// Reads once; waits for ever at the end. Cancelling it loses nothing.
@@ -311,7 +315,7 @@ impl<R: AsyncRead + Unpin> Captured<R> {
     /// Takes over so many bytes of the buffer.
     fn keep(&mut self, length: usize) {
         let chunk = self.buffer.get(..length).unwrap_or_default();
-        let room = OUTPUT_BYTES_MAX - self.head.len();
+        let room = self.room - self.head.len();
         self.head.extend(chunk.iter().take(room));
         self.tail.extend(chunk);
         let excess = self.tail.len().saturating_sub(TAIL_BYTES_MAX);
@@ -353,7 +357,7 @@ mod tests {
         for passed in [Duration::ZERO, Duration::from_secs(2), Duration::from_mins(1)] {
             let deadline = Instant::now().checked_sub(passed).unwrap();
             let grace = Duration::from_secs(5);
-            let run = Run { about: "late", argv: &argv, env: &[], deadline, grace, may_leave: false, changes: false };
+            let run = Run { about: "late", argv: &argv, env: &[], deadline, grace, may_leave: false, changes: false, room: 0 };
             let mut running = Running::start(run).unwrap();
             let id = rustix::process::Pid::from_raw(i32::try_from(running.child.id().unwrap()).unwrap()).unwrap();
             // Until it has ended, but without taking its end away.

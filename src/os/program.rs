@@ -152,9 +152,7 @@ impl Program {
     /// Fails with a sentence if a template does not render or if this user cannot execute the program.
     pub fn check(&self) -> Result<(), String> {
         let version = Version::new("v1").map_err(|e| e.to_string())?;
-        let id = InstanceId::new("instance").map_err(|e| e.to_string())?;
-        let (host, zone) = ("localhost".to_owned(), Some("zone".to_owned()));
-        let target = Target { id, host, port: 1, zone, labels: BTreeMap::default() };
+        let target = nobody()?;
         let subject = Subject { version: Some(&version), previous: Some(&version), ..Subject::instance(&target) };
         self.render(subject)?;
         match self.argv.first() {
@@ -204,12 +202,33 @@ impl Program {
         let env = self.env.whole(&marks);
         let Limits { deadline, grace, may_leave, changes } = limits;
         let about = subject.target.id.as_str();
-        let finished = child::run(child::Run { about, argv: &argv, env: &env, deadline, grace, may_leave, changes }).await?;
+        let finished = child::run(child::Run {
+            about,
+            argv: &argv,
+            env: &env,
+            deadline,
+            grace,
+            may_leave,
+            changes,
+            room: child::OUTPUT_BYTES_MAX,
+        });
+        let finished = finished.await?;
         if let Some(left) = finished.left {
             let program = argv.first().map_or("", String::as_str);
             tracing::warn!(target: "effect", "{}: {program} left {left} behind", subject.target.id);
         }
         Ok(finished)
+    }
+
+    /// Runs it about no instance at all, with so much `room` for what it prints; its templates may name the service alone.
+    ///
+    /// # Errors
+    /// Fails with a sentence if it was not started.
+    pub async fn print(&self, about: &str, limits: Limits, room: usize) -> Result<Finished, String> {
+        let argv = self.render(Subject::instance(&nobody()?))?;
+        let env = self.env.whole(&[("ROLLOUT_SERVICE", self.service.as_str())]);
+        let Limits { deadline, grace, may_leave, changes } = limits;
+        child::run(child::Run { about, argv: &argv, env: &env, deadline, grace, may_leave, changes, room }).await
     }
 
     /// Runs it; any end but exit code 0 is trouble.
@@ -224,6 +243,13 @@ impl Program {
             End::Exit(_) => Err(Trouble::Failed(finished.words())),
         }
     }
+}
+
+/// An instance that has everything which a template may name.
+fn nobody() -> Result<Target, String> {
+    let id = InstanceId::new("instance").map_err(|e| e.to_string())?;
+    let (host, zone) = ("localhost".to_owned(), Some("zone".to_owned()));
+    Ok(Target { id, host, port: 1, zone, labels: BTreeMap::default() })
 }
 
 /// Where a program is, as `exec` would find it.

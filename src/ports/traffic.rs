@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use futures::future::BoxFuture;
 
-use crate::model::{InstanceId, LbStats, Rotation, Target};
+use crate::model::{Found, InstanceId, LbStats, Rotation, Target};
 
 /// Why a traffic driver could not.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -81,6 +81,14 @@ pub trait TrafficDriver: Send + Sync {
     /// # Errors
     /// Fails if any balancer cannot be read.
     fn counters(&self) -> BoxFuture<'_, Result<Vec<LbStats>, TrafficError>>;
+
+    /// Everybody whom the balancers know, by the names of the configuration, with their addresses.
+    ///
+    /// # Errors
+    /// Fails if any balancer cannot be read, if two contradict each other, or if this kind cannot tell.
+    fn members(&self) -> BoxFuture<'_, Result<Vec<Found>, TrafficError>> {
+        Box::pin(async { Err(TrafficError::Refused("[traffic] driver: this balancer cannot tell its members".to_owned())) })
+    }
 
     /// What would keep orders for these instances from being carried out although they can be read, in words: a socket that
     /// permits no orders, for example. Empty if nothing would. Changes nothing.

@@ -36,6 +36,8 @@ pub(super) enum Trouble {
     Balancers,
     /// Where the engine runs, it may not live to the end.
     Place,
+    /// The fleet is not what it was when the plan was made.
+    Fleet,
 }
 
 /// What readers share with the engine.
@@ -127,6 +129,11 @@ impl Bus {
         self.trouble(Trouble::Place, Some(why));
     }
 
+    /// The fleet is not the one that was planned for; `None`: it is.
+    pub fn differs(&self, how: Option<String>) {
+        self.trouble(Trouble::Fleet, how);
+    }
+
     /// Changes what the balancers counted.
     pub(super) fn counted(&self, lb: LbStats) {
         let mut shared = self.lock();
@@ -163,6 +170,12 @@ impl Bus {
     pub fn is_only_planned(&self) -> bool {
         let shared = self.lock();
         shared.state.started_at.is_none() && shared.state.end.is_none()
+    }
+
+    /// It looks at everything once more, or has ended.
+    pub fn is_ending(&self) -> bool {
+        let shared = self.lock();
+        shared.state.end_check_until.is_some() || shared.state.end.is_some()
     }
 
     /// Somebody follows what happens.

@@ -19,7 +19,7 @@ use self::balancer::Balancer;
 use self::reply::{Server, Servers};
 use self::socket::Address;
 use super::HaproxySettings;
-use crate::model::{InstanceId, LbStats, Rotation, Target};
+use crate::model::{Found, InstanceId, LbStats, Rotation, Target};
 use crate::os::template::{self, Context};
 use crate::os::text;
 use crate::ports::{TrafficDriver, TrafficError};
@@ -104,6 +104,37 @@ impl Haproxy {
             Rotation::together(said)
         };
         Ok(names.into_iter().map(|(id, name)| (id.clone(), least(&name))).collect())
+    }
+
+    async fn all_members(&self) -> Result<Vec<Found>, TrafficError> {
+        if self.settings.server.split_whitespace().collect::<String>() != "{{instance.id}}" {
+            let why = "[traffic] server is a template of more than the id, so names of servers are no ids of instances";
+            return Err(TrafficError::Refused(why.to_owned()));
+        }
+        let balancers = try_join_all(self.balancers.iter().map(Balancer::servers)).await?;
+        let mut members: BTreeMap<String, (&Balancer, (String, Option<u16>))> = BTreeMap::new();
+        for (balancer, servers) in self.balancers.iter().zip(balancers) {
+            for (name, server) in servers {
+                let Some(address) = server.address else { continue };
+                match members.get(&name) {
+                    Some((other, there)) if *there != address => {
+                        let at = |(host, port): &(String, Option<u16>)| format!("{host}:{}", port.unwrap_or(0));
+                        return Err(TrafficError::Refused(format!(
+                            "{} is {} at {} and {} at {}; make them agree",
+                            self.full(&name),
+                            at(there),
+                            other.address,
+                            at(&address),
+                            balancer.address
+                        )));
+                    }
+                    Some(_) => {}
+                    None => drop(members.insert(name, (balancer, address))),
+                }
+            }
+        }
+        let found = |(id, (_, (host, port)))| Found { id, host: Some(host), port, ..Found::default() };
+        Ok(members.into_iter().map(found).collect())
     }
 
     async fn drain(&self, target: &Target) -> Result<Option<u32>, TrafficError> {
@@ -298,6 +329,10 @@ impl TrafficDriver for Haproxy {
 
     fn remove<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<(), TrafficError>> {
         Box::pin(self.removed(target))
+    }
+
+    fn members(&self) -> BoxFuture<'_, Result<Vec<Found>, TrafficError>> {
+        Box::pin(self.all_members())
     }
 
     fn counters(&self) -> BoxFuture<'_, Result<Vec<LbStats>, TrafficError>> {

@@ -29,6 +29,7 @@ pub(crate) fn foreign(name: &str, source: &str) -> Option<PathBuf> {
 pub(crate) fn server(name: &str) -> Option<PathBuf> {
     let package = match name {
         "nginx" => "nginx-light",
+        "dnsmasq" => "dnsmasq-base",
         "sshd" => "openssh-server",
         "ssh" | "ssh-keygen" => "openssh-client",
         "systemd-nspawn" => "systemd-container",

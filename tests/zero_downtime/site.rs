@@ -112,7 +112,7 @@ impl Site {
     }
 
     fn everybody(&self) -> impl Iterator<Item = &Target> {
-        self.config.targets.iter().chain(&self.config.spares)
+        self.config.targets.iter().chain(self.config.spares())
     }
 }
 

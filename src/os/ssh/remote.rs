@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::super::child::{Captured, End, Finished, WAITING};
+use super::super::child::{Captured, End, Finished, OUTPUT_BYTES_MAX, WAITING};
 use super::master::Master;
 use super::pool::Inner;
 use super::quote::{quote, quote_script};
@@ -214,7 +214,7 @@ enum Over {
 impl Running {
     fn new(mut child: Child, mark: &str) -> Option<Self> {
         let (stdin, stdout, stderr) = (child.stdin().take()?, child.stdout().take(), child.stderr().take());
-        let (stdout, stderr) = (Captured::new(stdout), Captured::new(stderr));
+        let (stdout, stderr) = (Captured::new(stdout, OUTPUT_BYTES_MAX), Captured::new(stderr, OUTPUT_BYTES_MAX));
         let mark = format!("\n{mark} ").into_bytes();
         Some(Self { child, stdin, outputs: Outputs { mark, stdout, stderr, last: (None, None) } })
     }

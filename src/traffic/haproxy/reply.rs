@@ -38,6 +38,8 @@ pub(super) struct Server {
     pub(super) sessions: Option<u32>,
     /// `throttle`, while it starts slowly: the part of its share that it gets, in per cent.
     pub(super) throttle: Option<u64>,
+    /// `srv_addr` and `srv_port`, if it has an address; without a port it is asked at that of whoever asks.
+    pub(super) address: Option<(String, Option<u16>)>,
 }
 
 impl Server {
@@ -107,6 +109,9 @@ pub(super) fn ordered(reply: &str) -> Result<(), String> {
     if reply.trim().is_empty() { Ok(()) } else { Err(quoted(reply)) }
 }
 
+/// Addresses of a server that has none: a free place of a template, or one whose name does not resolve.
+const NOWHERE: [&str; 4] = ["-", "0.0.0.0", "::", "unix"];
+
 /// Reads `show servers state BACKEND`: the backend's number, unless it is empty, and its servers.
 pub(super) fn servers_state(reply: &str, backend: &str) -> Result<(Option<u32>, Servers), String> {
     let mut lines = reply.lines();
@@ -119,6 +124,7 @@ pub(super) fn servers_state(reply: &str, backend: &str) -> Result<(Option<u32>, 
     let (in_backend, named) = (place("be_name")?, place("srv_name")?);
     let of_server = [place("srv_id")?, place("srv_op_state")?, place("srv_admin_state")?, place("srv_uweight")?];
     let of_backend = place("be_id")?;
+    let (at_address, at_port) = (place("srv_addr").ok(), place("srv_port").ok());
     let (mut backend_id, mut servers) = (None, Servers::new());
     for line in lines.filter(|line| !line.is_empty()) {
         let fields: Vec<&str> = line.split(' ').collect();
@@ -128,10 +134,11 @@ pub(super) fn servers_state(reply: &str, backend: &str) -> Result<(Option<u32>, 
         };
         if fields.get(in_backend) == Some(&backend) {
             backend_id = Some(number(of_backend).ok_or_else(|| quoted(line))?);
-            servers.insert(
-                (*name).to_owned(),
-                Server { number: id, op, admin, weight, status: None, sessions: None, throttle: None },
-            );
+            let address = at_address.and_then(|at| fields.get(at)).filter(|address| !NOWHERE.contains(address));
+            let port = at_port.and_then(|at| fields.get(at)?.parse().ok()).filter(|port| *port > 0);
+            let address = address.map(|address| ((*address).to_owned(), port));
+            let server = Server { number: id, op, admin, weight, status: None, sessions: None, throttle: None, address };
+            servers.insert((*name).to_owned(), server);
         }
     }
     Ok((backend_id, servers))
@@ -274,7 +281,8 @@ mod tests {
         other,web-01,9,9,9,9,MAINT,,\nfe,BACKEND,0,0,0,0,UP,,\n\n";
 
     fn server(admin: u32, op: u32, status: &str) -> Server {
-        Server { number: 1, op, admin, weight: 1, status: Some(status.to_owned()), sessions: Some(0), throttle: None }
+        let (status, sessions) = (Some(status.to_owned()), Some(0));
+        Server { number: 1, op, admin, weight: 1, status, sessions, throttle: None, address: None }
     }
 
     #[test]

@@ -35,7 +35,8 @@ impl Site for Here {
         Box::pin(async move {
             let env = Environment::default().whole(&[]);
             let Limits { deadline, grace, may_leave, changes } = limits;
-            let run = child::Run { about: ABOUT, argv, env: &env, deadline, grace, may_leave, changes };
+            let room = child::OUTPUT_BYTES_MAX;
+            let run = child::Run { about: ABOUT, argv, env: &env, deadline, grace, may_leave, changes, room };
             said(child::run(run).await)
         })
     }
