@@ -397,7 +397,7 @@ fn the_long_form_shows_the_line_and_the_caret() {
     let errors = config::read(Path::new("shop.toml"), text, &["drain.timeout=5".to_owned()], &env).unwrap_err();
     let wanted = r#"shop.toml: 4 faults; nothing was touched
 
-shop.toml:1:1 traffic.driver → is missing; add driver = "haproxy", "command", "http" or "none"
+shop.toml:1:1 traffic.driver → is missing; add driver = "haproxy", "nginx", "caddy", "command", "http" or "none"
 
 shop.toml:6:8 fleet.port → is no port; write a number from 1 to 65535 for all, or "[8001:8020]" for one each in turn
   |

@@ -139,6 +139,7 @@ impl Caddy {
     /// Changes one Caddy's handler until it reads back as wished.
     async fn order_one(&self, admin: &Admin, server: &str, wish: Wish) -> Result<Said, TrafficError> {
         let at = format!("{}{}", admin.address, self.settings.handler);
+        let _turn = admin.turn.lock().await;
         for _ in 0..TRIES {
             let said = self.said(admin).await?;
             Self::possible(&at, server, wish, &said)?;

@@ -14,6 +14,7 @@ use crate::caddy::Caddy;
 use crate::common::wait_for;
 use crate::haproxy::Haproxy;
 use crate::nginx::Nginx;
+use crate::sshd::Hosts;
 use crate::world::{Front, Instances, World, ask, rotation, shares, until};
 
 async fn nginx() -> Option<Nginx> {
@@ -228,6 +229,24 @@ async fn orders_at_once_share_a_reload() {
     assert!(a.is_ok() && b.is_ok() && c.is_ok(), "{a:?} {b:?} {c:?}");
     let log = fs::read_to_string(world.dir.path().join("error.log")).expect("a log");
     assert_eq!(log.matches(", reconfiguring").count(), 1, "{log}");
+}
+
+/// F9: the host of one of two is gone: it is named, and the other one admits all the same. (Both are the same nginx here: each
+/// finds what the other wrote.)
+#[tokio::test]
+async fn f09_an_nginx_whose_host_is_gone_does_not_keep_the_other_from_admitting() {
+    let (Some(world), Some(mut hosts)) = (nginx().await, Hosts::start(2)) else { return };
+    let driver = Nginx::build(NginxSettings {
+        hosts: hosts.all.iter().map(|host| host.name.clone()).collect(),
+        ssh_config: Some(hosts.path("ssh_config").to_string_lossy().into_owned()),
+        ..world.settings()
+    });
+    let first = world.instances().target(1);
+    assert_eq!(driver.take_out(&first).await, Ok(Some(0)));
+    hosts.down(1);
+    let error = driver.admit(&first).await.expect_err("one is gone");
+    assert!(matches!(&error, TrafficError::Unreachable(text) if text.contains("host-2")), "{error:?}");
+    assert_eq!(rotation(&world, 1).await, Some(Rotation::Serving), "the other one admitted it all the same");
 }
 
 /// F1, F3: "Caddy at unix/… cannot be reached: …", "status 404: unknown object ID …", "it is no reverse_proxy handler".

@@ -1,4 +1,4 @@
-//! The real HAProxy, by its own driver, by a program and by nothing else but its socket.
+//! The real HAProxy, by its own driver, by a program, and by requests.
 //!
 //! Imports: the shared parts, traffic. May not: touch the machine's own HAProxy.
 
@@ -11,7 +11,7 @@ use rollout::model::{Rotation, Span};
 use rollout::os::extract::Extract;
 use rollout::os::program::Environment;
 use rollout::ports::TrafficDriver;
-use rollout::traffic::{self, Asked, CommandSettings, HaproxySettings, Settings};
+use rollout::traffic::{self, Asked, CommandSettings, HaproxySettings, HttpSettings, Request, Settings};
 use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -172,13 +172,6 @@ impl World for ByCommand {
         let argv =
             |act: &str| vec!["python3".to_owned(), path("lb.py"), path("admin"), act.to_owned(), "{{ instance.id }}".to_owned()];
         let asked = |act: &str| Asked { argv: argv(act), answer: Extract::FirstLine };
-        let states = [
-            ("UP", Rotation::Serving),
-            ("no", Rotation::Serving),
-            ("DRAIN", Rotation::Draining),
-            ("MAINT", Rotation::Maintenance),
-            ("DOWN", Rotation::Down),
-        ];
         let settings = CommandSettings {
             service: "shop".to_owned(),
             out: argv("drain"),
@@ -186,7 +179,7 @@ impl World for ByCommand {
             state: asked("state"),
             list: None,
             sessions: Some(asked("sessions")),
-            states: states.into_iter().map(|(word, rotation)| (word.to_owned(), rotation)).collect::<BTreeMap<_, _>>(),
+            states: words(),
             env: Environment::default(),
             timeout: Span::from_secs(10),
         };
@@ -208,4 +201,137 @@ impl World for ByCommand {
     async fn start(&mut self) {
         self.0.start().await;
     }
+}
+
+/// The same HAProxy behind an interface of HTTP, as its Data Plane API is one.
+pub(crate) struct ByHttp {
+    world: Haproxy,
+    gateway: Child,
+    port: u16,
+}
+
+impl Drop for ByHttp {
+    fn drop(&mut self) {
+        self.gateway.kill().ok();
+        self.gateway.wait().ok();
+    }
+}
+
+/// `$1` the socket, `$2` where it writes its port.
+const GATEWAY: &str = r#"import http.server, json, os, socket, sys
+def ask(line):
+    s = socket.socket(socket.AF_UNIX)
+    s.connect(sys.argv[1])
+    s.sendall((line + "\n").encode())
+    answer = b""
+    while chunk := s.recv(65536):
+        answer += chunk
+    return answer.decode()
+class Handler(http.server.BaseHTTPRequestHandler):
+    def answer(self, status, value):
+        body = json.dumps(value).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    def do(self, act):
+        server = self.path.rsplit("/", 1)[1]
+        try:
+            self.answer(*act(server))
+        except OSError as error:
+            self.answer(502, str(error))
+    def do_GET(self):
+        def look(server):
+            lines = ask("show stat").splitlines()
+            names = lines[0][2:].split(",")
+            rows = [dict(zip(names, line.split(","))) for line in lines[1:] if line]
+            for row in rows:
+                if row["pxname"] == "shop" and row["svname"] == server:
+                    return 200, {"state": row["status"].split()[0], "sessions": int(row["scur"]) + int(row["qcur"])}
+            return 404, "no such server"
+        self.do(look)
+    def do_PUT(self):
+        state = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["admin_state"]
+        def order(server):
+            said = ask(f"set server shop/{server} state {state}").strip()
+            return (404, said) if said else (200, "done")
+        self.do(order)
+    def log_message(self, *_):
+        pass
+server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+with open(sys.argv[2] + ".new", "w") as file:
+    file.write(str(server.server_address[1]))
+os.rename(sys.argv[2] + ".new", sys.argv[2])
+server.serve_forever()
+"#;
+
+impl World for ByHttp {
+    async fn new(instances: Instances) -> Option<Self> {
+        let python = server("python3")?;
+        let world = Haproxy::new(instances).await?;
+        let path = |name: &str| world.dir.path().join(name);
+        let mut command = Command::new(python);
+        command.args(["-c", GATEWAY]).arg(path("admin")).arg(path("port"));
+        let gateway = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the gateway");
+        let port = wait_for("its port", async || std::fs::read_to_string(path("port")).ok()?.parse().ok()).await;
+        Some(Self { world, gateway, port })
+    }
+
+    fn traits() -> Traits {
+        ByCommand::traits()
+    }
+
+    fn instances(&self) -> &Instances {
+        self.world.instances()
+    }
+
+    fn driver(&self) -> Arc<dyn TrafficDriver> {
+        let url = format!("http://127.0.0.1:{}/servers/{{{{ instance.id }}}}", self.port);
+        let request = |method: &str, body: Option<&str>, pointer: &str| Request {
+            method: method.to_owned(),
+            url: url.clone(),
+            body: body.map(ToOwned::to_owned),
+            status: vec![(200, 299)],
+            answer: Extract::Json(pointer.to_owned()),
+        };
+        let settings = HttpSettings {
+            service: "shop".to_owned(),
+            out: request("PUT", Some(r#"{"admin_state": "drain"}"#), ""),
+            into: request("PUT", Some(r#"{"admin_state": "ready"}"#), ""),
+            state: request("GET", None, "/state"),
+            sessions: Some(request("GET", None, "/sessions")),
+            states: words(),
+            headers: Vec::new(),
+            timeout: Span::from_secs(5),
+        };
+        traffic::build(&Settings::Http(Box::new(settings))).expect("settings that work")
+    }
+
+    fn front(&self) -> Front {
+        self.world.front()
+    }
+
+    async fn take_out_by_somebody_else(&self) {
+        self.world.take_out_by_somebody_else().await;
+    }
+
+    fn kill(&mut self) {
+        self.world.kill();
+    }
+
+    async fn start(&mut self) {
+        self.world.start().await;
+    }
+}
+
+/// What HAProxy's words mean.
+fn words() -> BTreeMap<String, Rotation> {
+    let states = [
+        ("UP", Rotation::Serving),
+        ("no", Rotation::Serving),
+        ("DRAIN", Rotation::Draining),
+        ("MAINT", Rotation::Maintenance),
+        ("DOWN", Rotation::Down),
+    ];
+    states.into_iter().map(|(word, rotation)| (word.to_owned(), rotation)).collect()
 }

@@ -53,4 +53,5 @@ promises_of! {
     by_caddy: caddy::Caddy,
     by_haproxy: haproxy::Haproxy,
     by_a_command: haproxy::ByCommand,
+    by_requests: haproxy::ByHttp,
 }

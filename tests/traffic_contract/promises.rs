@@ -93,7 +93,7 @@ pub(crate) async fn what_somebody_else_took_out_stays_out<W: World>(world: W) {
 /// An order that is given up at any moment leaves what the next order mends.
 pub(crate) async fn an_order_that_was_given_up_is_mended_by_the_next(world: impl World) {
     let (driver, first) = (world.driver(), world.instances().target(1));
-    for micros in [0, 300, 3000, 10_000, 30_000, 100_000] {
+    for micros in [0, 1000, 20_000, 100_000] {
         tokio::time::timeout(Duration::from_micros(micros), driver.take_out(&first)).await.ok();
         let read = rotation(&world, 1).await;
         assert!(matches!(read, Some(Rotation::Serving | Rotation::Partly | Rotation::Draining)), "after {micros} µs: {read:?}");
@@ -112,7 +112,7 @@ pub(crate) async fn an_order_that_was_given_up_is_mended_by_the_next(world: impl
 pub(crate) async fn two_orders_at_once_do_not_undo_each_other(world: impl World) {
     let (one, two) = (world.driver(), world.driver());
     let (first, second) = (world.instances().target(1), world.instances().target(2));
-    for _ in 0..3 {
+    for _ in 0..2 {
         let (left, right) = tokio::join!(one.take_out(&first), two.take_out(&second));
         left.and(right).expect("both are out");
         let (left, right) = tokio::join!(one.take_out(&first), one.take_out(&second));

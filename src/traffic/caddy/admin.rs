@@ -82,11 +82,13 @@ impl Answer {
 pub(super) struct Admin {
     pub(super) address: Address,
     timeout: Span,
+    /// Held by who changes its configuration: our own orders need not get in each other's way.
+    pub(super) turn: tokio::sync::Mutex<()>,
 }
 
 impl Admin {
     pub(super) fn new(address: Address, timeout: Span) -> Self {
-        Self { address, timeout }
+        Self { address, timeout, turn: tokio::sync::Mutex::default() }
     }
 
     pub(super) async fn get(&self, path: &str) -> Result<Answer, TrafficError> {

@@ -151,7 +151,7 @@ impl One {
         for _ in 0..TRIES {
             let (before, upstream) = self.looked(addresses).await?;
             self.possible(server, wish, &upstream, before.sessions(addresses))?;
-            let Some((seen, upstream)) = self.carried_out(before, upstream, addresses).await? else { continue };
+            let Some((seen, upstream)) = self.carried_out(before, upstream, (server, wish), addresses).await? else { continue };
             let standing = upstream.standing(server);
             let done = match wish {
                 Wish::Out => standing == Some(Standing::Out),
@@ -204,10 +204,13 @@ impl One {
         &self,
         before: Seen,
         upstream: Upstream,
+        own: (&str, Wish),
         addresses: &[String],
     ) -> Result<Option<(Seen, Upstream)>, TrafficError> {
         let old = before.file().unwrap_or_default();
-        let wishes: Vec<(String, Wish)> = lock(&self.wishes).all.values().cloned().collect();
+        let mut wishes: Vec<(String, Wish)> = lock(&self.wishes).all.values().cloned().collect();
+        // Whether another one may be removed yet is for its own order to find out.
+        wishes.retain(|(server, wish)| *wish != Wish::Remove || (server.as_str(), *wish) == own);
         let loaded = before.loaded();
         let new = upstream.with(&wishes, loaded);
         let differs = upstream.with(&[], loaded) != new;

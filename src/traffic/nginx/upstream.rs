@@ -93,6 +93,9 @@ impl Upstream {
         if !text.starts_with(HEADER) {
             return Err(format!("is not for us to change; make its first line {HEADER:?} if it is"));
         }
+        if text.contains(char::REPLACEMENT_CHARACTER) {
+            return Err("is not written in UTF-8".to_owned());
+        }
         let (mut servers, mut statement, mut depth, mut inside) = (Vec::new(), Vec::<Range<usize>>::new(), 0_u32, None);
         for word in (Words { text, at: 0 }) {
             match (text.get(word.clone()).unwrap_or_default(), inside) {
@@ -365,6 +368,7 @@ mod tests {
         assert!(of("upstream other { server a; }").contains("no upstream shop"));
         assert!(of("upstream shop { server a;").contains("ends within"));
         assert!(of("}").contains("too many"));
+        assert!(of("# \u{fffd}").contains("UTF-8"));
     }
 
     #[test]
