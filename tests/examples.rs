@@ -41,7 +41,20 @@ fn every_example_is_read_without_a_fault() {
         assert_eq!(config.warnings.len(), usize::from(nobody), "{name}");
         names.push(name);
     }
-    for tool in ["systemctl", "docker", "kubectl", "aws", "fly", "vercel", "ansible", "process-none", "traffic-http"] {
+    for tool in [
+        "ssh",
+        "ssh-release",
+        "systemd",
+        "systemctl",
+        "docker",
+        "kubectl",
+        "aws",
+        "fly",
+        "vercel",
+        "ansible",
+        "process-none",
+        "traffic-http",
+    ] {
         assert!(names.iter().any(|name| name == tool), "{tool} in {names:?}");
     }
 }
