@@ -26,6 +26,7 @@ mod secret;
 mod section;
 mod shape;
 mod source;
+mod ssh;
 mod statuses;
 mod surroundings;
 mod template;
@@ -256,7 +257,7 @@ impl Parts {
         };
         let max_surge = rules.strategy.max_surge.value;
         let policy = rules.policy(update.timeout.value, probe.tells_version());
-        let settings = update.settings(&service.name, dir, secrets.names())?;
+        let settings = update.settings(&service.name, (&base, dir), secrets.names())?;
         let (targets, spares, discover, health) = (fleet.targets, fleet.spares, fleet.discover, probe);
         Some(Self {
             service,
