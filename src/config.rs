@@ -9,6 +9,7 @@
 
 mod argv;
 mod check;
+mod docker;
 mod document;
 mod excerpt;
 mod fault;

@@ -3,6 +3,7 @@
 //! Imports: ports, model, os, its children. May not: know another kind of adapter.
 
 mod command;
+pub mod docker;
 mod process;
 
 use std::fmt;
@@ -31,6 +32,8 @@ pub enum Settings {
     Process(ProcessSettings),
     /// Programs that know how: `systemctl`, `docker`, `ssh`, `ansible-playbook`.
     Command(CommandSettings),
+    /// Containers.
+    Docker(Box<docker::DockerSettings>),
 }
 
 /// `[fleet] driver = "process"`.
@@ -108,10 +111,12 @@ impl fmt::Debug for Step {
 }
 
 impl Settings {
-    fn dir(&self) -> &Path {
+    /// Where the driver keeps records; the daemons of containers keep theirs.
+    fn dir(&self) -> Option<&Path> {
         match self {
-            Self::Process(settings) => &settings.dir,
-            Self::Command(settings) => &settings.dir,
+            Self::Process(settings) => Some(&settings.dir),
+            Self::Command(settings) => Some(&settings.dir),
+            Self::Docker(_) => None,
         }
     }
 }
@@ -121,7 +126,7 @@ impl Settings {
 /// # Errors
 /// Fails with a sentence if it cannot be made or written: later that would fail instance after instance.
 pub fn prepare(settings: &Settings) -> Result<(), String> {
-    let dir = settings.dir();
+    let Some(dir) = settings.dir() else { return Ok(()) };
     let path = dir.display();
     file::create_dir(dir).map_err(|e| format!("[fleet] dir: cannot make {path}: {e}"))?;
     let mode = std::fs::metadata(dir).map_err(|e| format!("[fleet] dir: {path}: {e}"))?.permissions().mode() & 0o7777;
@@ -143,6 +148,7 @@ pub fn build(settings: &Settings) -> Result<Arc<dyn FleetDriver>, String> {
     match settings {
         Settings::Process(settings) => Ok(Arc::new(process::Processes::new(settings.clone())?)),
         Settings::Command(settings) => Ok(Arc::new(command::Commands::new(settings.clone())?)),
+        Settings::Docker(settings) => Ok(Arc::new(docker::Containers::new((**settings).clone())?)),
     }
 }
 

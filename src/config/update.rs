@@ -5,8 +5,10 @@
 use std::path::PathBuf;
 
 use super::argv;
+use super::docker;
 use super::section::{Placed, Section};
 use super::template::{OF_A_COMMAND, OF_A_SERVER};
+use crate::fleet::docker::DockerSettings;
 use crate::fleet::{self, CommandSettings, ProcessSettings, Step};
 use crate::model::{Policy, Span};
 use crate::os::extract::Extract;
@@ -17,6 +19,7 @@ use crate::os::program::{Environment, INHERITED};
 pub(super) enum Driver {
     Process,
     Command,
+    Docker,
 }
 
 /// What `[update]` says.
@@ -31,6 +34,7 @@ pub(super) struct Update {
 enum Keys {
     Process { start: Vec<String>, env: Environment },
     Command(Box<Commands>),
+    Docker(Box<DockerSettings>),
 }
 
 struct Commands {
@@ -71,6 +75,9 @@ impl Update {
                 };
                 fleet::Settings::Command(driver)
             }
+            Keys::Docker(docker) => {
+                fleet::Settings::Docker(Box::new(DockerSettings { service, timeout, stop_timeout, ..*docker }))
+            }
         })
     }
 }
@@ -83,14 +90,18 @@ pub(super) fn read(root: &mut Section<'_>, driver: Option<Driver>) -> Update {
     let mut section = root.table("update");
     let timeout = section.positive_span("timeout", Policy::default().update.timeout);
     let stop_timeout = section.span("stop_timeout", Span::from_secs(5));
-    for key in ["ssh", "docker", "systemd"] {
+    for key in ["ssh", "systemd"] {
         section.later(key, "use fleet.driver = \"command\" with observe and command");
+    }
+    if driver.is_some_and(|driver| driver != Driver::Docker) {
+        section.misplaced("docker", "is for fleet.driver = \"docker\"; remove the table, or choose that driver");
     }
     let keys = match driver {
         Some(Driver::Process) => Some(process(&mut section)),
         Some(Driver::Command) => commands(&mut section).map(|commands| Keys::Command(Box::new(commands))),
+        Some(Driver::Docker) => containers(&mut section).map(|docker| Keys::Docker(Box::new(docker))),
         None => {
-            for key in OF_COMMAND.iter().chain(&["start", "env"]) {
+            for key in OF_COMMAND.iter().chain(&["start", "env", "docker"]) {
                 section.take(key);
             }
             None
@@ -111,6 +122,15 @@ fn process(section: &mut Section<'_>) -> Keys {
         section.misplaced(key, remedy);
     }
     Keys::Process { start: start.unwrap_or_default(), env: argv::env(section) }
+}
+
+fn containers(section: &mut Section<'_>) -> Option<DockerSettings> {
+    for key in OF_COMMAND.iter().chain(&["start"]) {
+        let remedy = "is for other drivers; a container runs what its image says, or [update.docker] command";
+        section.misplaced(key, remedy);
+    }
+    let env = argv::env(section);
+    docker::read(section, env)
 }
 
 fn commands(section: &mut Section<'_>) -> Option<Commands> {

@@ -53,6 +53,7 @@ fn programs(config: &Config) -> Vec<Program> {
             programs.push(program(&settings.observe, &settings.env));
             programs.extend(settings.steps.iter().map(|step| program(&step.argv, &settings.env)));
         }
+        fleet::Settings::Docker(_) => {}
     }
     if let traffic::Settings::Command(settings) = &config.traffic {
         let asked = [Some(&settings.state), settings.sessions.as_ref()].into_iter().flatten().map(|asked| &asked.argv);
