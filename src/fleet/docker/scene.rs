@@ -256,7 +256,7 @@ mod tests {
     const ZERO: &str = "0001-01-01T00:00:00Z";
 
     /// A container of a version, made in a minute of some hour, by an attempt if it is ours.
-    fn seen(version: &str, minute: u32, by: Option<(u64, u32)>) -> Seen {
+    fn seen(version: &str, minute: u32, by: Option<(u32, u32)>) -> Seen {
         let image = format!("shop:{version}");
         let mut labels = HashMap::new();
         if let Some((deployment, attempt)) = by {
@@ -289,7 +289,7 @@ mod tests {
         seen
     }
 
-    fn effect(deployment: u64, attempt: u32) -> EffectId {
+    fn effect(deployment: u32, attempt: u32) -> EffectId {
         let instance = InstanceId::new("web-1").unwrap();
         EffectId::new(&DeploymentId::new("shop", deployment), Some(&instance), "update", attempt)
     }
