@@ -11,6 +11,7 @@ mod argv;
 mod caddy;
 mod check;
 mod discover;
+mod docker;
 mod document;
 mod excerpt;
 mod fault;

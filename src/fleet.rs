@@ -4,6 +4,7 @@
 
 mod command;
 pub mod discover;
+pub mod docker;
 mod hosts;
 mod process;
 mod release;
@@ -38,6 +39,8 @@ pub enum Settings {
     Command(CommandSettings),
     /// Instances on hosts: programs there over ssh, releases, units of systemd.
     Hosts(Box<HostsSettings>),
+    /// Containers.
+    Docker(Box<docker::DockerSettings>),
 }
 
 /// `[fleet] driver = "process"`.
@@ -115,11 +118,13 @@ impl fmt::Debug for Step {
 }
 
 impl Settings {
-    fn dir(&self) -> &Path {
+    /// Where the driver keeps records; the daemons of containers keep theirs.
+    fn dir(&self) -> Option<&Path> {
         match self {
-            Self::Process(settings) => &settings.dir,
-            Self::Command(settings) => &settings.dir,
-            Self::Hosts(settings) => &settings.commands.dir,
+            Self::Process(settings) => Some(&settings.dir),
+            Self::Command(settings) => Some(&settings.dir),
+            Self::Hosts(settings) => Some(&settings.commands.dir),
+            Self::Docker(_) => None,
         }
     }
 }
@@ -129,7 +134,7 @@ impl Settings {
 /// # Errors
 /// Fails with a sentence if it cannot be made or written: later that would fail instance after instance.
 pub fn prepare(settings: &Settings) -> Result<(), String> {
-    let dir = settings.dir();
+    let Some(dir) = settings.dir() else { return Ok(()) };
     let path = dir.display();
     file::create_dir(dir).map_err(|e| format!("[fleet] dir: cannot make {path}: {e}"))?;
     let mode = std::fs::metadata(dir).map_err(|e| format!("[fleet] dir: {path}: {e}"))?.permissions().mode() & 0o7777;
@@ -152,6 +157,7 @@ pub fn build(settings: &Settings) -> Result<Arc<dyn FleetDriver>, String> {
         Settings::Process(settings) => Ok(Arc::new(process::Processes::new(settings.clone())?)),
         Settings::Command(settings) => Ok(Arc::new(command::Commands::new(settings.clone())?)),
         Settings::Hosts(settings) => Ok(Arc::new(hosts::build(settings)?)),
+        Settings::Docker(settings) => Ok(Arc::new(docker::Containers::new((**settings).clone())?)),
     }
 }
 

@@ -17,6 +17,18 @@ pub(super) fn read(section: &mut Section<'_>, key: &str, variables: &[&str]) -> 
     Some(checked(section, (key, variables), argv))
 }
 
+/// Reads arguments without a program.
+pub(super) fn arguments(section: &mut Section<'_>, key: &str, variables: &[&str]) -> Vec<String> {
+    let arguments = section.texts(key).map(|arguments| arguments.value).unwrap_or_default();
+    let check = |(place, text): (Place, Text)| {
+        if let Err(remedy) = template::check(&text.raw, variables) {
+            section.fault(place, key, remedy);
+        }
+        text.template
+    };
+    arguments.into_iter().map(check).collect()
+}
+
 fn checked(section: &Section<'_>, (key, variables): (&str, &[&str]), argv: Placed<Vec<(Place, Text)>>) -> Vec<String> {
     if argv.sound {
         match argv.value.first() {

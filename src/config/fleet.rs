@@ -63,11 +63,15 @@ impl Defaults {
     }
 }
 
-const DRIVERS: [(&str, Driver); 4] =
-    [("process", Driver::Process), ("command", Driver::Command), ("ssh", Driver::Ssh), ("systemd", Driver::Systemd)];
+const DRIVERS: [(&str, Driver); 5] = [
+    ("process", Driver::Process),
+    ("ssh", Driver::Ssh),
+    ("systemd", Driver::Systemd),
+    ("docker", Driver::Docker),
+    ("command", Driver::Command),
+];
 
-const LATER: [(&str, &str); 3] = [
-    ("docker", "use driver = \"command\", as in examples/docker.toml"),
+const LATER: [(&str, &str); 2] = [
     ("swarm", "use driver = \"command\" with docker"),
     ("kubernetes", "use driver = \"command\", as in examples/kubectl.toml"),
 ];
@@ -76,7 +80,7 @@ const LATER: [(&str, &str); 3] = [
 pub(super) fn read_fleet(root: &mut Section<'_>, service: &str, faults: &Faults) -> Fleet {
     let mut section = root.table("fleet");
     let driver = section.choice("driver", &DRIVERS, &LATER).map(|driver| driver.value);
-    section.require("driver", "is missing; add driver = \"process\", \"ssh\", \"systemd\" or \"command\"");
+    section.require("driver", "is missing; add driver = \"process\", \"ssh\", \"systemd\", \"docker\" or \"command\"");
     let dir = section.text("dir").map(|dir| dir.value.full);
     let defaults = defaults(&mut section);
     let port = defaults.for_all();

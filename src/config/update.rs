@@ -5,9 +5,11 @@
 use std::path::{Path, PathBuf};
 
 use super::argv;
+use super::docker;
 use super::section::{Placed, Section};
 use super::ssh::{self, Hosts};
 use super::template::{OF_A_COMMAND, OF_A_SERVER};
+use crate::fleet::docker::DockerSettings;
 use crate::fleet::{self, CommandSettings, HostsSettings, ProcessSettings, Step};
 use crate::model::{Policy, Span};
 use crate::os::extract::Extract;
@@ -20,6 +22,7 @@ pub(super) enum Driver {
     Command,
     Ssh,
     Systemd,
+    Docker,
 }
 
 /// What `[update]` says.
@@ -35,6 +38,7 @@ enum Keys {
     Process { start: Vec<String>, env: Environment },
     Command(Box<Commands>),
     Hosts(Box<Hosts>),
+    Docker(Box<DockerSettings>),
 }
 
 struct Commands {
@@ -94,6 +98,9 @@ impl Update {
                 let release = release.map(|release| ssh::beside(base, release));
                 fleet::Settings::Hosts(Box::new(HostsSettings { commands, ssh, release, unit }))
             }
+            Keys::Docker(docker) => {
+                fleet::Settings::Docker(Box::new(DockerSettings { service, timeout, stop_timeout, ..*docker }))
+            }
         })
     }
 }
@@ -109,11 +116,13 @@ pub(super) fn read(root: &mut Section<'_>, driver: Option<Driver>) -> Update {
     let mut section = root.table("update");
     let timeout = section.positive_span("timeout", Policy::default().update.timeout);
     let stop_timeout = section.span("stop_timeout", Span::from_secs(5));
-    section.later("docker", "use fleet.driver = \"command\" with observe and command");
-    if let Some(Driver::Process | Driver::Command) = driver {
+    if let Some(Driver::Process | Driver::Command | Driver::Docker) = driver {
         for key in OF_HOSTS {
             section.misplaced(key, "is for fleet.driver = \"ssh\" or \"systemd\"");
         }
+    }
+    if driver.is_some_and(|driver| driver != Driver::Docker) {
+        section.misplaced("docker", "is for fleet.driver = \"docker\"; remove the table, or choose that driver");
     }
     let keys = match driver {
         Some(Driver::Process) => Some(process(&mut section)),
@@ -121,8 +130,9 @@ pub(super) fn read(root: &mut Section<'_>, driver: Option<Driver>) -> Update {
         Some(driver @ (Driver::Ssh | Driver::Systemd)) => {
             Some(Keys::Hosts(Box::new(ssh::read(&mut section, driver == Driver::Systemd))))
         }
+        Some(Driver::Docker) => containers(&mut section).map(|docker| Keys::Docker(Box::new(docker))),
         None => {
-            for key in OF_COMMAND.iter().chain(&["start", "env"]).chain(&OF_HOSTS) {
+            for key in OF_COMMAND.iter().chain(&["start", "env", "docker"]).chain(&OF_HOSTS) {
                 section.take(key);
             }
             None
@@ -143,6 +153,15 @@ fn process(section: &mut Section<'_>) -> Keys {
         section.misplaced(key, remedy);
     }
     Keys::Process { start: start.unwrap_or_default(), env: argv::env(section) }
+}
+
+fn containers(section: &mut Section<'_>) -> Option<DockerSettings> {
+    for key in OF_COMMAND.iter().chain(&["start"]) {
+        let remedy = "is for other drivers; a container runs what its image says, or [update.docker] command";
+        section.misplaced(key, remedy);
+    }
+    let env = argv::env(section);
+    docker::read(section, env)
 }
 
 fn commands(section: &mut Section<'_>) -> Option<Commands> {

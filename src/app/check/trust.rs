@@ -60,6 +60,7 @@ fn programs(config: &Config) -> Vec<Program> {
             programs.extend(steps.iter().map(|step| program(&step.argv, env)));
             programs.push(program(observe, env));
         }
+        fleet::Settings::Docker(_) => {}
     }
     if let traffic::Settings::Command(settings) = &config.traffic {
         let asked = [Some(&settings.state), settings.sessions.as_ref()].into_iter().flatten().map(|asked| &asked.argv);

@@ -1,0 +1,31 @@
+//! Instances found by their labels, and `rollout init` from running containers.
+
+use rollout::fleet::docker::{DaemonSettings, Found, containers};
+
+use crate::common::free_port;
+use crate::site::Site;
+
+#[tokio::test]
+async fn containers_are_found_by_label() {
+    let Some(site) = Site::start().await else { return };
+    site.serving("shop:v1");
+    let (one, two) = (free_port(), free_port());
+    for (name, port, zone) in [("shop-2", two, "b"), ("shop-1", one, "a")] {
+        let (publish, zone) = (format!("127.0.0.1:{port}:8080"), format!("zone={zone}"));
+        site.docker(&["run", "-d", "--name", name, "--label", "app=shop", "--label", &zone, "-p", &publish, "shop:v1"]);
+    }
+    site.docker(&["run", "-d", "--name", "db", "--label", "app=db", "shop:v1"]);
+    site.docker(&["create", "--name", "shop-1-rollout-old", "--label", "app=shop", "shop:v1"]);
+    let settings = DaemonSettings { host: site.host.clone(), ..DaemonSettings::default() };
+    let found = containers(&settings, &["app=shop".to_owned()]).await.unwrap();
+    let shown = |found: &Found| (found.name.clone(), found.address.clone(), found.port, found.labels.get("zone").cloned());
+    let shop = |name: &str, port, zone: &str| (name.to_owned(), Some("127.0.0.1".to_owned()), Some(port), Some(zone.to_owned()));
+    assert_eq!(found.iter().map(shown).collect::<Vec<_>>(), [shop("shop-1", one, "a"), shop("shop-2", two, "b")]);
+    assert_eq!(found[0].container_port, Some(8080));
+    assert_eq!(found[0].image, "shop:v1");
+    let db = containers(&settings, &["app=db".to_owned()]).await.unwrap();
+    assert_eq!(db.iter().map(|found| (found.name.as_str(), found.port)).collect::<Vec<_>>(), [("db", None)]);
+    assert_eq!(containers(&settings, &["app=none".to_owned()]).await.unwrap(), Vec::new());
+    let nobody = DaemonSettings { host: format!("unix://{}", site.path("none.sock").display()), ..DaemonSettings::default() };
+    assert!(containers(&nobody, &[]).await.unwrap_err().contains("none.sock"));
+}
