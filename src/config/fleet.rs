@@ -71,10 +71,8 @@ const DRIVERS: [(&str, Driver); 5] = [
     ("command", Driver::Command),
 ];
 
-const LATER: [(&str, &str); 2] = [
-    ("swarm", "use driver = \"command\" with docker"),
-    ("kubernetes", "use driver = \"command\", as in examples/kubectl.toml"),
-];
+const LATER: [(&str, &str); 2] =
+    [("swarm", "use driver = \"command\" with docker"), ("kubernetes", "use driver = \"command\", as in examples/kubectl.toml")];
 
 /// Reads `[fleet]`.
 pub(super) fn read_fleet(root: &mut Section<'_>, service: &str, faults: &Faults) -> Fleet {

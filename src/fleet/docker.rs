@@ -30,7 +30,7 @@ use self::replace::Job;
 use self::scene::{Names, Scene, Seen, Way, label};
 use crate::model::{EffectId, InstanceId, Observation, Target, Version};
 use crate::os::template::{self, Context};
-use crate::ports::{FleetDriver, FleetError, UpdateOrder};
+use crate::ports::{FleetDriver, FleetError, StopOrder, UpdateOrder};
 
 pub use self::discover::{Found, containers, running};
 pub use self::settings::{DaemonSettings, DockerSettings, First, Pull, TlsFiles};
@@ -173,6 +173,24 @@ impl Containers {
         complaints
     }
 
+    /// The container is stopped and removed, with the one that it replaced: it was extra capacity. One that we did not make
+    /// is not touched.
+    async fn end(&self, order: &StopOrder) -> Result<(), FleetError> {
+        let id = &order.target.id;
+        let names = self.names(&order.target).map_err(FleetError::Failed)?;
+        let daemon = self.daemon(&order.target).map_err(FleetError::Failed)?;
+        let of = |trouble: Trouble| trouble.of(&format!("{id}: stopping container {}", names.current));
+        for name in [&names.current, &names.next, &names.old] {
+            let Some(seen) = daemon.container(name).await.map_err(of)?.map(Seen) else { continue };
+            if seen.label(label::INSTANCE) != Some(id.as_str()) {
+                return Err(FleetError::Failed(format!("{id}: container {name} was not made by rollout: stop it by hand")));
+            }
+            daemon.stop(seen.id(), self.settings.stop_timeout.to_std()).await.map_err(of)?;
+            daemon.remove(seen.id(), true).await.map_err(of)?;
+        }
+        Ok(())
+    }
+
     async fn image_can_be_had(&self, job: &Job<'_>) -> Result<(), String> {
         let here = job.daemon.image(&job.image.text).await.map_err(|trouble| trouble.words().to_owned())?.is_some();
         match self.settings.pull {
@@ -220,5 +238,14 @@ impl FleetDriver for Containers {
             let daemon = self.daemon(&order.target).map_err(FleetError::Failed)?;
             self.job(&daemon, order).map_err(FleetError::Failed)?.carry_out().await
         })
+    }
+
+    /// Dropped, it leaves the container there, stopped or not.
+    fn stop<'a>(&'a self, order: &'a StopOrder) -> BoxFuture<'a, Result<(), FleetError>> {
+        Box::pin(self.end(order))
+    }
+
+    fn stops(&self) -> bool {
+        true
     }
 }
