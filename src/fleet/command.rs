@@ -329,6 +329,9 @@ impl Commands {
         if let Some(release) = release {
             complaints.extend(release.check(place, target, version).await);
         }
+        if let Some(unit) = unit {
+            complaints.extend(unit.check(place, target, version).await);
+        }
         complaints
     }
 

@@ -57,7 +57,7 @@ pub struct UnitSettings {
     pub journal_lines: u32,
 }
 
-/// `PathBuf` is what the settings of ssh hold files by.
+/// The driver, if what its settings name is there.
 pub(super) fn build(settings: &HostsSettings) -> Result<Commands, String> {
     let HostsSettings { commands, ssh, release, unit } = settings.clone();
     let missing = |path: &PathBuf| !path.is_file();

@@ -124,12 +124,38 @@ impl Units {
         place.run(About { service: &self.service, target, argv, env }, limits, None).await
     }
 
+    /// What keeps it from being started: it is not there, or this user may not restart it.
+    pub(super) async fn check(&self, place: &Place, target: &Target, version: &Version) -> Option<String> {
+        let unit = match self.unit(target, Some(version)) {
+            Ok(unit) => unit,
+            Err(why) => return Some(why),
+        };
+        match self.show(place, target, (&unit, "")).await {
+            Ok(shown) if shown.get("LoadState") == "not-found" => {
+                return Some(format!("[update.systemd] unit: {unit} is not on the host; install its file there"));
+            }
+            Ok(shown) if !matches!(shown.get("LoadState"), "loaded" | "") => {
+                let state = crate::os::text::sanitise_within(shown.get("LoadState"), 40);
+                return Some(format!("[update.systemd] unit: {unit} is {state}; look at `systemctl status {unit}`"));
+            }
+            Ok(_) => {}
+            Err(why) => return Some(why),
+        }
+        if !self.settings.sudo {
+            return None;
+        }
+        let allowed = words(&["sudo", "-n", "-l", "systemctl", "restart", &unit]);
+        let asked = place.judge(self.run(place, target, &allowed, Limits::within(LOOK)).await);
+        let remedy = format!("NOPASSWD: /usr/bin/systemctl restart {unit}");
+        asked.err().map(|why| format!("[update.systemd] sudo: {why}; allow it in /etc/sudoers.d on the host: {remedy}"))
+    }
+
     /// Restarts it, and waits until it runs by a start that is not the last one.
     pub(super) async fn restart(&self, place: &Place, order: &UpdateOrder, limits: Limits) -> Result<(), Trouble> {
         let target = &order.target;
         let unit = self.unit(target, Some(&order.version)).map_err(Trouble::Failed)?;
         let before = self.show(place, target, (&unit, "")).await.map_err(Trouble::Unknown)?;
-        let restart = self.argv(true, "systemctl", &["restart", "--", &unit]);
+        let restart = self.argv(true, "systemctl", &["restart", &unit]);
         if let Err(trouble) = place.judge(self.run(place, target, &restart, limits).await) {
             return Err(match trouble {
                 Trouble::Failed(why) => Trouble::Failed(self.evidence(place, target, &unit, &why).await),
@@ -189,4 +215,8 @@ impl Units {
         let journal = if said.is_empty() { String::new() } else { format!("; its journal: {}", said.join(" | ")) };
         crate::os::text::sanitise_within(&format!("{unit}: {why}{how}{journal}"), 1000)
     }
+}
+
+fn words(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
 }

@@ -9,10 +9,13 @@
 mod common;
 mod hosts;
 mod local;
+#[path = "../machine/mod.rs"]
+mod machine;
 mod memory;
 mod promises;
 #[path = "../remote/sshd.rs"]
 mod sshd;
+mod systemd;
 
 use std::sync::Arc;
 
@@ -81,5 +84,6 @@ promises! {
     command: crate::local::Commands::new();
     ssh: crate::hosts::Hosts::new(false);
     ssh_release: crate::hosts::Hosts::new(true);
+    units: crate::systemd::Units::new();
     simulated: crate::memory::Simulated::new();
 }

@@ -3,5 +3,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod guide;
+mod releases;
 mod sshd;
 mod transport;
