@@ -158,7 +158,7 @@ async fn perform(hands: Hands, effect: Effect, scene: Scene) {
         (EffectKind::Survey, Some(target)) => hands.survey(target, (scene.retries, scene.interval)).await,
         (EffectKind::TakeOut, Some(target)) => hands.take_out(target, scene.spare).await,
         (EffectKind::AwaitIdle, Some(target)) => hands.await_idle(target).await,
-        (EffectKind::Admit, Some(target)) => hands.admit(target, scene.spare).await,
+        (EffectKind::Admit, Some(target)) => hands.admit(target, scene.added).await,
         (EffectKind::Update { version, previous }, Some(target)) => {
             let order = UpdateOrder {
                 effect: effect.id.clone(),
@@ -339,10 +339,10 @@ impl Hands {
         }
     }
 
-    async fn admit(&self, target: &Target, spare: bool) -> Outcome {
+    async fn admit(&self, target: &Target, added: bool) -> Outcome {
         let began = Instant::now();
         loop {
-            let known = if spare { self.parts.traffic.add(target).await } else { Ok(()) };
+            let known = if added { self.parts.traffic.add(target).await } else { Ok(()) };
             let admitted = match known {
                 Ok(()) => self.parts.traffic.admit(target).await,
                 Err(error) => Err(error),

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
+use serde_json::json;
 
 use crate::common::server;
 use crate::site::Member;
@@ -13,6 +14,15 @@ use crate::site::Member;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Balancer {
     Haproxy,
+    Nginx,
+    Caddy,
+}
+
+impl Balancer {
+    /// Caddy 2.6 closes every websocket when its configuration changes.
+    pub(crate) fn keeps_websockets(self) -> bool {
+        self != Self::Caddy
+    }
 }
 
 /// One that runs; it ends with the value.
@@ -35,6 +45,8 @@ impl Drop for Running {
 pub(crate) fn start(kind: Balancer, dir: &Path, port: u16, members: &[Member]) -> Option<Running> {
     match kind {
         Balancer::Haproxy => haproxy(dir, port, members),
+        Balancer::Nginx => nginx(dir, port, members),
+        Balancer::Caddy => caddy(dir, port, members),
     }
 }
 
@@ -77,4 +89,74 @@ backend shop
     std::fs::write(&file, text).unwrap();
     let config = format!("[traffic]\ndriver = \"haproxy\"\nsockets = [\"unix:{}\"]\nbackend = \"shop\"\n", socket.display());
     Some(Running { child: spawned(Command::new(program).args(["-db", "-f"]).arg(file)), config })
+}
+
+/// It asks nobody else when an instance fails.
+fn nginx(dir: &Path, port: u16, members: &[Member]) -> Option<Running> {
+    let program = server("nginx")?;
+    let path = dir.display();
+    let user = if rustix::process::geteuid().is_root() { "user root;\n" } else { "" };
+    let main = format!(
+        "{user}worker_processes 2;
+pid {path}/nginx.pid;
+error_log {path}/error.log notice;
+events {{ worker_connections 512; }}
+http {{
+  access_log off;
+  client_body_temp_path {path}/body;
+  proxy_temp_path {path}/proxy;
+  fastcgi_temp_path {path}/fastcgi;
+  uwsgi_temp_path {path}/uwsgi;
+  scgi_temp_path {path}/scgi;
+  include {path}/shop.conf;
+  map $http_upgrade $connection_upgrade {{ default upgrade; '' close; }}
+  server {{
+    listen 127.0.0.1:{port};
+    location / {{
+      proxy_pass http://shop;
+      proxy_next_upstream off;
+      proxy_http_version 1.1;
+      proxy_set_header Upgrade $http_upgrade;
+      proxy_set_header Connection $connection_upgrade;
+    }}
+  }}
+}}
+"
+    );
+    std::fs::write(dir.join("nginx.conf"), main).unwrap();
+    let mut upstream = "# rollout may change this file\nupstream shop {\n".to_owned();
+    for Member { port, .. } in members {
+        writeln!(upstream, "    server 127.0.0.1:{port} max_fails=0;").unwrap();
+    }
+    std::fs::write(dir.join("shop.conf"), upstream + "}\n").unwrap();
+    let argv = |more: &str| format!("[\"{}\", \"-p\", \"{path}\", \"-c\", \"nginx.conf\", {more}]", program.display());
+    let config = format!(
+        "[traffic]\ndriver = \"nginx\"\nupstream_file = \"{path}/shop.conf\"\nupstream = \"shop\"\ntest = {}\nreload = {}\n\
+         pid_file = \"{path}/nginx.pid\"\n",
+        argv("\"-t\""),
+        argv("\"-s\", \"reload\"")
+    );
+    let mut command = Command::new(&program);
+    command.arg("-p").arg(dir).args(["-c", "nginx.conf", "-g", "daemon off;"]);
+    Some(Running { child: spawned(&mut command), config })
+}
+
+fn caddy(dir: &Path, port: u16, members: &[Member]) -> Option<Running> {
+    let program = server("caddy")?;
+    let upstreams: Vec<_> = members.iter().map(|member| json!({ "dial": format!("127.0.0.1:{}", member.port) })).collect();
+    let handler = json!({
+        "@id": "shop", "handler": "reverse_proxy", "upstreams": upstreams,
+        "load_balancing": { "selection_policy": { "policy": "round_robin" } },
+    });
+    let site = json!({
+        "listen": [format!("127.0.0.1:{port}")], "automatic_https": { "disable": true }, "routes": [{ "handle": [handler] }],
+    });
+    let admin = format!("unix/{}", dir.join("admin").display());
+    let config = json!({ "admin": { "listen": admin }, "apps": { "http": { "servers": { "shop": site } } } });
+    std::fs::write(dir.join("caddy.json"), config.to_string()).unwrap();
+    let mut command = Command::new(program);
+    command.args(["run", "--config"]).arg(dir.join("caddy.json"));
+    command.env("HOME", dir).env("XDG_CONFIG_HOME", dir).env("XDG_DATA_HOME", dir);
+    let config = format!("[traffic]\ndriver = \"caddy\"\nadmin = \"{admin}\"\nid = \"shop\"\n");
+    Some(Running { child: spawned(&mut command), config })
 }

@@ -18,10 +18,18 @@ mod fleet;
 mod hey;
 
 mod balancers;
+#[path = "../docker/site.rs"]
+#[allow(clippy::allow_attributes, reason = "shared with docker, which uses more of it")]
+#[allow(dead_code, reason = "shared with docker, which uses more of it")]
+mod daemon;
 mod fleets;
 mod instance;
 mod load;
 mod site;
+#[path = "../remote/sshd.rs"]
+#[allow(clippy::allow_attributes, reason = "shared with remote, which uses more of it")]
+#[allow(dead_code, reason = "shared with remote, which uses more of it")]
+mod sshd;
 mod surge;
 
 use balancers::Balancer;
@@ -56,4 +64,44 @@ fn deploys_and_rolls_back(kind: Kind, balancer: Balancer) {
 #[test]
 fn processes_behind_haproxy() {
     deploys_and_rolls_back(Kind::Process, Balancer::Haproxy);
+}
+
+#[test]
+fn processes_behind_nginx() {
+    deploys_and_rolls_back(Kind::Process, Balancer::Nginx);
+}
+
+#[test]
+fn processes_behind_caddy() {
+    deploys_and_rolls_back(Kind::Process, Balancer::Caddy);
+}
+
+#[test]
+fn hosts_over_ssh_behind_haproxy() {
+    deploys_and_rolls_back(Kind::Ssh, Balancer::Haproxy);
+}
+
+#[test]
+fn hosts_over_ssh_behind_nginx() {
+    deploys_and_rolls_back(Kind::Ssh, Balancer::Nginx);
+}
+
+#[test]
+fn hosts_over_ssh_behind_caddy() {
+    deploys_and_rolls_back(Kind::Ssh, Balancer::Caddy);
+}
+
+#[test]
+fn containers_behind_haproxy() {
+    deploys_and_rolls_back(Kind::Docker, Balancer::Haproxy);
+}
+
+#[test]
+fn containers_behind_nginx() {
+    deploys_and_rolls_back(Kind::Docker, Balancer::Nginx);
+}
+
+#[test]
+fn containers_behind_caddy() {
+    deploys_and_rolls_back(Kind::Docker, Balancer::Caddy);
 }

@@ -24,6 +24,7 @@ pub(crate) struct Member {
 
 /// All of it; it ends with the value.
 pub(crate) struct Site {
+    pub(crate) balancer: Balancer,
     port: u16,
     config: Config,
     file: PathBuf,
@@ -44,7 +45,7 @@ impl Site {
         let mut all: Vec<Member> = (1..=instances + spares).map(member).collect();
         let port = free_port();
         let running = balancers::start(balancer, dir.path(), port, &all)?;
-        let fleet = fleets::prepare(kind)?;
+        let fleet = fleets::prepare(kind, dir.path())?;
         let spares = all.split_off(instances);
         let file = dir.path().join("rollout.toml");
         let text = format!(
@@ -64,7 +65,7 @@ impl Site {
         rollout::fleet::prepare(&config.fleet).unwrap();
         let runtime = Runtime::new().unwrap();
         runtime.block_on(bring_up(&config));
-        Some(Self { port, config, file, runtime, _balancer: running, _fleet: fleet, dir, _alone: alone })
+        Some(Self { balancer, port, config, file, runtime, _balancer: running, _fleet: fleet, dir, _alone: alone })
     }
 
     pub(crate) fn url(&self) -> String {

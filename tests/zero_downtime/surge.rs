@@ -25,7 +25,7 @@ fn a_spare_is_started_first_and_stopped_last_and_never_fewer_serve() {
     assert!(plan.out.contains("web-4"), "{}", plan.out);
     let deployed = site.run(&["deploy", "v2", "--yes", "--output", "json"]);
     let summary = deployed.summary();
-    assert_eq!((deployed.code, &summary["status"]), (Some(0), &Value::from("completed")), "{summary} {}", deployed.err);
+    assert_eq!((deployed.code, &summary["status"]), (Some(0), &Value::from("completed")), "{}", deployed.out);
     assert_eq!((&summary["total"], &summary["updated"], &summary["exposed"]), (&3.into(), &3.into(), &4.into()), "{summary}");
     assert_eq!((&summary["vip"]["failed"], &summary["max_out"]), (&0.into(), &1.into()), "{summary}");
     assert!(!site.runs("web-4"), "it is stopped");
