@@ -25,6 +25,7 @@ mod secret;
 mod section;
 mod shape;
 mod source;
+mod ssh;
 mod statuses;
 mod surroundings;
 mod template;
@@ -234,7 +235,7 @@ impl Parts {
             None => journal_dir.join("fleet").join(&service.name).join(&service.env),
         };
         let policy = rules.policy(update.timeout.value, probe.tells_version());
-        let settings = update.settings(&service.name, dir, secrets.names())?;
+        let settings = update.settings(&service.name, (&base, dir), secrets.names())?;
         let (targets, health) = (fleet.targets, probe);
         Some(Self {
             service,

@@ -3,7 +3,10 @@
 //! Imports: ports, model, os, its children. May not: know another kind of adapter.
 
 mod command;
+mod hosts;
 mod process;
+mod release;
+mod systemd;
 
 use std::fmt;
 use std::io;
@@ -19,6 +22,7 @@ use crate::os::file;
 use crate::os::program::Environment;
 use crate::ports::{FleetDriver, FleetError};
 
+pub use hosts::{HostsSettings, ReleaseSettings, SshSettings, UnitSettings};
 pub use process::stop_recorded;
 
 const OTHERS_WRITE: u32 = 0o002;
@@ -31,6 +35,8 @@ pub enum Settings {
     Process(ProcessSettings),
     /// Programs that know how: `systemctl`, `docker`, `ssh`, `ansible-playbook`.
     Command(CommandSettings),
+    /// Instances on hosts: programs there over ssh, releases, units of systemd.
+    Hosts(Box<HostsSettings>),
 }
 
 /// `[fleet] driver = "process"`.
@@ -112,6 +118,7 @@ impl Settings {
         match self {
             Self::Process(settings) => &settings.dir,
             Self::Command(settings) => &settings.dir,
+            Self::Hosts(settings) => &settings.commands.dir,
         }
     }
 }
@@ -143,6 +150,7 @@ pub fn build(settings: &Settings) -> Result<Arc<dyn FleetDriver>, String> {
     match settings {
         Settings::Process(settings) => Ok(Arc::new(process::Processes::new(settings.clone())?)),
         Settings::Command(settings) => Ok(Arc::new(command::Commands::new(settings.clone())?)),
+        Settings::Hosts(settings) => Ok(Arc::new(hosts::build(settings)?)),
     }
 }
 

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use crate::model::{Rotation, Span};
 use crate::os::extract::Extract;
 use crate::os::program::Environment;
+use crate::os::ssh;
 use crate::ports::TrafficDriver;
 
 /// Which driver, and what it needs.
@@ -74,8 +75,8 @@ pub struct NginxSettings {
     pub pid_file: String,
     /// `[traffic] hosts`: where several nginx run, or one that is not here; each must confirm. None: this machine.
     pub hosts: Vec<String>,
-    /// `[traffic] ssh_config`: `ssh -F`; the user's own by default.
-    pub ssh_config: Option<String>,
+    /// `[traffic.ssh]`: how they are reached.
+    pub ssh: ssh::Options,
     /// `[traffic] timeout`: for the test, and for the reload until the new workers are there. 5 s by default.
     pub timeout: Span,
 }

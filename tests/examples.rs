@@ -42,6 +42,9 @@ fn every_example_is_read_without_a_fault() {
         names.push(name);
     }
     for tool in [
+        "ssh",
+        "ssh-release",
+        "systemd",
         "systemctl",
         "docker",
         "kubectl",

@@ -38,12 +38,11 @@ impl Defaults {
     }
 }
 
-const DRIVERS: [(&str, Driver); 2] = [("process", Driver::Process), ("command", Driver::Command)];
+const DRIVERS: [(&str, Driver); 4] =
+    [("process", Driver::Process), ("command", Driver::Command), ("ssh", Driver::Ssh), ("systemd", Driver::Systemd)];
 
-const LATER: [(&str, &str); 5] = [
-    ("ssh", "use driver = \"command\" with ssh, as in examples/systemctl.toml"),
+const LATER: [(&str, &str); 3] = [
     ("docker", "use driver = \"command\", as in examples/docker.toml"),
-    ("systemd", "use driver = \"command\", as in examples/systemctl.toml"),
     ("swarm", "use driver = \"command\" with docker"),
     ("kubernetes", "use driver = \"command\", as in examples/kubectl.toml"),
 ];
@@ -52,7 +51,7 @@ const LATER: [(&str, &str); 5] = [
 pub(super) fn read_fleet(root: &mut Section<'_>, faults: &Faults) -> Fleet {
     let mut section = root.table("fleet");
     let driver = section.choice("driver", &DRIVERS, &LATER).map(|driver| driver.value);
-    section.require("driver", "is missing; add driver = \"process\" or \"command\"");
+    section.require("driver", "is missing; add driver = \"process\", \"ssh\", \"systemd\" or \"command\"");
     section.later("discover", "list the instances in fleet.instances");
     let dir = section.text("dir").map(|dir| dir.value.full);
     let defaults = defaults(&mut section);

@@ -2,12 +2,13 @@
 //!
 //! Imports: config's reader, the drivers' settings, model. May not: reach anything.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::argv;
 use super::section::{Placed, Section};
+use super::ssh::{self, Hosts};
 use super::template::{OF_A_COMMAND, OF_A_SERVER};
-use crate::fleet::{self, CommandSettings, ProcessSettings, Step};
+use crate::fleet::{self, CommandSettings, HostsSettings, ProcessSettings, Step};
 use crate::model::{Policy, Span};
 use crate::os::extract::Extract;
 use crate::os::program::{Environment, INHERITED};
@@ -17,6 +18,8 @@ use crate::os::program::{Environment, INHERITED};
 pub(super) enum Driver {
     Process,
     Command,
+    Ssh,
+    Systemd,
 }
 
 /// What `[update]` says.
@@ -31,6 +34,7 @@ pub(super) struct Update {
 enum Keys {
     Process { start: Vec<String>, env: Environment },
     Command(Box<Commands>),
+    Hosts(Box<Hosts>),
 }
 
 struct Commands {
@@ -46,7 +50,7 @@ struct Commands {
 impl Update {
     /// The settings of the driver, which keeps its records in `dir`. What the configuration has `read` from the environment
     /// is passed on to a process only by name, but for what every program is given.
-    pub(super) fn settings(self, service: &str, dir: PathBuf, read: Vec<String>) -> Option<fleet::Settings> {
+    pub(super) fn settings(self, service: &str, (base, dir): (&Path, PathBuf), read: Vec<String>) -> Option<fleet::Settings> {
         let (service, timeout, stop_timeout) = (service.to_owned(), self.timeout.value, self.stop_timeout.value);
         Some(match self.keys? {
             Keys::Process { start, env } => {
@@ -71,6 +75,25 @@ impl Update {
                 };
                 fleet::Settings::Command(driver)
             }
+            Keys::Hosts(mut hosts) => {
+                let (observe, version, not_running) = hosts.asked();
+                let Hosts { steps, env, observe_timeout, idempotent, ssh, release, unit, .. } = *hosts;
+                let commands = CommandSettings {
+                    service,
+                    observe,
+                    version,
+                    not_running,
+                    steps,
+                    env,
+                    timeout,
+                    stop_timeout,
+                    observe_timeout,
+                    idempotent,
+                    dir,
+                };
+                let release = release.map(|release| ssh::beside(base, release));
+                fleet::Settings::Hosts(Box::new(HostsSettings { commands, ssh, release, unit }))
+            }
         })
     }
 }
@@ -78,19 +101,28 @@ impl Update {
 /// What only the command driver has.
 const OF_COMMAND: [&str; 5] = ["command", "observe", "stop", "observe_timeout", "idempotent"];
 
+/// What only the drivers of hosts have.
+const OF_HOSTS: [&str; 3] = ["ssh", "release", "systemd"];
+
 /// Reads `[update]`. Without a driver nothing can be said of the keys.
 pub(super) fn read(root: &mut Section<'_>, driver: Option<Driver>) -> Update {
     let mut section = root.table("update");
     let timeout = section.positive_span("timeout", Policy::default().update.timeout);
     let stop_timeout = section.span("stop_timeout", Span::from_secs(5));
-    for key in ["ssh", "docker", "systemd"] {
-        section.later(key, "use fleet.driver = \"command\" with observe and command");
+    section.later("docker", "use fleet.driver = \"command\" with observe and command");
+    if let Some(Driver::Process | Driver::Command) = driver {
+        for key in OF_HOSTS {
+            section.misplaced(key, "is for fleet.driver = \"ssh\" or \"systemd\"");
+        }
     }
     let keys = match driver {
         Some(Driver::Process) => Some(process(&mut section)),
         Some(Driver::Command) => commands(&mut section).map(|commands| Keys::Command(Box::new(commands))),
+        Some(driver @ (Driver::Ssh | Driver::Systemd)) => {
+            Some(Keys::Hosts(Box::new(ssh::read(&mut section, driver == Driver::Systemd))))
+        }
         None => {
-            for key in OF_COMMAND.iter().chain(&["start", "env"]) {
+            for key in OF_COMMAND.iter().chain(&["start", "env"]).chain(&OF_HOSTS) {
                 section.take(key);
             }
             None
@@ -148,7 +180,7 @@ mod tests {
         let keys = Keys::Process { start: Vec::new(), env: Environment::default() };
         let update = Update { timeout: span(), stop_timeout: span(), keys: Some(keys) };
         let read = ["HOME", "PATH", "SHOP_TOKEN"].map(str::to_owned).to_vec();
-        let Some(fleet::Settings::Process(settings)) = update.settings("shop", PathBuf::new(), read) else {
+        let Some(fleet::Settings::Process(settings)) = update.settings("shop", (Path::new(""), PathBuf::new()), read) else {
             panic!("the driver is process");
         };
         assert_eq!(settings.withheld, ["SHOP_TOKEN"]);

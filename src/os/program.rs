@@ -124,9 +124,83 @@ impl Limits {
     }
 }
 
+/// Where programs run.
+pub enum Place {
+    /// On this host.
+    Here,
+    /// On each instance's own host.
+    There {
+        /// The connections.
+        pool: ssh::Pool,
+        /// The host's name for ssh, a template.
+        host: String,
+    },
+}
+
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if let Self::Here = self { "Here" } else { "There" })
+    }
+}
+
+impl Place {
+    /// Runs what is rendered already, with what it reads if that is something; see [`Program::run`].
+    ///
+    /// # Errors
+    /// Fails with a sentence if it was not started.
+    pub async fn run(&self, about: About<'_>, limits: Limits, input: Option<Input>) -> Result<Finished, String> {
+        let About { service, target, argv, env } = about;
+        let Limits { deadline, grace, may_leave, changes } = limits;
+        let finished = match self {
+            Self::Here => {
+                let env = Environment(env.to_vec()).whole(&[]);
+                let about = target.id.as_str();
+                child::run(child::Run { about, argv, env: &env, deadline, grace, may_leave, changes }).await?
+            }
+            Self::There { pool, host } => {
+                let host = template::render(host, Context { service, target, version: None, previous: None })?;
+                let name = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '_' };
+                let fence = format!("{}.{}", service.chars().map(name).collect::<String>(), target.id);
+                let fence = changes.then_some(fence.as_str());
+                let run = ssh::Run { about: target.id.as_str(), argv, env, deadline, grace, may_leave, fence, input };
+                pool.run(&host, run).await?
+            }
+        };
+        if let Some(left) = finished.left {
+            let program = argv.first().map_or("", String::as_str);
+            tracing::warn!(target: "effect", "{}: {program} left {left} behind", target.id);
+        }
+        Ok(finished)
+    }
+}
+
+/// What a program reads.
+pub type Input = Box<dyn tokio::io::AsyncRead + Send + Unpin>;
+
+/// What to run, rendered, and for whom.
+#[derive(Clone, Copy)]
+pub struct About<'a> {
+    /// `[service] name`.
+    pub service: &'a str,
+    /// The instance.
+    pub target: &'a Target,
+    /// Program and arguments.
+    pub argv: &'a [String],
+    /// Its variables besides those that every program has.
+    pub env: &'a [(String, String)],
+}
+
+impl fmt::Debug for About<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("About").field("target", &self.target.id).finish_non_exhaustive()
+    }
+}
+
 /// Why a program did not do what it should.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Trouble {
+    /// It was not started, since its host cannot be reached.
+    Unreachable(String),
     /// It says that it failed, or was never started.
     Failed(String),
     /// It may have done all, a part or nothing: it was killed, ran out of time, or lost its connection.
@@ -135,7 +209,7 @@ pub enum Trouble {
 
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Self::Failed(words) | Self::Unknown(words)) = self;
+        let (Self::Unreachable(words) | Self::Failed(words) | Self::Unknown(words)) = self;
         f.write_str(words)
     }
 }
@@ -151,12 +225,7 @@ impl Program {
     /// # Errors
     /// Fails with a sentence if a template does not render or if this user cannot execute the program.
     pub fn check(&self) -> Result<(), String> {
-        let version = Version::new("v1").map_err(|e| e.to_string())?;
-        let id = InstanceId::new("instance").map_err(|e| e.to_string())?;
-        let (host, zone) = ("localhost".to_owned(), Some("zone".to_owned()));
-        let target = Target { id, host, port: 1, zone, labels: BTreeMap::default() };
-        let subject = Subject { version: Some(&version), previous: Some(&version), ..Subject::instance(&target) };
-        self.render(subject)?;
+        self.check_templates()?;
         match self.argv.first() {
             // Where it depends on the instance, it is only known then.
             Some(program) if program.contains('{') => Ok(()),
@@ -165,19 +234,37 @@ impl Program {
         }
     }
 
+    /// Renders the templates for an instance that has everything.
+    ///
+    /// # Errors
+    /// Fails with a sentence if one does not render.
+    pub fn check_templates(&self) -> Result<(), String> {
+        let version = Version::new("v1").map_err(|e| e.to_string())?;
+        let id = InstanceId::new("instance").map_err(|e| e.to_string())?;
+        let (host, zone) = ("localhost".to_owned(), Some("zone".to_owned()));
+        let target = Target { id, host, port: 1, zone, labels: BTreeMap::default() };
+        let subject = Subject { version: Some(&version), previous: Some(&version), ..Subject::instance(&target) };
+        self.render(subject).map(drop)
+    }
+
+    /// The program for this instance and version, with everything rendered; where it depends on the version that it leaves,
+    /// it is only known then.
+    ///
+    /// # Errors
+    /// Fails with a sentence if a template does not render.
+    pub fn named_for(&self, target: &Target, version: &Version) -> Result<Option<String>, String> {
+        // What it leaves is not known yet; any version will do to see that the arguments render.
+        let argv = self.render(Subject { version: Some(version), previous: Some(version), ..Subject::instance(target) })?;
+        let known = self.argv.first().is_some_and(|template| !template.contains("previous"));
+        Ok(argv.into_iter().next().filter(|_| known))
+    }
+
     /// Renders it for this instance and version, and looks for the program.
     ///
     /// # Errors
     /// Fails with a sentence if a template does not render or if this user cannot execute the program.
     pub fn check_for(&self, target: &Target, version: &Version) -> Result<(), String> {
-        // What it leaves is not known yet; any version will do to see that the arguments render.
-        let argv = self.render(Subject { version: Some(version), previous: Some(version), ..Subject::instance(target) })?;
-        match (self.argv.first(), argv.first()) {
-            // Where it depends on the version that it leaves, it is only known then.
-            (Some(template), Some(_)) if template.contains("previous") => Ok(()),
-            (_, Some(program)) => find(program, &self.env.path()).map(drop),
-            (_, None) => Ok(()),
-        }
+        self.named_for(target, version)?.map_or(Ok(()), |program| find(&program, &self.env.path()).map(drop))
     }
 
     /// The files that it is made of: the program as `exec` would find it, and what its arguments name by an absolute path.
@@ -198,18 +285,21 @@ impl Program {
     /// # Errors
     /// Fails with a sentence if it was not started.
     pub async fn run(&self, subject: Subject<'_>, limits: Limits) -> Result<Finished, String> {
+        self.run_at(&Place::Here, subject, limits).await
+    }
+
+    /// As [`Self::run`], where `place` says.
+    ///
+    /// # Errors
+    /// Fails with a sentence if it was not started.
+    pub async fn run_at(&self, place: &Place, subject: Subject<'_>, limits: Limits) -> Result<Finished, String> {
         let argv = self.render(subject)?;
-        let mut marks = vec![("ROLLOUT_SERVICE", self.service.as_str()), ("ROLLOUT_INSTANCE", subject.target.id.as_str())];
-        marks.extend(subject.effect.map(|effect| ("ROLLOUT_EFFECT", effect)));
-        let env = self.env.whole(&marks);
-        let Limits { deadline, grace, may_leave, changes } = limits;
-        let about = subject.target.id.as_str();
-        let finished = child::run(child::Run { about, argv: &argv, env: &env, deadline, grace, may_leave, changes }).await?;
-        if let Some(left) = finished.left {
-            let program = argv.first().map_or("", String::as_str);
-            tracing::warn!(target: "effect", "{}: {program} left {left} behind", subject.target.id);
-        }
-        Ok(finished)
+        let mut env = vec![("ROLLOUT_SERVICE", self.service.as_str()), ("ROLLOUT_INSTANCE", subject.target.id.as_str())];
+        env.extend(subject.effect.map(|effect| ("ROLLOUT_EFFECT", effect)));
+        let env = env.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let env: Vec<_> = env.chain(self.env.0.iter().cloned()).collect();
+        let about = About { service: &self.service, target: subject.target, argv: &argv, env: &env };
+        place.run(about, limits, None).await
     }
 
     /// Runs it; any end but exit code 0 is trouble.
@@ -217,7 +307,28 @@ impl Program {
     /// # Errors
     /// Tells a failure from an unknown outcome.
     pub async fn succeed(&self, subject: Subject<'_>, limits: Limits) -> Result<Finished, Trouble> {
-        let finished = self.run(subject, limits).await.map_err(Trouble::Failed)?;
+        self.succeed_at(&Place::Here, subject, limits).await
+    }
+
+    /// As [`Self::succeed`], where `place` says.
+    ///
+    /// # Errors
+    /// Tells a failure from an unknown outcome, and from a host that cannot be reached.
+    pub async fn succeed_at(&self, place: &Place, subject: Subject<'_>, limits: Limits) -> Result<Finished, Trouble> {
+        place.judge(self.run_at(place, subject, limits).await)
+    }
+}
+
+impl Place {
+    /// Any end but exit code 0 is trouble.
+    ///
+    /// # Errors
+    /// Tells a failure from an unknown outcome, and from a host that cannot be reached.
+    pub fn judge(&self, finished: Result<Finished, String>) -> Result<Finished, Trouble> {
+        let finished = finished.map_err(|why| match self {
+            Self::Here => Trouble::Failed(why),
+            Self::There { .. } => Trouble::Unreachable(why),
+        })?;
         match finished.end {
             End::Exit(0) => Ok(finished),
             End::Exit(SSH_LOST) | End::Signal(_) | End::Deadline | End::Lost => Err(Trouble::Unknown(finished.words())),

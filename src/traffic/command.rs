@@ -65,7 +65,7 @@ impl Commands {
             let words = format!("[traffic] {key} of {}: {trouble}", target.id);
             match trouble {
                 Trouble::Failed(_) => TrafficError::Refused(words),
-                Trouble::Unknown(_) => TrafficError::Unreachable(words),
+                Trouble::Unreachable(_) | Trouble::Unknown(_) => TrafficError::Unreachable(words),
             }
         })
     }

@@ -53,6 +53,13 @@ fn programs(config: &Config) -> Vec<Program> {
             programs.push(program(&settings.observe, &settings.env));
             programs.extend(settings.steps.iter().map(|step| program(&step.argv, &settings.env)));
         }
+        // What runs on other hosts is not ours to look at.
+        fleet::Settings::Hosts(settings) if settings.ssh.is_some() => {}
+        fleet::Settings::Hosts(settings) => {
+            let fleet::CommandSettings { observe, steps, env, .. } = &settings.commands;
+            programs.extend(steps.iter().map(|step| program(&step.argv, env)));
+            programs.push(program(observe, env));
+        }
     }
     if let traffic::Settings::Command(settings) = &config.traffic {
         let asked = [Some(&settings.state), settings.sessions.as_ref()].into_iter().flatten().map(|asked| &asked.argv);

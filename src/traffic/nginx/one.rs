@@ -87,7 +87,7 @@ impl One {
         let argv: Vec<String> = fixed.iter().chain(arguments).map(|word| (*word).to_owned()).collect();
         self.run(&argv, limits).await.map_err(|trouble| match trouble {
             Trouble::Failed(why) => self.refused(&why),
-            Trouble::Unknown(why) => TrafficError::Unreachable(format!("{}: {why}", self.file())),
+            Trouble::Unknown(why) | Trouble::Unreachable(why) => TrafficError::Unreachable(format!("{}: {why}", self.file())),
         })
     }
 
@@ -261,7 +261,7 @@ impl One {
         let words = |why: &str| format!("`{}`{}: {why}", self.settings.reload.join(" "), self.at);
         self.run(&self.settings.reload, changing(self.timeout())).await.map(drop).map_err(|trouble| match trouble {
             Trouble::Failed(why) => TrafficError::Refused(words(&why)),
-            Trouble::Unknown(why) => TrafficError::Unreachable(words(&why)),
+            Trouble::Unknown(why) | Trouble::Unreachable(why) => TrafficError::Unreachable(words(&why)),
         })
     }
 
