@@ -57,7 +57,7 @@ pub struct HaproxySettings {
 }
 
 /// `[traffic] driver = "nginx"`.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct NginxSettings {
     /// `[service] name`, for templates.
     pub service: String,
@@ -79,6 +79,13 @@ pub struct NginxSettings {
     pub ssh: ssh::Options,
     /// `[traffic] timeout`: for the test, and for the reload until the new workers are there. 5 s by default.
     pub timeout: Span,
+}
+
+/// Without what may come from the environment.
+impl fmt::Debug for NginxSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NginxSettings").field("service", &self.service).finish_non_exhaustive()
+    }
 }
 
 /// `[traffic] driver = "caddy"`.
