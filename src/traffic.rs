@@ -17,6 +17,7 @@ use std::sync::Arc;
 use crate::model::{Rotation, Span};
 use crate::os::extract::Extract;
 use crate::os::program::Environment;
+use crate::os::ssh;
 use crate::ports::TrafficDriver;
 
 /// Which driver, and what it needs.
@@ -56,7 +57,7 @@ pub struct HaproxySettings {
 }
 
 /// `[traffic] driver = "nginx"`.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct NginxSettings {
     /// `[service] name`, for templates.
     pub service: String,
@@ -74,10 +75,17 @@ pub struct NginxSettings {
     pub pid_file: String,
     /// `[traffic] hosts`: where several nginx run, or one that is not here; each must confirm. None: this machine.
     pub hosts: Vec<String>,
-    /// `[traffic] ssh_config`: `ssh -F`; the user's own by default.
-    pub ssh_config: Option<String>,
+    /// `[traffic.ssh]`: how they are reached.
+    pub ssh: ssh::Options,
     /// `[traffic] timeout`: for the test, and for the reload until the new workers are there. 5 s by default.
     pub timeout: Span,
+}
+
+/// Without what may come from the environment.
+impl fmt::Debug for NginxSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NginxSettings").field("service", &self.service).finish_non_exhaustive()
+    }
 }
 
 /// `[traffic] driver = "caddy"`.

@@ -42,7 +42,9 @@ fn is_address(text: &str) -> bool {
         return true;
     }
     let host = text.strip_prefix("http://").and_then(|host| host.trim_end_matches('/').rsplit_once(':'));
-    host.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0))
+    host.is_some_and(|(host, port)| {
+        !host.is_empty() && !host.contains(['@', '/']) && port.parse::<u16>().is_ok_and(|port| port > 0)
+    })
 }
 
 /// By its `@id`, or by its path in the configuration.

@@ -4,6 +4,7 @@
 
 use super::secret::Text;
 use super::section::{Placed, Section};
+use super::ssh;
 use super::template::{self, OF_A_SERVER};
 use super::value::shown;
 use crate::model::Span;
@@ -24,10 +25,15 @@ pub(super) fn read(section: &mut Section<'_>, service: &str) -> Option<NginxSett
     let pid_file = section.text("pid_file").map(|path| absolute(section, "pid_file", path));
     let pid_file = pid_file.unwrap_or_else(|| "/run/nginx.pid".to_owned());
     let hosts = hosts(section);
-    let ssh_config = section.text("ssh_config").map(|path| absolute(section, "ssh_config", path));
+    let mut table = section.table("ssh");
+    if table.present() && hosts.is_empty() {
+        section.fault(table.place(), "ssh", "is for nginx on other hosts; name them: hosts = [\"lb-1\"]");
+    }
+    let ssh = ssh::options(&mut table);
+    table.finish();
     let timeout = section.positive_span("timeout", Span::from_secs(5)).value;
     let (service, upstream_file, upstream) = (service.to_owned(), upstream_file?, upstream?);
-    Some(NginxSettings { service, upstream_file, upstream, server, test, reload, pid_file, hosts, ssh_config, timeout })
+    Some(NginxSettings { service, upstream_file, upstream, server, test, reload, pid_file, hosts, ssh, timeout })
 }
 
 /// `server`: an instance's address as the balancer knows it.

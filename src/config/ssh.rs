@@ -86,6 +86,13 @@ fn ssh(parent: &mut Section<'_>) -> (bool, Option<SshSettings>) {
     let mut section = parent.table("ssh");
     let given = section.present();
     let host = template_of(&mut section, "host", &OF_A_SERVER).unwrap_or_else(|| "{{ instance.host }}".to_owned());
+    let options = options(&mut section);
+    section.finish();
+    (given, Some(SshSettings { host, options }))
+}
+
+/// How hosts are reached.
+pub(super) fn options(section: &mut Section<'_>) -> ssh::Options {
     let word = |section: &mut Section<'_>, key: &str| {
         let text = section.plain(key)?;
         let bad = text.value.is_empty() || text.value.starts_with('-') || text.value.contains(|c: char| c.is_whitespace());
@@ -98,7 +105,7 @@ fn ssh(parent: &mut Section<'_>) -> (bool, Option<SshSettings>) {
         }
         Some(text.value)
     };
-    let user = word(&mut section, "user");
+    let user = word(section, "user");
     let port = section.number_if_given("port", (1, 65_535)).and_then(|port| u16::try_from(port.value).ok());
     let path = |section: &mut Section<'_>, key: &str| {
         let text = section.text(key)?;
@@ -107,12 +114,10 @@ fn ssh(parent: &mut Section<'_>) -> (bool, Option<SshSettings>) {
         }
         Some(PathBuf::from(text.value.full))
     };
-    let (config, identity) = (path(&mut section, "config"), path(&mut section, "identity"));
-    let jump = word(&mut section, "jump");
+    let (config, identity) = (path(section, "config"), path(section, "identity"));
+    let jump = word(section, "jump");
     let connect_timeout = section.positive_span("connect_timeout", Span::from_secs(10)).value.to_std();
-    section.finish();
-    let options = ssh::Options { user, port, config, identity, jump, connect_timeout };
-    (given, Some(SshSettings { host, options }))
+    ssh::Options { user, port, config, identity, jump, connect_timeout }
 }
 
 fn release(parent: &mut Section<'_>) -> Option<ReleaseSettings> {

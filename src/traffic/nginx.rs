@@ -11,7 +11,6 @@ mod site;
 mod upstream;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures::future::{BoxFuture, join_all, try_join_all};
@@ -21,7 +20,7 @@ use self::site::There;
 use self::upstream::Wish;
 use super::NginxSettings;
 use crate::model::{InstanceId, LbStats, Rotation, Target};
-use crate::os::ssh::{self, Pool};
+use crate::os::ssh::Pool;
 use crate::os::template::{self, Context};
 use crate::ports::{TrafficDriver, TrafficError};
 
@@ -42,12 +41,7 @@ impl Nginx {
         let nginxes = if settings.hosts.is_empty() {
             vec![One::new(Box::new(site::Here), String::new(), settings.clone())]
         } else {
-            let options = ssh::Options {
-                config: settings.ssh_config.clone().map(PathBuf::from),
-                connect_timeout: settings.timeout.to_std(),
-                ..ssh::Options::default()
-            };
-            let pool = Arc::new(Pool::new(options));
+            let pool = Arc::new(Pool::new(settings.ssh.clone()));
             let there = |host: &String| {
                 let site = There { pool: Arc::clone(&pool), host: host.clone() };
                 One::new(Box::new(site), format!(" on {host}"), settings.clone())

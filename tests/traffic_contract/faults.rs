@@ -238,7 +238,7 @@ async fn f09_an_nginx_whose_host_is_gone_does_not_keep_the_other_from_admitting(
     let (Some(world), Some(mut hosts)) = (nginx().await, Hosts::start(2)) else { return };
     let driver = Nginx::build(NginxSettings {
         hosts: hosts.all.iter().map(|host| host.name.clone()).collect(),
-        ssh_config: Some(hosts.path("ssh_config").to_string_lossy().into_owned()),
+        ssh: hosts.options(),
         ..world.settings()
     });
     let first = world.instances().target(1);

@@ -33,7 +33,8 @@ macro_rules! promises_of {
             use super::*;
             promises_of!(@each $world: reads, out_is_out_and_in_is_in, a_request_under_way_is_finished,
                 what_somebody_else_took_out_stays_out, an_order_that_was_given_up_is_mended_by_the_next,
-                two_orders_at_once_do_not_undo_each_other, a_balancer_that_was_gone_is_read_anew, a_check_changes_nothing,
+                two_orders_at_once_do_not_undo_each_other, orders_about_others_do_not_make_it_seem_undone,
+                a_balancer_that_was_gone_is_read_anew, a_check_changes_nothing,
                 a_spare_instance_comes_and_goes);
         }
     )* };

@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
 use rollout::model::{Rotation, Span};
+use rollout::os::ssh::Options;
 use rollout::ports::TrafficDriver;
 use rollout::traffic::{self, NginxSettings, Settings};
 use rustix::process::Signal;
@@ -51,7 +52,7 @@ impl Nginx {
             reload: self.argv(&["-s", "reload"]),
             pid_file: self.dir.path().join("nginx.pid").to_string_lossy().into_owned(),
             hosts: Vec::new(),
-            ssh_config: None,
+            ssh: Options::default(),
             timeout: Span::from_secs(10),
         }
     }
@@ -165,7 +166,7 @@ impl World for OverSsh {
     fn driver(&self) -> Arc<dyn TrafficDriver> {
         let mut settings = self.world.settings();
         settings.hosts = vec![self.hosts.all[0].name.clone()];
-        settings.ssh_config = Some(self.hosts.path("ssh_config").to_string_lossy().into_owned());
+        settings.ssh = self.hosts.options();
         Nginx::build(settings)
     }
 

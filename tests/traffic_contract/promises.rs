@@ -2,6 +2,7 @@
 //!
 //! Imports: the shared parts. May not: know which balancer it is.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -125,6 +126,28 @@ pub(crate) async fn two_orders_at_once_do_not_undo_each_other(world: impl World)
         wait_for("both in", both).await;
         let shares = shares(&world, 12).await;
         assert_eq!(shares.len(), 3, "{shares:?}");
+    }
+}
+
+/// While orders about others are carried out, by us or by another operator, whoever is out reads as out.
+pub(crate) async fn orders_about_others_do_not_make_it_seem_undone(world: impl World) {
+    let (driver, first, second) = (world.driver(), world.instances().target(1), world.instances().target(2));
+    driver.take_out(&first).await.expect("out");
+    for orderer in [world.driver(), Arc::clone(&driver)] {
+        let orders = async {
+            for _ in 0..2 {
+                orderer.take_out(&second).await.expect("out");
+                wait_for("in", async || orderer.admit(&second).await.ok()).await;
+            }
+        };
+        let reads = async {
+            loop {
+                assert_eq!(rotation(&world, 1).await, Some(Rotation::Draining));
+                let read = driver.read(std::slice::from_ref(&first)).await.expect("a reading");
+                assert_eq!(read[&first.id], Rotation::Draining);
+            }
+        };
+        tokio::select! { () = orders => {}, () = reads => {} }
     }
 }
 

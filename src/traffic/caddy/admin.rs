@@ -43,7 +43,9 @@ impl Address {
         }
         let host = text.strip_prefix("http://").map(|host| host.trim_end_matches('/'));
         match host.and_then(|host| host.rsplit_once(':').map(|parts| (host, parts))) {
-            Some((whole, (host, port))) if !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0) => {
+            Some((whole, (host, port)))
+                if !host.is_empty() && !host.contains(['@', '/']) && port.parse::<u16>().is_ok_and(|port| port > 0) =>
+            {
                 Ok(Self::Tcp(whole.to_owned()))
             }
             Some(_) | None => Err(format!("{text:?} is neither http://host:port nor unix//path")),
@@ -162,7 +164,17 @@ mod tests {
         assert_eq!(Address::new("unix:/run/caddy.sock"), Ok(Address::Unix(PathBuf::from("/run/caddy.sock"))));
         assert_eq!(Address::new("http://127.0.0.1:2019/"), Ok(Address::Tcp("127.0.0.1:2019".to_owned())));
         assert_eq!(Address::new("http://[::1]:2019"), Ok(Address::Tcp("[::1]:2019".to_owned())));
-        for bad in ["", "caddy", "https://a:1", "http://a", "http://:1", "http://a:0", "unix/relative", "127.0.0.1:2019"] {
+        for bad in [
+            "",
+            "caddy",
+            "https://a:1",
+            "http://a",
+            "http://:1",
+            "http://u:p@a:1",
+            "http://a:0",
+            "unix/relative",
+            "127.0.0.1:2019",
+        ] {
             assert!(Address::new(bad).is_err(), "{bad}");
         }
     }

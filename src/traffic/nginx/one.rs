@@ -24,6 +24,8 @@ const LOOK: &str = include_str!("look.sh");
 const SWAP: &str = include_str!("swap.sh");
 /// Between two looks for the new workers.
 const BETWEEN: Duration = Duration::from_millis(20);
+/// From a changed file to the new workers, as long as nothing is wrong.
+const SETTLING: Duration = Duration::from_secs(2);
 /// How often an order is begun anew because somebody else changed the file meanwhile.
 const TRIES: u32 = 5;
 /// The longest file: it is an argument of a program, of which the kernel takes 128 KiB.
@@ -129,10 +131,18 @@ impl One {
         Upstream::read(file, &self.settings.upstream).map_err(|why| TrafficError::Refused(format!("{} {why}", self.file())))
     }
 
-    /// How each of these servers stands.
+    /// How each of these servers stands. A file that nginx has not loaded is given a moment: an order, ours or another
+    /// operator's, is being carried out, and whoever was out before is out all the same.
     pub(super) async fn rotations(&self, servers: &[String]) -> Result<Vec<Rotation>, TrafficError> {
-        let (seen, upstream) = self.looked(&[]).await?;
-        let loaded = seen.loaded();
+        drop(self.turn.lock().await);
+        let until = Instant::now() + self.timeout().min(SETTLING);
+        let (loaded, upstream) = loop {
+            let (seen, upstream) = self.looked(&[]).await?;
+            if seen.loaded() || Instant::now() >= until {
+                break (seen.loaded(), upstream);
+            }
+            sleep(BETWEEN).await;
+        };
         let of = |server: &String| upstream.standing(server).map_or(Rotation::Missing, |standing| standing.rotation(loaded));
         Ok(servers.iter().map(of).collect())
     }

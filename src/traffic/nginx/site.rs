@@ -58,7 +58,7 @@ impl Site for There {
             // Nothing has happened where it was not started; the link may be back for the next try.
             match self.pool.run(&self.host, run).await {
                 Ok(finished) => said(Ok(finished)),
-                Err(why) => Err(Trouble::Unknown(why)),
+                Err(why) => Err(Trouble::Unreachable(why)),
             }
         })
     }
