@@ -69,7 +69,7 @@ fn secrets_of_the_examples_are_not_shown() {
     for file in examples() {
         let config = read(&file);
         let shown = format!("{config:?} {:?} {:?} {:?}", config.fleet, config.traffic, config.health);
-        for secret in ["FLY_API_TOKEN", "VERCEL_TOKEN", "DATAPLANE_BASIC", "CHECK_TOKEN"] {
+        for secret in ["FLY_API_TOKEN", "VERCEL_TOKEN", "DATAPLANE_BASIC", "CHECK_TOKEN", "SHOP_TOKEN"] {
             assert!(!shown.contains(&format!("value-of-{secret}")), "{}: {shown}", file.display());
         }
     }

@@ -54,7 +54,11 @@ impl Shown {
 
     pub(super) fn state(&self) -> State {
         let ended = || {
-            let mut words = format!("Result={}, status {}", self.get("Result"), self.get("ExecMainStatus"));
+            let mut words = format!("Result={}", self.get("Result"));
+            // Of a unit whose main process was never there, it says 0.
+            if !matches!(self.get("ExecMainStatus"), "" | "0") {
+                words = format!("{words}, status {}", self.get("ExecMainStatus"));
+            }
             if !matches!(self.get("NRestarts"), "" | "0") {
                 words = format!("{words}, restarted {} times by systemd", self.get("NRestarts"));
             }
@@ -154,7 +158,7 @@ impl Units {
     pub(super) async fn restart(&self, place: &Place, order: &UpdateOrder, limits: Limits) -> Result<(), Trouble> {
         let target = &order.target;
         let unit = self.unit(target, Some(&order.version)).map_err(Trouble::Failed)?;
-        let before = self.show(place, target, (&unit, "")).await.map_err(Trouble::Unknown)?;
+        let before = self.show(place, target, (&unit, "")).await.map_err(Trouble::Unreachable)?;
         let restart = self.argv(true, "systemctl", &["restart", &unit]);
         if let Err(trouble) = place.judge(self.run(place, target, &restart, limits).await) {
             return Err(match trouble {
@@ -164,7 +168,16 @@ impl Units {
             });
         }
         loop {
-            let now = self.show(place, target, (&unit, "")).await.map_err(Trouble::Unknown)?;
+            let late = Instant::now() + LOOK_EVERY >= limits.deadline;
+            let now = match self.show(place, target, (&unit, "")).await {
+                Ok(now) => now,
+                // It has been restarted; only what came of it is not known yet.
+                Err(why) if late => return Err(Trouble::Unknown(why)),
+                Err(_) => {
+                    sleep(LOOK_EVERY).await;
+                    continue;
+                }
+            };
             let why = match now.state() {
                 State::Runs if now.get("InvocationID") == before.get("InvocationID") => {
                     "systemd says that it runs, but it was not started anew".to_owned()
@@ -173,7 +186,7 @@ impl Units {
                 State::Ended(how) => return Err(Trouble::Failed(self.evidence(place, target, &unit, &how).await)),
                 State::Between => format!("it is still {} ({})", now.get("ActiveState"), now.get("SubState")),
             };
-            if Instant::now() + LOOK_EVERY >= limits.deadline {
+            if late {
                 return Err(Trouble::Failed(self.evidence(place, target, &unit, &why).await));
             }
             sleep(LOOK_EVERY).await;

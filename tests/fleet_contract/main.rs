@@ -2,7 +2,13 @@
 //! that simulation and reality agree.
 //!
 //! A driver joins by a file that implements [`World`] and a line of [`promises!`].
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "a test's helpers fail as tests do")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test's helpers fail as tests do"
+)]
 #![allow(clippy::allow_attributes, dead_code, reason = "of the shared helpers only some are used here")]
 
 #[path = "../common/mod.rs"]

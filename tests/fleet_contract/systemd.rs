@@ -117,7 +117,7 @@ async fn a_unit_that_fails_says_why_and_one_that_dies_is_seen() {
     driver.update(&order(&one, "v1", None, 1)).await.unwrap();
     let failed = driver.update(&order(&one, "bad2", Some("v1"), 2)).await.unwrap_err();
     let FleetError::Failed(why) = &failed else { panic!("{failed:?}") };
-    for part in ["restart of", "Result=exit-code", "status 3", "no such plug-in"] {
+    for part in ["restart of", "Result=exit-code", "status=3", "no such plug-in"] {
         assert!(why.contains(part), "{part}: {why}");
     }
     assert!(why.len() < 1500, "{why}");

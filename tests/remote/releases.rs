@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -100,7 +101,6 @@ async fn a_release_is_whole_or_not_there_and_going_back_uploads_nothing() {
     driver.update(&order("v1", None, 1)).await.unwrap();
     assert_eq!(fs::read(site.base().join("current/bin/a file")).unwrap().len(), 300_000);
     // Whoever runs it can read it.
-    use std::os::unix::fs::PermissionsExt as _;
     assert_eq!(fs::metadata(site.base().join("releases/v1")).unwrap().permissions().mode() & 0o777, 0o755);
     driver.update(&order("v2", Some("v1"), 2)).await.unwrap();
     driver.update(&order("a/b:v3", Some("v2"), 3)).await.unwrap();
