@@ -1,5 +1,5 @@
-//! The examples whose tools can run here, against a real systemd behind a real sshd, a real Ansible, a real
-//! Docker daemon, and AWS's interface as moto has it.
+//! The examples whose tools can run here, against a real systemd behind a real sshd, a real Ansible, and AWS's
+//! interface as moto has it.
 //!
 //! Imports: config, fleet, traffic. May not: sleep without a condition.
 #![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot go on says why")]
@@ -7,8 +7,7 @@
 mod common;
 mod machine;
 
-use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
+use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -64,21 +63,6 @@ impl Drop for Server {
     }
 }
 
-/// Whether we are root, without whom some servers do not start.
-#[expect(clippy::print_stdout, reason = "whoever runs the tests must see what was skipped")]
-fn root() -> bool {
-    let root = rustix::process::geteuid().is_root();
-    if !root {
-        println!("skipped: needs root");
-    }
-    root
-}
-
-/// Whether a command succeeds, in silence.
-fn succeeds(command: &mut Command) -> bool {
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
-}
-
 #[tokio::test]
 async fn ansible_as_in_its_example() {
     if server("ansible").is_none() || server("ansible-playbook").is_none() {
@@ -110,65 +94,6 @@ async fn ansible_as_in_its_example() {
     assert_eq!(runs(&*fleet, target).await, Some(version("v2")));
     let failed = update(&*fleet, target, ("v2", "v9", 2)).await.expect_err("the playbook fails");
     assert!(matches!(&failed, FleetError::Failed(why) if why.contains("exit code 2")), "{failed}");
-}
-
-/// A daemon of its own: no network, its own data.
-async fn dockerd(dir: &Path, host: &str) -> Server {
-    let mut command = Command::new("dockerd");
-    for (flag, name) in [("--data-root", "data"), ("--exec-root", "exec"), ("--pidfile", "pid")] {
-        command.arg(flag).arg(dir.join(name));
-    }
-    let daemon = Server::start(command.args(["--host", host, "--bridge=none", "--iptables=false"]));
-    wait_for("the daemon", async || succeeds(Command::new("docker").args(["--host", host, "version"])).then_some(())).await;
-    daemon
-}
-
-#[tokio::test]
-async fn docker_as_in_its_example() {
-    let (Some(_), Some(_), Some(busybox)) = (server("docker"), server("dockerd"), server("busybox")) else { return };
-    if !root() {
-        return;
-    }
-    let dir = temp_dir();
-    let host = format!("unix://{}/docker.sock", dir.path().display());
-    let _daemon = dockerd(dir.path(), &host).await;
-    // One static program is a whole image.
-    let root = dir.path().join("root");
-    fs::create_dir_all(root.join("bin")).expect("a directory");
-    fs::copy(busybox, root.join("bin/busybox")).expect("a program");
-    fs::set_permissions(root.join("bin/busybox"), Permissions::from_mode(0o755)).expect("executable");
-    let archive = dir.path().join("root.tar");
-    assert!(succeeds(Command::new("tar").arg("-C").arg(&root).arg("-cf").arg(&archive).arg(".")));
-    for tag in ["shop:v1", "shop:v2"] {
-        let mut import = Command::new("docker");
-        import.args(["--host", &host, "import", "--change", "CMD [\"/bin/busybox\", \"sleep\", \"600\"]"]);
-        assert!(succeeds(import.arg(&archive).arg(tag)));
-    }
-    let config = example(
-        "docker.toml",
-        &[
-            ("registry.example.com/shop", "shop"),
-            // The daemon has no network.
-            ("\"--publish\", \"{{ instance.host }}:{{ instance.port }}:8080\",", "\"--network=none\", \"--pull=never\","),
-            ("[update.observe]", &format!("[update.env]\nDOCKER_HOST = \"{host}\"\n\n[update.observe]")),
-            ("dir = \"/var/lib/rollout\"", &format!("dir = \"{}/state\"", dir.path().display())),
-        ],
-    );
-    rollout::fleet::prepare(&config.fleet).expect("a directory");
-    let fleet = rollout::fleet::build(&config.fleet).expect("a fleet");
-    let target = config.targets.first().expect("an instance");
-    let nothing = fleet.observe(target).await.expect_err("no container yet");
-    assert!(nothing.to_string().to_lowercase().contains("no such container"), "{nothing}");
-    update(&*fleet, target, ("v0", "v1", 1)).await.expect("the first container");
-    assert_eq!(runs(&*fleet, target).await, Some(version("v1")));
-    update(&*fleet, target, ("v1", "v2", 2)).await.expect("another container");
-    assert_eq!(runs(&*fleet, target).await, Some(version("v2")));
-    // An image that is not there: the step fails, and the way back works although the container is gone.
-    let failed = update(&*fleet, target, ("v2", "v3", 3)).await.expect_err("no such image");
-    assert!(matches!(&failed, FleetError::Failed(why) if why.contains("exit code 125")), "{failed}");
-    update(&*fleet, target, ("v3", "v2", 4)).await.expect("the way back");
-    assert_eq!(runs(&*fleet, target).await, Some(version("v2")));
-    assert!(succeeds(Command::new("docker").args(["--host", &host, "rm", "--force", target.id.as_str()])));
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
-//! `init`: a first rollout.toml, from an HAProxy configuration or by questions. Never writes over a file.
+//! `init`: a first rollout.toml, from an HAProxy configuration, from running containers or by questions. Never writes over a file.
 
+mod docker;
 mod draft;
 mod haproxy;
 mod questions;
@@ -25,11 +26,11 @@ pub(super) fn init(common: &Common, args: &InitArgs) -> Done {
     if !args.print && to.symlink_metadata().is_ok() {
         return Err(there_already(&to));
     }
-    let (draft, notes) = match &args.from {
-        Some(from) => from_haproxy(from, args)?,
-        None => (by_questions(args)?, Vec::new()),
+    let (text, notes) = match (&args.from, args.from.as_deref().and_then(docker::daemon)) {
+        (_, Some(host)) => docker::from_docker(&host, args)?,
+        (Some(from), None) => from_haproxy(from, args).map(|(draft, notes)| (draft.text(), notes))?,
+        (None, None) => (by_questions(args)?.text(), Vec::new()),
     };
-    let text = draft.text();
     read(&text).map_err(|errors| Failure::usage(format!("what was found makes no good file:\n{errors}")))?;
     for note in notes {
         complain(&format!("note: {note}"));

@@ -32,7 +32,7 @@ use crate::model::{EffectId, InstanceId, Observation, Target, Version};
 use crate::os::template::{self, Context};
 use crate::ports::{FleetDriver, FleetError, StopOrder, UpdateOrder};
 
-pub use self::discover::{Found, containers, running};
+pub use self::discover::{Found, containers};
 pub use self::settings::{DaemonSettings, DockerSettings, First, Pull, TlsFiles};
 
 /// Whether docker knows such a restart policy.
@@ -158,7 +158,9 @@ impl Containers {
         if let Err(why) = job.wanted().way(scene) {
             complaints.push(why);
         }
-        let runs = scene.current.as_ref().is_some_and(|seen| job.wanted().version_of(seen).as_ref() == Some(&job.order.version));
+        let runs = scene.current.as_ref().is_some_and(|seen| {
+            job.wanted().version_of(seen).as_ref() == Some(&job.order.version) && !seen.vanishes() && !seen.has_a_chosen_port()
+        });
         // What runs now is kept when it is replaced; what was kept is started again.
         let is_kept = (runs && self.settings.keep_old) || job.wanted().way(scene) == Ok(Way::Swap);
         if !is_kept && let Err(why) = self.image_can_be_had(job).await {

@@ -35,6 +35,7 @@ pub(crate) fn server(name: &str) -> Option<PathBuf> {
         "systemd-nspawn" => "systemd-container",
         "docker" | "dockerd" => "docker.io",
         "busybox" => "busybox-static",
+        "ip" => "iproute2",
         "ansible" | "ansible-playbook" => "ansible-core",
         other => other,
     };

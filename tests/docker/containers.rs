@@ -1,7 +1,9 @@
 //! What a replacement keeps and what it takes from the new image, the first container, the way back.
 
 use std::fs;
+use std::path::Path;
 
+use rollout::config;
 use rollout::ports::FleetError;
 use serde_json::Value;
 
@@ -30,8 +32,6 @@ async fn all_that_the_image_did_not_give_stays() {
         "web-1",
         "-p",
         &publish,
-        "-p",
-        "127.0.0.1::9090",
         "-v",
         &bound,
         "-v",
@@ -133,13 +133,11 @@ fn same_but_for_the_image(before: &Value, after: &Value) {
         assert_eq!(before["Config"][key], after["Config"][key], "{key}");
     }
     let (mut was, mut is) = (before["HostConfig"].clone(), after["HostConfig"].clone());
-    // Now named: the volumes without a name, and the port that docker chose.
+    // Now named: the volumes without a name.
     let binds: Vec<String> = is["Binds"].as_array().unwrap().iter().map(|bind| bind.as_str().unwrap().to_owned()).collect();
     assert!(["/anonymous", "/extra"].iter().all(|target| binds.iter().any(|bind| bind.ends_with(target))), "{binds:?}");
-    assert_eq!(before["NetworkSettings"]["Ports"]["9090/tcp"], is["PortBindings"]["9090/tcp"]);
     for host in [&mut was, &mut is] {
         host["Binds"] = host["Binds"].as_array().unwrap()[..2].into();
-        host["PortBindings"]["9090/tcp"] = Value::Null;
     }
     assert_eq!(was, is);
     let networks = |of: &Value, name: &str| of["NetworkSettings"]["Networks"][name].clone();
@@ -150,6 +148,29 @@ fn same_but_for_the_image(before: &Value, after: &Value) {
         let old = before["Id"].as_str().unwrap().get(..12).unwrap();
         assert!(!has(&network["Aliases"], old), "the old one's id is no name of the new one: {network}");
     }
+}
+
+#[tokio::test]
+async fn a_port_that_docker_chose_stays_there_and_back() {
+    let Some(site) = Site::start().await else { return };
+    site.serving("shop:v1");
+    site.serving("shop:v2");
+    site.serving("shop:v3");
+    site.docker(&["run", "-d", "--name", "web-1", "-p", "127.0.0.1::8080", "shop:v1"]);
+    let chosen = site.docker(&["port", "web-1", "8080/tcp"]);
+    let port = chosen.rsplit(':').next().unwrap().parse().unwrap();
+    let (driver, target) = site.driver(port, "");
+    update(&*driver, &target, ("v1", "v2"), (1, 1)).await.unwrap();
+    serves(port, "v2").await;
+    // The kept one would be given another port, so the way back is a new container.
+    update(&*driver, &target, ("v2", "v1"), (1, 2)).await.unwrap();
+    serves(port, "v1").await;
+    // That one has the port by name.
+    update(&*driver, &target, ("v1", "v3"), (2, 1)).await.unwrap();
+    let kept = site.inspect("web-1-rollout-old")["Id"].clone();
+    update(&*driver, &target, ("v3", "v1"), (2, 2)).await.unwrap();
+    serves(port, "v1").await;
+    assert_eq!(site.inspect("web-1")["Id"], kept);
 }
 
 #[tokio::test]
@@ -199,6 +220,40 @@ async fn the_first_container_is_made_as_the_file_says() {
     let complaints = stranger.check(&target, &version("v1")).await;
     assert_eq!(complaints.len(), 1, "{complaints:?}");
     assert!(complaints.iter().all(|why| why.contains("is published by container shop-web-1 already")), "{complaints:?}");
+}
+
+#[tokio::test]
+async fn as_in_its_example() {
+    let Some(site) = Site::start().await else { return };
+    for tag in ["v1", "v2"] {
+        site.serving(&format!("shop:{tag}"));
+    }
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/docker.toml");
+    let mut text = fs::read_to_string(&file).unwrap();
+    let (port, srv) = (free_port(), site.path("srv").display().to_string());
+    fs::create_dir(&srv).unwrap();
+    for (from, to) in [
+        ("unix:///var/run/docker.sock", site.host.as_str()),
+        ("registry.example.com/shop", "shop"),
+        ("/srv/shop:/data", &format!("{srv}:/data")),
+        ("port = \"[8081:8084]\"", &format!("port = {port}")),
+        ("shop-[1:4]", "shop-[1:1]"),
+        ("min_serving = 2", "min_serving = 0"),
+        ("max_unavailable = 2", "max_unavailable = 1"),
+    ] {
+        assert!(text.contains(from), "the example has no {from}");
+        text = text.replace(from, to);
+    }
+    let config = config::read(&file, &text, &[], &|_| None).unwrap_or_else(|errors| panic!("{errors}"));
+    let (driver, target) = driver(&config);
+    assert_eq!(driver.check(&target, &version("v1")).await, Vec::<String>::new());
+    update(&*driver, &target, ("", "v1"), (1, 1)).await.unwrap();
+    update(&*driver, &target, ("v1", "v2"), (2, 1)).await.unwrap();
+    serves(port, "v2").await;
+    let made = site.inspect("shop-1");
+    assert_eq!(made["Config"]["Labels"]["team"], "shop");
+    assert!(made["Config"]["Env"].to_string().contains("SHOP_MODE=production"));
+    assert_eq!(made["HostConfig"]["Binds"].as_array().map(Vec::len), Some(2));
 }
 
 #[tokio::test]

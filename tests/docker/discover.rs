@@ -1,9 +1,13 @@
 //! Instances found by their labels, and `rollout init` from running containers.
 
+use std::fs;
+use std::process::{Command, Stdio};
+
+use rollout::config;
 use rollout::fleet::docker::{DaemonSettings, Found, containers};
 
 use crate::common::free_port;
-use crate::site::Site;
+use crate::site::{Site, driver, version};
 
 #[tokio::test]
 async fn containers_are_found_by_label() {
@@ -28,4 +32,27 @@ async fn containers_are_found_by_label() {
     assert_eq!(containers(&settings, &["app=none".to_owned()]).await.unwrap(), Vec::new());
     let nobody = DaemonSettings { host: format!("unix://{}", site.path("none.sock").display()), ..DaemonSettings::default() };
     assert!(containers(&nobody, &[]).await.unwrap_err().contains("none.sock"));
+}
+
+#[tokio::test]
+async fn init_begins_with_the_containers_that_run() {
+    let Some(site) = Site::start().await else { return };
+    site.serving("team/shop:v1");
+    let ports = [free_port(), free_port()];
+    for (number, port) in (1..).zip(ports) {
+        let (name, publish) = (format!("shop-{number}"), format!("127.0.0.1:{port}:8080"));
+        site.docker(&["run", "-d", "--name", &name, "-p", &publish, "team/shop:v1"]);
+    }
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rollout"));
+    command.args(["init", "--from", "docker"]).env("DOCKER_HOST", &site.host).env_remove("ROLLOUT_CONFIG");
+    let made = command.current_dir(site.dir.path()).stdin(Stdio::null()).output().unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    let text = fs::read_to_string(site.path("rollout.toml")).unwrap();
+    let journal = format!("{text}[journal]\ndir = \"{}\"\n", site.path("journal").display());
+    let config =
+        config::read(&site.path("rollout.toml"), &journal, &[], &|_| None).unwrap_or_else(|errors| panic!("{errors}\n{text}"));
+    assert_eq!(config.targets.iter().map(|target| target.port).collect::<Vec<_>>(), ports);
+    let (driver, target) = driver(&config);
+    assert_eq!(driver.observe(&target).await.unwrap().version, Some(version("v1")));
+    assert_eq!(driver.check(&target, &version("v1")).await, Vec::<String>::new());
 }

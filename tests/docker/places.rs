@@ -12,9 +12,20 @@ use crate::site::{Site, run, serves, update, version};
 struct Sshd(Child);
 
 impl Drop for Sshd {
+    /// With the connections that it serves, which outlive it otherwise.
     fn drop(&mut self) {
+        let of = |pid: u32| fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+        let mut all: Vec<u32> = of(self.0.id()).split_whitespace().filter_map(|pid| pid.parse().ok()).collect();
+        let deeper: Vec<u32> = all
+            .iter()
+            .flat_map(|pid| of(*pid).split_whitespace().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>())
+            .collect();
+        all.extend(deeper);
         self.0.kill().ok();
         self.0.wait().ok();
+        for pid in all.into_iter().filter_map(|pid| rustix::process::Pid::from_raw(i32::try_from(pid).ok()?)) {
+            rustix::process::kill_process(pid, rustix::process::Signal::KILL).ok();
+        }
     }
 }
 

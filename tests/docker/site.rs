@@ -32,8 +32,6 @@ pub(crate) struct Site {
     address: String,
     extra: Vec<String>,
     daemon: Option<Child>,
-    /// Its data is on a disk of its own.
-    mounted: bool,
 }
 
 impl Site {
@@ -61,7 +59,7 @@ impl Site {
         let bridge = format!("rl{}x{number}", std::process::id());
         let address = format!("10.{}.{}.1/24", 200 + std::process::id() % 50, number + 1);
         let host = format!("unix://{}/d.sock", dir.path().display());
-        let mut site = Self { dir, host, bridge, address, extra: Vec::new(), daemon: None, mounted: false };
+        let mut site = Self { dir, host, bridge, address, extra: Vec::new(), daemon: None };
         let bridge = site.bridge.clone();
         run(Command::new("ip").args(["link", "add", "name", &bridge, "type", "bridge"]));
         run(Command::new("ip").args(["addr", "add", &site.address, "dev", &bridge]));
@@ -70,7 +68,6 @@ impl Site {
             fs::create_dir(site.path("data")).unwrap();
             let size = format!("size={megabytes}m");
             run(Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(site.path("data")));
-            site.mounted = true;
         }
         site.up().await;
         Some(site)
@@ -111,6 +108,10 @@ impl Site {
         if let Some(mut child) = self.daemon.take() {
             rustix::process::kill_process(Pid::from_raw(child.id().try_into().unwrap()).unwrap(), signal).ok();
             child.wait().ok();
+        }
+        if signal == Signal::KILL {
+            // It went with its daemon; where nobody reaps orphans the next one would take it for alive.
+            fs::remove_file(self.path("exec/containerd/containerd.pid")).ok();
         }
     }
 
@@ -223,8 +224,12 @@ impl Drop for Site {
         if let Some(pid) = containerd.trim().parse().ok().and_then(Pid::from_raw) {
             rustix::process::kill_process(pid, Signal::TERM).ok();
         }
-        if self.mounted {
-            drop(Command::new("umount").arg("-l").arg(self.path("data")).output());
+        // A daemon that was killed has not taken its own away either.
+        let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+        let ours =
+            mounts.lines().filter_map(|line| line.split(' ').nth(1)).filter(|at| Path::new(at).starts_with(self.dir.path()));
+        for at in ours.collect::<Vec<_>>().into_iter().rev() {
+            drop(Command::new("umount").args(["-l", at]).output());
         }
         drop(Command::new("ip").args(["link", "delete", &self.bridge]).output());
     }

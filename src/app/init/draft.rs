@@ -221,6 +221,7 @@ pub(super) fn name_of(backend: &str) -> String {
     name.chars().take(63).collect()
 }
 
-fn quoted(text: &str) -> String {
+/// A text as TOML has it.
+pub(super) fn quoted(text: &str) -> String {
     toml::Value::from(text).to_string()
 }

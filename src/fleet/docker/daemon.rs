@@ -29,7 +29,7 @@ use crate::ports::FleetError;
 /// For a look.
 const LOOK: Duration = Duration::from_secs(10);
 /// For an act; a busy host takes its time to make and start a container.
-const ACT: Duration = Duration::from_secs(60);
+const ACT: Duration = Duration::from_mins(1);
 /// What a stop may take besides the time that the container is given.
 const AFTER_STOP: Duration = Duration::from_secs(20);
 /// No request is bounded by this: each has its own limit.
@@ -111,7 +111,8 @@ impl Daemon {
 
     async fn ask<T>(&self, limit: Duration, request: impl Future<Output = Result<T, Error>>) -> Result<T, Trouble> {
         self.agree().await?;
-        self.bounded(limit, request).await
+        // The parser of an answer is large; it does not belong into every future that asks.
+        self.bounded(limit, Box::pin(request)).await
     }
 
     async fn bounded<T>(&self, limit: Duration, request: impl Future<Output = Result<T, Error>>) -> Result<T, Trouble> {
@@ -125,7 +126,8 @@ impl Daemon {
     /// Agrees upon a version of the interface, once.
     async fn agree(&self) -> Result<(), Trouble> {
         let agreed = self.agreed.get_or_try_init(async || {
-            self.bounded(LOOK, self.docker.clone().negotiate_version()).await.map(drop).map_err(|trouble| match trouble {
+            self.bounded(LOOK, Box::pin(self.docker.clone().negotiate_version())).await.map(drop).map_err(|trouble| match trouble
+            {
                 // To ask for a version changes nothing.
                 Trouble::Lost(why) => Trouble::Unreachable(why),
                 other => other,
@@ -161,18 +163,18 @@ impl Daemon {
     }
 
     /// A container by its name or id; `None` if there is none.
-    pub(super) async fn container(&self, name: &str) -> Result<Option<ContainerInspectResponse>, Trouble> {
+    pub(super) async fn container(&self, name: &str) -> Result<Option<Box<ContainerInspectResponse>>, Trouble> {
         match self.ask(LOOK, self.docker.inspect_container(name, None)).await {
-            Ok(found) => Ok(Some(found)),
+            Ok(found) => Ok(Some(Box::new(found))),
             Err(Trouble::Missing(_)) => Ok(None),
             Err(other) => Err(other),
         }
     }
 
     /// An image by its reference or id; `None` if the host does not have it.
-    pub(super) async fn image(&self, reference: &str) -> Result<Option<ImageInspect>, Trouble> {
+    pub(super) async fn image(&self, reference: &str) -> Result<Option<Box<ImageInspect>>, Trouble> {
         match self.ask(LOOK, self.docker.inspect_image(reference)).await {
-            Ok(found) => Ok(Some(found)),
+            Ok(found) => Ok(Some(Box::new(found))),
             Err(Trouble::Missing(_)) => Ok(None),
             Err(other) => Err(other),
         }

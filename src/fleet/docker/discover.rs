@@ -26,7 +26,7 @@ pub struct Found {
     pub labels: BTreeMap<String, String>,
 }
 
-/// The running containers that carry all of `labels` (`"app"` or `"app=shop"`), by name, at the daemon of `settings`, whose
+/// The running containers that carry all of `labels` (`"app"` or `"app=shop"`; none for all containers), by name, at the daemon of `settings`, whose
 /// `host` is taken as it is, without templates. Containers that `rollout` keeps for the way back do not run and are not
 /// among them.
 ///
@@ -38,14 +38,6 @@ pub async fn containers(settings: &DaemonSettings, labels: &[String]) -> Result<
     let mut found: Vec<Found> = found.into_iter().filter_map(of_summary).collect();
     found.sort_by(|one, other| one.name.cmp(&other.name));
     Ok(found)
-}
-
-/// The running containers of a daemon, whatever their labels.
-///
-/// # Errors
-/// As [`containers`].
-pub async fn running(settings: &DaemonSettings) -> Result<Vec<Found>, String> {
-    containers(settings, &[]).await
 }
 
 fn of_summary(summary: ContainerSummary) -> Option<Found> {

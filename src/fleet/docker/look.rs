@@ -28,8 +28,8 @@ fn ended(seen: &Seen) -> Option<String> {
     Some(match seen.status() {
         RUNNING | STOPPING | EMPTY => return None,
         RESTARTING => {
-            let times = seen.0.restart_count.unwrap_or_default();
-            format!("exit code {code}{because}; docker has restarted it {times} times")
+            let times = text::counted(u64::try_from(seen.0.restart_count.unwrap_or_default()).unwrap_or_default(), "time");
+            format!("exit code {code}{because}; docker has restarted it {times}")
         }
         EXITED | DEAD => format!("exit code {code}{because}"),
         CREATED => format!("not started{because}"),

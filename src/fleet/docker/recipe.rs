@@ -25,7 +25,8 @@ pub(super) struct Recipe {
 pub(super) fn after(old: &ContainerInspectResponse, image: Option<&ImageConfig>) -> Recipe {
     let config = old.config.clone().unwrap_or_default();
     let mut host = old.host_config.clone().unwrap_or_default();
-    let mut body = without_the_image(config, image.unwrap_or(&ImageConfig::default()));
+    let none = ImageConfig::default();
+    let mut body = without_the_image(config, image.unwrap_or(&none));
     let id = old.id.clone().unwrap_or_default();
     let shared = host.network_mode.as_deref().is_some_and(|mode| mode.starts_with("container:") || mode == "host");
     // Docker's default is the beginning of the id, which belongs to the old one.

@@ -8,7 +8,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use bollard::models::{ContainerCreateBody, HealthStatusEnum, HostConfig, PortBinding};
+use bollard::models::{ContainerCreateBody, EndpointSettings, HealthStatusEnum, HostConfig, PortBinding};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::daemon::{Daemon, Trouble};
@@ -55,7 +55,7 @@ impl<'a> Job<'a> {
         let about = &self.order.target.id;
         let mut lost_since = None;
         loop {
-            let trouble = match timeout_at(deadline, self.attempt()).await {
+            let trouble = match timeout_at(deadline, Box::pin(self.attempt())).await {
                 Ok(Ok(())) => return Ok(()),
                 Ok(Err(trouble)) => trouble,
                 Err(_) => self.out_of_time(),
@@ -141,8 +141,7 @@ impl<'a> Job<'a> {
         self.begins("fetching the image");
         let here = self.daemon.image(&self.image.text).await?.is_some();
         match self.settings.pull {
-            Pull::Missing if here => return Ok(()),
-            Pull::Never if here => return Ok(()),
+            Pull::Missing | Pull::Never if here => return Ok(()),
             Pull::Never => {
                 let why = format!("the host has no image {}, and pull = \"never\"", self.image.text);
                 return Err(Trouble::Refused(why));
@@ -214,10 +213,9 @@ impl<'a> Job<'a> {
         }
         loop {
             match self.daemon.container(seen.id()).await?.map(Seen) {
-                None => return Ok(()),
                 // One that vanishes does so a moment after its end.
                 Some(now) if now.is_up() || seen.vanishes() => sleep(AGAIN).await,
-                Some(_) => return Ok(()),
+                Some(_) | None => return Ok(()),
             }
         }
     }
@@ -279,8 +277,8 @@ impl<'a> Job<'a> {
     }
 
     async fn restore_policy(&self, seen: &Seen, scene: &Scene) -> Result<(), Trouble> {
-        let others = [&scene.current, &scene.next, &scene.old].into_iter().flatten();
-        let Some(word) = seen.restart().or_else(|| others.filter_map(Seen::restart).next()) else { return Ok(()) };
+        let mut others = [&scene.current, &scene.next, &scene.old].into_iter().flatten();
+        let Some(word) = seen.restart().or_else(|| others.find_map(Seen::restart)) else { return Ok(()) };
         match recipe::restart_of(&word) {
             Some(policy) if seen.restart_now() != word => self.daemon.restart_policy(seen.id(), policy).await,
             Some(_) | None => Ok(()),
@@ -432,7 +430,7 @@ impl<'a> Job<'a> {
             }),
             ..ContainerCreateBody::default()
         };
-        let others = first.networks.iter().skip(1).map(|name| (name.clone(), Default::default()));
+        let others = first.networks.iter().skip(1).map(|name| (name.clone(), EndpointSettings::default()));
         Ok(recipe::Recipe { body, networks: others.collect() })
     }
 }

@@ -58,7 +58,7 @@ impl Names {
 
 /// A container as it was found.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Seen(pub(super) ContainerInspectResponse);
+pub(super) struct Seen(pub(super) Box<ContainerInspectResponse>);
 
 impl Seen {
     pub(super) fn id(&self) -> &str {
@@ -67,7 +67,7 @@ impl Seen {
 
     /// The id as people see it.
     pub(super) fn short(&self) -> &str {
-        self.id().get(..12).unwrap_or(self.id())
+        self.id().get(..12).unwrap_or_else(|| self.id())
     }
 
     pub(super) fn label(&self, key: &str) -> Option<&str> {
@@ -97,6 +97,14 @@ impl Seen {
 
     pub(super) fn vanishes(&self) -> bool {
         self.0.host_config.as_ref().and_then(|host| host.auto_remove).unwrap_or(false)
+    }
+
+    /// Docker chooses a port of it, another one at each start: balancers would not find it again.
+    pub(super) fn has_a_chosen_port(&self) -> bool {
+        let Some(host) = &self.0.host_config else { return false };
+        let mut bindings = host.port_bindings.iter().flatten().flat_map(|(_, bindings)| bindings.iter().flatten());
+        host.publish_all_ports == Some(true)
+            || bindings.any(|one| one.host_port.as_deref().is_none_or(|port| port.is_empty() || port == "0"))
     }
 
     fn made(&self) -> Option<jiff::Timestamp> {
@@ -179,10 +187,10 @@ impl Wanted<'_> {
         if current.as_ref().is_some_and(|current| current.is_by(&order.effect)) {
             return Ok(Way::Finish);
         }
-        if let Some(next) = next {
-            if let Some(way) = self.on_its_way(scene, next, &wanted)? {
-                return Ok(way);
-            }
+        if let Some(next) = next
+            && let Some(way) = self.on_its_way(scene, next, &wanted)?
+        {
+            return Ok(way);
         }
         let Some(old) = old else { return Ok(Way::Make) };
         let Some(current) = current else { return Ok(if wanted(old) { Way::Swap } else { Way::Make }) };
@@ -196,7 +204,7 @@ impl Wanted<'_> {
         }
         // One that came after the current one was given up: it is not taken again.
         let fits = self.goes_back(current) || (!self.always && old.label(label::RECIPE) == Some(self.recipe));
-        let swap = wanted(old) && !wanted(current) && old.is_older_than(current) && fits;
+        let swap = wanted(old) && !wanted(current) && old.is_older_than(current) && fits && !old.has_a_chosen_port();
         Ok(if swap { Way::Swap } else { Way::Make })
     }
 
@@ -264,7 +272,7 @@ mod tests {
             labels.insert(label::EFFECT.to_owned(), effect(deployment, attempt).to_string());
             labels.insert(label::RECIPE.to_owned(), "same".to_owned());
         }
-        Seen(ContainerInspectResponse {
+        Seen(Box::new(ContainerInspectResponse {
             id: Some(format!("{version}{minute:020}")),
             created: Some(format!("2026-01-01T00:{minute:02}:00Z")),
             config: Some(ContainerConfig { image: Some(image), labels: Some(labels), ..ContainerConfig::default() }),
@@ -274,7 +282,7 @@ mod tests {
                 ..ContainerState::default()
             }),
             ..ContainerInspectResponse::default()
-        })
+        }))
     }
 
     fn fresh(mut seen: Seen) -> Seen {
