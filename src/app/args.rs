@@ -167,10 +167,10 @@ pub struct PlanArgs {
 /// `rollout init`.
 #[derive(Debug, Args)]
 pub struct InitArgs {
-    /// Take instances and balancer from this HAProxy configuration; without it, questions are asked
+    /// Take the instances from this: HAProxy's or nginx's configuration, a compose file, an Ansible inventory; without it, questions are asked
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub from: Option<PathBuf>,
-    /// Which backend of it, if it has several
+    /// Which backend, upstream, image or group of it, if it has several
     #[arg(long, requires = "from", value_name = "NAME")]
     pub backend: Option<String>,
     /// The service's name; default: the backend's

@@ -35,7 +35,7 @@ pub(crate) fn server(name: &str) -> Option<PathBuf> {
         "systemd-nspawn" => "systemd-container",
         "docker" | "dockerd" => "docker.io",
         "busybox" => "busybox-static",
-        "ansible" | "ansible-playbook" => "ansible-core",
+        "ansible" | "ansible-inventory" | "ansible-playbook" => "ansible-core",
         other => other,
     };
     found(name, &format!("apt install {package}"))
