@@ -21,13 +21,15 @@ struct Directive {
     block: Vec<Directive>,
 }
 
-/// Whether a text looks like one of nginx.
+/// Whether a text looks like one of nginx: no other file opens these blocks in this way.
 pub(super) fn is_one(text: &str) -> bool {
-    let blocks = ["upstream", "http", "server", "events"];
-    text.lines().map(str::trim).any(|line| {
-        let mut words = line.split_whitespace();
-        words.next().is_some_and(|first| blocks.contains(&first.trim_end_matches('{'))) && line.contains('{')
-    })
+    let opens = |line: &str| {
+        let (before, after) = line.split_once('{').unwrap_or((line, ""));
+        let words: Vec<&str> = before.split_whitespace().collect();
+        let known = matches!(words.as_slice(), ["http" | "server" | "events"] | ["upstream", _]);
+        known && line.contains('{') && !after.starts_with('{')
+    };
+    text.lines().map(str::trim).any(opens)
 }
 
 /// Every upstream with a server, and what could not be taken over.

@@ -59,13 +59,14 @@ pub(super) enum Found {
 /// # Errors
 /// Fails with a sentence if it is an inventory and nothing here can read it.
 pub(super) async fn read(file: &Path, text: &str) -> Result<Found, String> {
-    let haproxy = haproxy::parse(text);
-    if !haproxy.backends.is_empty() {
-        return Ok(Found::Haproxy(haproxy));
-    }
+    // Before HAProxy, which has a section `listen` where nginx has a directive.
     if nginx::is_one(text) {
         let (groups, notes) = nginx::parse(file, text);
         return Ok(Found::Groups(groups, notes));
+    }
+    let haproxy = haproxy::parse(text);
+    if !haproxy.backends.is_empty() {
+        return Ok(Found::Haproxy(haproxy));
     }
     if let Some(document) = compose::read(text) {
         let (groups, notes) = compose::parse(&document);
