@@ -249,7 +249,7 @@ pub fn check(common: &Common) -> u8 {
 
 /// `rollout init`.
 pub fn init(common: &Common, args: &InitArgs) -> u8 {
-    finish(init::init(common, args))
+    run(init::init(common, args))
 }
 
 /// `rollout schema`.

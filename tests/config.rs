@@ -434,3 +434,47 @@ fn what_is_legal_and_doubtful_is_a_warning() {
     assert_eq!(alone.len(), 1, "{alone:?}");
     assert!(alone[0].contains("strategy.min_serving → is as many as there are"), "{alone:?}");
 }
+
+/// What stands where it cannot, or does not go together, is named at its place.
+#[test]
+fn health_and_discovery_say_what_is_wrong_with_them() {
+    let faults = |more: &str| {
+        let errors = config::read(Path::new("/etc/shop/rollout.toml"), &format!("{SMALLEST}{more}"), &[], &|name| {
+            (name == "XDG_STATE_HOME").then(|| "/state".to_owned())
+        });
+        errors.err().map_or_else(Vec::new, |errors| errors.short_lines()).join("\n")
+    };
+    for (more, part) in [
+        ("[health.tls]\ncert_file = \"a.pem\"\n", "health.tls.key_file → is missing; cert_file is of no use without it"),
+        ("[health.tls]\nca_file = \"a.pem\"\ninsecure = true\n", "health.tls.insecure → contradicts ca_file"),
+        ("[health.tls]\nserver_name = \"a b\"\n", "is no name that a certificate could have"),
+        ("[health]\nprobe = \"tcp\"\n[health.tls]\n", "health.tls → is for probe = \"http\" and \"grpc\""),
+        ("[health]\nprobe = \"grpc\"\npath = \"/x\"\n", "health.path → is for probe = \"http\""),
+        ("[health]\nservice = \"x\"\n", "health.service → is for probe = \"grpc\""),
+        ("[health]\nprobe = \"grpc\"\nversion = { json = \"/v\" }\n", "needs a text to look in"),
+        ("[health]\nmax_latency = \"5s\"\n", "health.max_latency → is 5s, which health.timeout = 5s ends before"),
+        ("[health]\nlatency = { samples = 20 }\n", "health.latency.p99 → is missing"),
+        ("[health]\nlatency = { p99 = \"1s\", samples = 31 }\n", "health.latency.samples → is 31 checks, one every 2s"),
+        ("[health.startup]\nprobe = \"exec\"\n", "health.startup.command → is missing"),
+        ("[fleet.discover]\n", "fleet.discover.balancer → is missing, and so is any other source"),
+        ("[fleet.discover.dns]\n", "fleet.discover.dns.name → is missing"),
+        ("[fleet.discover.dns]\nname = \"a\"\nsrv = \"b\"\n", "fleet.discover.dns.srv → contradicts name"),
+        ("[fleet.discover.dns]\nname = \"a b\"\n", "is no name that DNS could have"),
+        ("[fleet.discover.dns]\nname = \"a\"\nserver = \"x\"\n", "fleet.discover.dns.server → \"x\" is no address"),
+        ("[fleet.discover.command]\ngroup = \"web\"\n", "fleet.discover.command.command → is missing"),
+    ] {
+        let said = faults(more);
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    let good = "[health]\nmax_latency = \"1s\"\n[health.tls]\nca_file = \"ca.pem\"\ninsecure = false\n[fleet.discover.dns]\nname = \"web\"\n";
+    let config = read(&format!("{SMALLEST}{good}")).unwrap();
+    assert_eq!(config.health.tls.unwrap().ca_file.unwrap(), Path::new("/etc/shop/ca.pem"));
+    let own = SMALLEST.replace("instances = [\"web-[1:4]\"]\n", "")
+        + "[[fleet.instance]]\nid = \"web-1\"\nhealth = { path = \"/own\", port = 9 }\n";
+    let config = read(&own).unwrap();
+    let aside = config.health.places.instances.values().next().unwrap();
+    assert_eq!((aside.path.as_deref(), aside.port, aside.host.as_deref()), (Some("/own"), Some(9), None));
+    assert!(faults("[health.tls]\ninsecure = true\n").is_empty());
+    let insecure = read(&format!("{SMALLEST}[health.tls]\ninsecure = true\n")).unwrap();
+    assert!(insecure.warnings.iter().any(|warning| warning.contains("health.tls.insecure → believes whoever answers")));
+}

@@ -167,11 +167,11 @@ pub struct PlanArgs {
 /// `rollout init`.
 #[derive(Debug, Args)]
 pub struct InitArgs {
-    /// Take instances and balancer from this HAProxy configuration, or instances from the containers that run: `docker`, or
-    /// a daemon's address like ssh://deploy@host; without it, questions are asked
+    /// Take the instances from this: HAProxy's or nginx's configuration, a compose file, an Ansible inventory, or containers that
+    /// run (`docker`, or a daemon's address like ssh://deploy@host); without it, questions are asked
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub from: Option<PathBuf>,
-    /// Which backend of it, or image of the containers, if there are several
+    /// Which backend, upstream, image or group of it, if it has several
     #[arg(long, requires = "from", value_name = "NAME")]
     pub backend: Option<String>,
     /// The service's name; default: the backend's

@@ -1,9 +1,13 @@
-//! `init`: a first rollout.toml, from an HAProxy configuration, from running containers or by questions. Never writes over a file.
+//! `init`: a first rollout.toml, from what is there already or by questions. Never writes over a file.
 
+mod ansible;
+mod compose;
 mod docker;
 mod draft;
 mod haproxy;
+mod nginx;
 mod questions;
+mod source;
 
 use std::fs::OpenOptions;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -11,8 +15,8 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use self::draft::Draft;
-use self::haproxy::{Backend, Haproxy};
 use self::questions::Asker;
+use self::source::Found;
 use super::args::InitArgs;
 use super::{Common, Done, Failure, complain, say};
 use crate::config::{self, Config, ConfigErrors};
@@ -21,14 +25,14 @@ use crate::config::{self, Config, ConfigErrors};
 const LARGEST: u64 = 16 * 1024 * 1024;
 
 /// `rollout init`.
-pub(super) fn init(common: &Common, args: &InitArgs) -> Done {
+pub(super) async fn init(common: &Common, args: &InitArgs) -> Done {
     let to = common.config.clone().unwrap_or_else(|| PathBuf::from("rollout.toml"));
     if !args.print && to.symlink_metadata().is_ok() {
         return Err(there_already(&to));
     }
     let (text, notes) = match (&args.from, args.from.as_deref().and_then(docker::daemon)) {
-        (_, Some(host)) => docker::from_docker(&host, args)?,
-        (Some(from), None) => from_haproxy(from, args).map(|(draft, notes)| (draft.text(), notes))?,
+        (_, Some(host)) => docker::from_docker(&host, args).await?,
+        (Some(from), None) => from_file(from, args).await.map(|(draft, notes)| (draft.text(), notes))?,
         (None, None) => (by_questions(args)?.text(), Vec::new()),
     };
     read(&text).map_err(|errors| Failure::usage(format!("what was found makes no good file:\n{errors}")))?;
@@ -63,37 +67,55 @@ fn read(text: &str) -> Result<Config, ConfigErrors> {
     config::read(Path::new("/rollout.toml"), text, &[], &|name| (name == "XDG_STATE_HOME").then(|| "/state".to_owned()))
 }
 
-fn from_haproxy(from: &Path, args: &InitArgs) -> Result<(Draft, Vec<String>), Failure> {
+async fn from_file(from: &Path, args: &InitArgs) -> Result<(Draft, Vec<String>), Failure> {
     let cannot = |why: String| Failure::usage(format!("cannot read {}: {why}", from.display()));
     let size = from.metadata().map_err(|e| cannot(e.to_string()))?.len();
     if size > LARGEST {
         return Err(cannot(format!("it has {size} bytes, which no configuration has")));
     }
     let bytes = std::fs::read(from).map_err(|e| cannot(e.to_string()))?;
-    let found = haproxy::parse(&String::from_utf8_lossy(&bytes));
-    let backend = chosen(&found, from, args)?;
-    Draft::of(&found, backend, args.service.as_deref())
+    match source::read(from, &String::from_utf8_lossy(&bytes)).await.map_err(cannot)? {
+        Found::Haproxy(found) => {
+            let names: Vec<&str> = found.backends.iter().map(|backend| backend.name.as_str()).collect();
+            let backend = chosen(&found.backends, ("backend", &names), (from, args), &[])?;
+            Draft::of(&found, backend, args.service.as_deref())
+        }
+        Found::Groups(groups, notes) => {
+            let names: Vec<&str> = groups.iter().map(|group| group.name.as_str()).collect();
+            let word = groups.first().map_or("upstream", |group| group.sort.word());
+            let group = chosen(&groups, (word, &names), (from, args), &notes)?;
+            let (draft, own) = Draft::of_group(group, from, args.service.as_deref())?;
+            Ok((draft, [notes, own].concat()))
+        }
+    }
 }
 
-/// The backend that is named, the only one, or the one that the user names.
-fn chosen<'a>(found: &'a Haproxy, from: &Path, args: &InitArgs) -> Result<&'a Backend, Failure> {
-    let names: Vec<&str> = found.backends.iter().map(|backend| backend.name.as_str()).collect();
+/// The backend (or whatever it is called there) that is named, the only one, or the one that the user names.
+fn chosen<'a, T>(
+    found: &'a [T],
+    (word, names): (&str, &[&str]),
+    (from, args): (&Path, &InitArgs),
+    notes: &[String],
+) -> Result<&'a T, Failure> {
     let list = names.join(", ");
-    let by_name = |name: &str| found.backends.iter().find(|backend| backend.name == name);
-    match (&args.backend, found.backends.as_slice()) {
-        (_, []) => Err(Failure::usage(format!("{} has no backend with a server", from.display()))),
+    let by_name = |name: &str| names.iter().position(|other| *other == name).and_then(|at| found.get(at));
+    match (&args.backend, found) {
+        (_, []) => {
+            let why: String = notes.iter().map(|note| format!("\n{note}")).collect();
+            Err(Failure::usage(format!("{} has no {word} with a server{why}", from.display())))
+        }
         (Some(name), _) => {
-            by_name(name).ok_or_else(|| Failure::usage(format!("{} has no backend {name}; it has: {list}", from.display())))
+            by_name(name).ok_or_else(|| Failure::usage(format!("{} has no {word} {name}; it has: {list}", from.display())))
         }
         (None, [one]) => Ok(one),
         (None, _) if asks() => {
             let mut asker = Asker { answers: &mut io::stdin().lock(), questions: &mut io::stderr() };
             let first = names.first().copied().unwrap_or_default();
             let fits = |name: &str| by_name(name).map(drop).ok_or_else(|| format!("write one of: {list}"));
-            let name = asker.ask(&format!("Which backend ({list})"), first, fits).map_err(Failure::usage)?;
-            by_name(&name).ok_or_else(|| Failure::usage(format!("there is no backend {name}")))
+            let name = asker.ask(&format!("Which {word} ({list})"), first, fits).map_err(Failure::usage)?;
+            by_name(&name).ok_or_else(|| Failure::usage(format!("there is no {word} {name}")))
         }
-        (None, _) => Err(Failure::usage(format!("{} has several backends; choose one with --backend: {list}", from.display()))),
+        (None, _) => Err(Failure::usage(format!("{} has several {word}s; choose one with --backend: {list}", from.display()))),
     }
 }
 
@@ -105,7 +127,8 @@ fn asks() -> bool {
 fn by_questions(args: &InitArgs) -> Result<Draft, Failure> {
     if !asks() {
         return Err(Failure::usage(
-            "without a terminal there is nobody to ask; give --from haproxy.cfg, or begin with a file of the examples",
+            "without a terminal there is nobody to ask; give --from haproxy.cfg, nginx.conf, compose.yaml or an inventory, or begin with \
+             a file of the examples",
         ));
     }
     let here = std::env::current_dir().ok();

@@ -85,6 +85,52 @@ fn configurations_as_they_are_met_become_files() {
     assert!(!dir.path().join("rollout.toml").exists());
 }
 
+/// nginx, compose, Ansible: told apart by what they are, and each note says what is not known.
+#[test]
+fn other_files_become_files_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cli/other");
+    let from = |file: &str, more: &[&str]| {
+        let from = top.join(file);
+        init(dir.path(), &[&["--from", from.to_str().unwrap(), "--print"], more].concat())
+    };
+    let shop = from("nginx.conf", &["--backend", "shop"]);
+    assert_eq!(shop.code, Some(0), "{}", shop.err);
+    let config = read(&shop.out);
+    let ids: Vec<String> = config.targets.iter().map(|t| format!("{}={}:{}", t.id, t.host, t.port)).collect();
+    assert_eq!(ids, ["10.0.0.1=10.0.0.1:8080", "10.0.0.2=10.0.0.2:8080", "10.0.0.3=10.0.0.3:8080"]);
+    assert!(shop.out.contains("https://shop.example/"), "{}", shop.out);
+    for part in ["marked backup", "unix:/run/shop.sock is left out", "health.path is a guess", "[traffic]"] {
+        assert!(shop.err.contains(part), "{part}: {}", shop.err);
+    }
+    assert_eq!(read(&from("nginx.conf", &["--backend", "api"]).out).targets[1].id.as_str(), "10.0.0.1-9001");
+    let several = from("nginx.conf", &[]);
+    assert!(
+        several.code == Some(2) && several.err.contains("several upstreams") && several.err.contains("shop, api"),
+        "{several:?}"
+    );
+
+    let compose = from("compose.yaml", &[]);
+    assert_eq!(compose.code, Some(0), "{}", compose.err);
+    let config = read(&compose.out);
+    let ids: Vec<String> = config.targets.iter().map(|t| format!("{}={}:{}", t.id, t.host, t.port)).collect();
+    assert_eq!(
+        (ids, config.service.name.as_str()),
+        (vec!["shop-1=127.0.0.1:8001".to_owned(), "shop-2=127.0.0.1:8002".to_owned()], "shop")
+    );
+    assert!(compose.err.contains("db publishes no port") && compose.out.contains("compose.yaml"), "{compose:?}");
+
+    if common::server("ansible-inventory").is_some() {
+        let web = from("hosts.ini", &["--backend", "web"]);
+        assert_eq!(web.code, Some(0), "{}", web.err);
+        let config = read(&web.out);
+        assert!(config.targets.is_empty() && config.discover.is_some(), "it is asked for each time: {}", web.out);
+        assert!(web.err.contains("the 2 hosts of web") && web.err.contains("fleet.port is a guess"), "{}", web.err);
+        let several = from("hosts.ini", &[]);
+        assert!(several.code == Some(2) && several.err.contains("several groups") && several.err.contains("web"), "{several:?}");
+    }
+}
+
 /// At a terminal questions are asked, and a wrong answer is asked again.
 #[test]
 fn questions_at_a_terminal_become_a_file() {

@@ -36,7 +36,7 @@ pub(crate) fn server(name: &str) -> Option<PathBuf> {
         "docker" | "dockerd" => "docker.io",
         "busybox" => "busybox-static",
         "ip" => "iproute2",
-        "ansible" | "ansible-playbook" => "ansible-core",
+        "ansible" | "ansible-inventory" | "ansible-playbook" => "ansible-core",
         other => other,
     };
     found(name, &format!("apt install {package}"))

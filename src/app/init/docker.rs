@@ -20,11 +20,9 @@ pub(super) fn daemon(from: &Path) -> Option<String> {
 }
 
 /// The text of the file, and what could not be taken over.
-pub(super) fn from_docker(host: &str, args: &InitArgs) -> Result<(String, Vec<String>), Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = runtime.map_err(|e| Failure::usage(format!("cannot start: {e}")))?;
+pub(super) async fn from_docker(host: &str, args: &InitArgs) -> Result<(String, Vec<String>), Failure> {
     let settings = DaemonSettings { host: host.to_owned(), ..DaemonSettings::default() };
-    let found = runtime.block_on(containers(&settings, &[]));
+    let found = containers(&settings, &[]).await;
     let found =
         found.map_err(|why| Failure::usage(format!("cannot read the containers: {why}; docker ps shows whether you may")))?;
     draft(host, &found, args)

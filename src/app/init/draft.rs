@@ -1,8 +1,10 @@
 //! What a new rollout.toml is made of, and its text.
 
 use std::net::IpAddr;
+use std::path::Path;
 
 use super::haproxy::{Backend, Check, Haproxy, Server};
+use super::source::{Group, Sort};
 use crate::app::Failure;
 use crate::model::InstanceId;
 
@@ -26,6 +28,16 @@ pub(super) struct Draft {
     pub(super) status: Option<u16>,
     /// Where users reach the service.
     pub(super) urls: Vec<String>,
+    /// What else than HAProxy it is from.
+    pub(super) origin: Option<Origin>,
+}
+
+/// A group of instances in another file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Origin {
+    pub(super) file: String,
+    pub(super) group: String,
+    pub(super) sort: Sort,
 }
 
 /// How an instance is brought to a version.
@@ -68,7 +80,37 @@ impl Draft {
             path: "/health".to_owned(),
             status: None,
             urls: Vec::new(),
+            origin: None,
         }
+    }
+
+    /// From a group of another file. The notes say what could not be taken over.
+    pub(super) fn of_group(group: &Group, file: &Path, service: Option<&str>) -> Result<(Self, Vec<String>), Failure> {
+        let mut notes = group.notes.clone();
+        if group.servers.is_empty() {
+            let why = notes.join("\n");
+            return Err(Failure::usage(format!("{} {} has nobody who can be taken over:\n{why}", group.sort.word(), group.name)));
+        }
+        let file = std::path::absolute(file).map_or_else(|_| file.display().to_string(), |file| file.display().to_string());
+        notes.push(match &group.sort {
+            Sort::Nginx => "who sends the traffic is not filled in: see [traffic]".to_owned(),
+            Sort::Compose { .. } => "which balancer sends the traffic is not known: see [traffic]".to_owned(),
+            Sort::Ansible { .. } => {
+                format!("the {} hosts of {} are asked for whenever a plan is made; which balancer they have is not known: see [traffic]", group.servers.len(), group.name)
+            }
+        });
+        notes.push("health.path is a guess".to_owned());
+        let each =
+            if let Sort::Ansible { .. } = group.sort { Vec::new() } else { distinct(&group.servers).map_err(Failure::usage)? };
+        let draft = Self {
+            driver: Driver::Command,
+            service: service.map_or_else(|| name_of(&group.name), str::to_owned),
+            each,
+            urls: group.urls.clone(),
+            origin: Some(Origin { file, group: group.name.clone(), sort: group.sort.clone() }),
+            ..Self::new(&group.name)
+        };
+        Ok((draft, notes))
     }
 
     /// From a backend of an HAProxy configuration. The notes say what could not be taken over.
@@ -115,7 +157,15 @@ impl Draft {
             service = quoted(&self.service),
             driver = quoted(self.driver.word()),
         )];
-        if self.each.is_empty() {
+        if let Some(Origin { group, sort: Sort::Ansible { command }, .. }) = &self.origin {
+            let command = command.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(", ");
+            text.push(format!(
+                "port = {}\n\n# Asked whenever a plan is made. Of a host, ansible_host is where it is, rollout_port and rollout_zone what they say.\n\
+                 [fleet.discover.command]\ncommand = [{command}]\ngroup = {}\n",
+                self.port,
+                quoted(group)
+            ));
+        } else if self.each.is_empty() {
             let port = if self.port.parse::<u16>().is_ok() { self.port.clone() } else { quoted(&self.port) };
             let host = if self.host.is_empty() { String::new() } else { format!("host = {}\n", quoted(&self.host)) };
             text.push(format!("instances = [{}]\n{host}port = {port}\n", quoted(&self.pattern)));
@@ -125,12 +175,7 @@ impl Draft {
             text.push(format!("\n[[fleet.instance]]\nid = {}\n{host}port = {port}\n", quoted(name)));
         }
         text.push(self.update());
-        let server = self.server.as_deref().map_or_else(String::new, |server| format!("server = {}\n", quoted(server)));
-        text.push(format!(
-            "\n[traffic]\ndriver = \"haproxy\"\nsockets = [{}]\nbackend = {}\n{server}",
-            quoted(&self.socket),
-            quoted(&self.backend)
-        ));
+        text.push(self.traffic());
         let status = self.status.map_or_else(String::new, |status| format!("status = [{status}]\n"));
         text.push(format!(
             "\n[health]\npath = {}\n{status}# Where an instance reports its version, so that a wrong one is noticed:\n\
@@ -153,7 +198,41 @@ impl Draft {
         if self.each.is_empty() { here(&self.host) } else { self.each.iter().all(|server| here(&server.host)) }
     }
 
+    /// Who sends the traffic.
+    fn traffic(&self) -> String {
+        let Some(Origin { file, group, sort }) = &self.origin else {
+            let server = self.server.as_deref().map_or_else(String::new, |server| format!("server = {}\n", quoted(server)));
+            let (socket, backend) = (quoted(&self.socket), quoted(&self.backend));
+            return format!("\n[traffic]\ndriver = \"haproxy\"\nsockets = [{socket}]\nbackend = {backend}\n{server}");
+        };
+        let who = match sort {
+            Sort::Nginx => format!("nginx sends it, by upstream {group} of {file}"),
+            Sort::Compose { .. } | Sort::Ansible { .. } => format!("{file} does not tell who sends it"),
+        };
+        format!(
+            "\n# WITHOUT A BALANCER THAT OBEYS, REQUESTS FAIL WHILE AN INSTANCE IS UPDATED: {who}.\n\
+             # CHANGE IT to one that takes an instance out and puts it back, as the examples show: haproxy, command, http.\n\
+             [traffic]\ndriver = \"none\"\n"
+        )
+    }
+
+    /// By the compose file, whose image must have the version as its tag.
+    fn composed(file: &str, image: &str) -> String {
+        let compose = format!("\"docker\", \"compose\", \"--file\", {}", quoted(file));
+        format!(
+            "\n# How one instance is brought to a version: its service is made anew from {image}:VERSION. In the compose file the\n\
+             # image must be {image}:${{VERSION}}. CHANGE IT if yours is another way.\n\
+             [update]\ncommand = [\"env\", \"VERSION={{{{ version }}}}\", {compose}, \"up\", \"--detach\", \"--no-deps\", \"{{{{ instance.id }}}}\"]\n\
+             idempotent = true\n\n\
+             # Prints the tag that runs.\n\
+             [update.observe]\ncommand = [{compose}, \"images\", \"--format\", \"json\", \"{{{{ instance.id }}}}\"]\njson = \"/0/Tag\"\n"
+        )
+    }
+
     fn update(&self) -> String {
+        if let Some(Origin { file, sort: Sort::Compose { image }, .. }) = &self.origin {
+            return Self::composed(file, image);
+        }
         let service = &self.service;
         match self.driver {
             Driver::Process => format!(
@@ -212,6 +291,21 @@ fn named(servers: &[Server]) -> Result<(Vec<Server>, Option<String>), String> {
         ));
     }
     Ok((servers.to_vec(), None))
+}
+
+/// Ids for servers that are named by their hosts, or not at all.
+fn distinct(servers: &[Server]) -> Result<Vec<Server>, String> {
+    let alone = |server: &Server| servers.iter().filter(|other| other.name == server.name).count() == 1;
+    let plain = servers.iter().all(|server| alone(server) && InstanceId::new(&server.name).is_ok());
+    let id = |s: &Server| Server { name: format!("{}-{}", s.name.replace(':', "."), s.port), ..s.clone() };
+    let named: Vec<Server> = if plain { servers.to_vec() } else { servers.iter().map(id).collect() };
+    match named.iter().find(|server| InstanceId::new(&server.name).is_err()) {
+        Some(bad) => Err(format!(
+            "{} is no id (letters, digits and . _ - beginning with a letter or digit); write the file by hand",
+            bad.name
+        )),
+        None => Ok(named),
+    }
 }
 
 /// A service's name out of a backend's.
