@@ -146,10 +146,12 @@ fn can_take_over(config: &Config, place: &Place, id: &str) -> Result<(), Failure
     room().map_err(|e| Failure::refused(format!("nothing could be journalled in {}: {e}", place.dir().display())))
 }
 
+/// Who compares the fleet with the plan, and how that differs from the fleet of the last deployment.
+type Compared = Box<(Watcher, Option<String>)>;
+
 /// What came of the order.
 enum Begun {
-    /// With who compares the fleet with the plan, and how it differs from that of the last deployment.
-    Runs(Handle, Door, Option<Box<(Watcher, Option<String>)>>),
+    Runs(Handle, Door, Option<Compared>),
     AlreadyThere(Box<Plan>),
 }
 
@@ -267,7 +269,7 @@ fn nothing_to_do(plan: Plan) -> Summary {
 }
 
 async fn serve(
-    (handle, watcher): (Handle, Option<Box<(Watcher, Option<String>)>>),
+    (handle, watcher): (Handle, Option<Compared>),
     (door, held): (Door, &Lease),
     signals: Signals,
     journal: Arc<Sqlite>,
