@@ -146,10 +146,12 @@ fn can_take_over(config: &Config, place: &Place, id: &str) -> Result<(), Failure
     room().map_err(|e| Failure::refused(format!("nothing could be journalled in {}: {e}", place.dir().display())))
 }
 
+/// Who compares the fleet with the plan, and how that differs from the fleet of the last deployment.
+type Compared = Box<(Watcher, Option<String>)>;
+
 /// What came of the order.
 enum Begun {
-    /// With who compares the fleet with the plan, and how it differs from that of the last deployment.
-    Runs(Handle, Door, Option<(Watcher, Option<String>)>),
+    Runs(Handle, Door, Option<Compared>),
     AlreadyThere(Box<Plan>),
 }
 
@@ -191,7 +193,7 @@ async fn begin(
         lease::claim(held, &journal, format!("{id} to {}", row.version))?;
         let recovery = Recovery { takeover: held.takeover.clone(), then };
         let handle = runner::continued(parts, id, recovery, logs).map_err(Failure::refused)?;
-        return Ok(Begun::Runs(handle, door, watcher.map(|watcher| (watcher, None))));
+        return Ok(Begun::Runs(handle, door, watcher.map(|watcher| Box::new((watcher, None)))));
     }
     let goal = goal(args, journal.as_ref())?;
     let aim = match &goal {
@@ -215,7 +217,7 @@ async fn begin(
             lease::claim(held, &journal, format!("{} to {}", plan.deployment, plan.version))?;
             journal.keep(config.journal_keep);
             let handle = runner::start(parts, *plan, logs).map_err(Failure::refused)?;
-            Ok(Begun::Runs(handle, door, watcher.map(|watcher| (watcher, since))))
+            Ok(Begun::Runs(handle, door, watcher.map(|watcher| Box::new((watcher, since)))))
         }
     }
 }
@@ -267,7 +269,7 @@ fn nothing_to_do(plan: Plan) -> Summary {
 }
 
 async fn serve(
-    (handle, watcher): (Handle, Option<(Watcher, Option<String>)>),
+    (handle, watcher): (Handle, Option<Compared>),
     (door, held): (Door, &Lease),
     signals: Signals,
     journal: Arc<Sqlite>,
@@ -279,11 +281,11 @@ async fn serve(
     tasks.spawn(signals.pass_on(handle.stop.clone(), leave.clone()));
     let mut unwatched = tokio::task::JoinSet::new();
     unwatched.spawn(unwatched::end(handle.bus.clone()));
-    let since = watcher.as_ref().and_then(|(_, since)| since.clone());
+    let since = watcher.as_ref().and_then(|with| with.1.clone());
     handle.bus.differs(since.clone());
     let mut compared = tokio::task::JoinSet::new();
-    if let Some((watcher, _)) = watcher {
-        compared.spawn(watcher.compare(handle.bus.clone()));
+    if let Some(with) = watcher {
+        compared.spawn(with.0.compare(handle.bus.clone()));
     }
     let bus = handle.bus.clone();
     if let Some(doubt) = logout::doubt().await {

@@ -297,9 +297,10 @@ impl Watcher {
                 Err(_elapsed) => said.clone(),
             };
             if words != said {
-                match &words {
-                    Some(words) => tracing::warn!(target: "engine", "{words}"),
-                    None => tracing::info!(target: "engine", "the fleet is again the one that was planned for"),
+                if let Some(words) = &words {
+                    tracing::warn!(target: "engine", "{words}");
+                } else {
+                    tracing::info!(target: "engine", "the fleet is again the one that was planned for");
                 }
                 bus.differs(words.clone());
                 said = words;

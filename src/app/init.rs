@@ -101,8 +101,8 @@ fn chosen<'a, T>(
     let by_name = |name: &str| names.iter().position(|other| *other == name).and_then(|at| found.get(at));
     match (&args.backend, found) {
         (_, []) => {
-            let why: String = notes.iter().map(|note| format!("\n{note}")).collect();
-            Err(Failure::usage(format!("{} has no {word} with a server{why}", from.display())))
+            let none = format!("{} has no {word} with a server", from.display());
+            Err(Failure::usage([&[none], notes].concat().join("\n")))
         }
         (Some(name), _) => {
             by_name(name).ok_or_else(|| Failure::usage(format!("{} has no {word} {name}; it has: {list}", from.display())))

@@ -71,10 +71,10 @@ pub(super) fn read(section: &mut Section<'_>, around: Around<'_>, (timeout, max_
         match (probe, &aside.path) {
             (Probe::Http, _) | (Probe::Grpc | Probe::Tcp, None) => {}
             (Probe::Exec, _) => {
-                section.elsewhere(place, "fleet.instance.health", "is for a probe that connects; yours is \"exec\"")
+                section.elsewhere(place, "fleet.instance.health", "is for a probe that connects; yours is \"exec\"");
             }
             (Probe::Grpc | Probe::Tcp, Some(_)) => {
-                section.elsewhere(place, "fleet.instance.health.path", "is for probe = \"http\"")
+                section.elsewhere(place, "fleet.instance.health.path", "is for probe = \"http\"");
             }
         }
         instances.insert(id, aside);

@@ -41,14 +41,11 @@ pub(super) fn parse(document: &Value) -> (Vec<Group>, Vec<String>) {
             Server { name, host, port }
         });
         let short = repository.rsplit('/').next().unwrap_or(repository).to_owned();
-        let group =
-            match groups.iter_mut().position(|group| matches!(&group.sort, Sort::Compose { image } if image == repository)) {
-                Some(at) => groups.get_mut(at),
-                None => {
-                    groups.push(Group { name: short, sort: Sort::Compose { image: repository.to_owned() }, ..Group::default() });
-                    groups.last_mut()
-                }
-            };
+        let same = |group: &Group| matches!(&group.sort, Sort::Compose { image } if image == repository);
+        if !groups.iter().any(same) {
+            groups.push(Group { name: short, sort: Sort::Compose { image: repository.to_owned() }, ..Group::default() });
+        }
+        let group = groups.iter_mut().find(|group| same(group));
         let Some(group) = group else { continue };
         group.servers.extend(servers);
         if tag.is_none_or(|tag| tag == "latest") {

@@ -34,7 +34,7 @@ pub(super) fn is_one(text: &str) -> bool {
 
 /// Every upstream with a server, and what could not be taken over.
 pub(super) fn parse(file: &Path, text: &str) -> (Vec<Group>, Vec<String>) {
-    let base = file.parent().unwrap_or(Path::new(".")).to_owned();
+    let base = file.parent().unwrap_or_else(|| Path::new(".")).to_owned();
     let mut reader = Reader { base, files: 0, groups: Vec::new(), sites: Vec::new(), notes: Vec::new() };
     reader.file(text, 0);
     reader.done()
@@ -201,7 +201,6 @@ fn words(text: &str) -> Vec<String> {
         match (quote, c) {
             (_, '\\') => word.extend(chars.next()),
             (Some(open), c) if c == open => quote = None,
-            (Some(_), c) => word.push(c),
             (None, '"' | '\'') => quote = Some(c),
             (None, '#') if word.is_empty() => drop(chars.by_ref().find(|c| *c == '\n')),
             // A variable in braces.
@@ -214,7 +213,7 @@ fn words(text: &str) -> Vec<String> {
                 words.push(c.to_string());
             }
             (None, c) if c.is_whitespace() => words.extend(Some(std::mem::take(&mut word)).filter(|word| !word.is_empty())),
-            (None, c) => word.push(c),
+            (_, c) => word.push(c),
         }
     }
     words

@@ -62,10 +62,11 @@ fn answered(name: &str, answer: Result<Lookup, NetError>) -> Result<Option<Looku
 
 async fn addresses(resolver: &TokioResolver, name: &str) -> Result<Vec<Found>, String> {
     let four = answered(name, resolver.ipv4_lookup(name).await)?;
-    let mut found: Vec<String> = of(four, |data| if let RData::A(address) = data { Some(address.0.to_string()) } else { None });
+    let mut found: Vec<String> =
+        of(four.as_ref(), |data| if let RData::A(address) = data { Some(address.0.to_string()) } else { None });
     if found.is_empty() {
         let six = answered(name, resolver.ipv6_lookup(name).await)?;
-        found = of(six, |data| if let RData::AAAA(address) = data { Some(address.0.to_string()) } else { None });
+        found = of(six.as_ref(), |data| if let RData::AAAA(address) = data { Some(address.0.to_string()) } else { None });
     }
     if found.is_empty() {
         return Err(format!("{name}: it has no address"));
@@ -82,7 +83,7 @@ async fn services(resolver: &TokioResolver, name: &str) -> Result<Vec<Found>, St
         let host = service.target.to_utf8().trim_end_matches('.').to_owned();
         Some((host, service.port))
     };
-    let mut found: Vec<(String, u16)> = of(lookup, service);
+    let mut found: Vec<(String, u16)> = of(lookup.as_ref(), service);
     // A lone dot says that the service is not there.
     found.retain(|(host, _)| !host.is_empty());
     found.sort();
@@ -102,8 +103,8 @@ async fn services(resolver: &TokioResolver, name: &str) -> Result<Vec<Found>, St
         .collect())
 }
 
-fn of<T>(lookup: Option<Lookup>, take: impl Fn(&RData) -> Option<T>) -> Vec<T> {
-    lookup.iter().flat_map(|lookup| lookup.answers()).filter_map(|record| take(&record.data)).collect()
+fn of<T>(lookup: Option<&Lookup>, take: impl Fn(&RData) -> Option<T>) -> Vec<T> {
+    lookup.into_iter().flat_map(Lookup::answers).filter_map(|record| take(&record.data)).collect()
 }
 
 /// An address as an id: that of IPv6 has characters that an id has not.
