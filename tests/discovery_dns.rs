@@ -1,7 +1,7 @@
 //! Discovery by DNS, against a real server.
 //!
 //! Imports: fleet, model, traffic. May not: sleep without a condition.
-#![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot go on says why")]
+#![expect(clippy::expect_used, reason = "a test that cannot go on says why")]
 
 mod common;
 #[path = "secured/servers.rs"]

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
-use crate::common::server;
+use crate::common::{server, servers_are_required};
 use crate::site::Member;
 
 /// A kind of balancer.
@@ -141,8 +141,24 @@ http {{
     Some(Running { child: spawned(&mut command), config })
 }
 
+/// Whether Linux hands connections that a closing socket has not accepted to the one that takes its place. Caddy 2.6 changes
+/// its configuration with new sockets, and without this resets some.
+fn connections_migrate() -> bool {
+    const SWITCH: &str = "/proc/sys/net/ipv4/tcp_migrate_req";
+    let on = || std::fs::read_to_string(SWITCH).is_ok_and(|text| text.trim() == "1");
+    if !on() {
+        std::fs::write(SWITCH, "1").ok();
+    }
+    let on = on();
+    if !on {
+        assert!(!servers_are_required(), "net.ipv4.tcp_migrate_req is 0, and cannot be changed");
+        println!("skipped: net.ipv4.tcp_migrate_req=1 (sysctl, as root)");
+    }
+    on
+}
+
 fn caddy(dir: &Path, port: u16, members: &[Member]) -> Option<Running> {
-    let program = server("caddy")?;
+    let program = server("caddy").filter(|_| connections_migrate())?;
     let upstreams: Vec<_> = members.iter().map(|member| json!({ "dial": format!("127.0.0.1:{}", member.port) })).collect();
     let handler = json!({
         "@id": "shop", "handler": "reverse_proxy", "upstreams": upstreams,
