@@ -44,6 +44,7 @@ fn every_example_is_read_without_a_fault() {
     for tool in [
         "ssh",
         "ssh-release",
+        "surge",
         "systemd",
         "systemctl",
         "docker",

@@ -197,7 +197,7 @@ impl Units {
     pub(super) async fn stop(&self, place: &Place, order: &StopOrder, limits: Limits) -> Result<(), Trouble> {
         let target = &order.target;
         let unit = self.unit(target, Some(&order.version)).map_err(Trouble::Failed)?;
-        let stop = self.argv(true, "systemctl", &["stop", "--", &unit]);
+        let stop = self.argv(true, "systemctl", &["stop", &unit]);
         place.judge(self.run(place, target, &stop, limits).await)?;
         match self.show(place, target, (&unit, "")).await.map_err(Trouble::Unknown)?.state() {
             State::Ended(_) => Ok(()),

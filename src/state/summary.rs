@@ -146,7 +146,7 @@ impl State {
         let tally = self.tally();
         let (total, updated, failed) = (self.total(), tally.of(InstanceState::Healthy), tally.of(InstanceState::Failed));
         if let Some(rollback) = &self.rollback {
-            let touched = count(self.instances.values().filter(|i| i.exposed));
+            let touched = count(self.instances.values().filter(|i| i.exposed && !i.spare));
             let restored = tally.of(InstanceState::RolledBack);
             let counts = format!("{restored}/{touched} restored, {failed} failed");
             if let Some(end) = &self.end {

@@ -2,6 +2,7 @@
 //!
 //! It understands the directives that say so and passes over all others. What it cannot use becomes a note.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::haproxy::Server;
@@ -35,7 +36,8 @@ pub(super) fn is_one(text: &str) -> bool {
 /// Every upstream with a server, and what could not be taken over.
 pub(super) fn parse(file: &Path, text: &str) -> (Vec<Group>, Vec<String>) {
     let base = file.parent().unwrap_or_else(|| Path::new(".")).to_owned();
-    let mut reader = Reader { base, files: 0, groups: Vec::new(), sites: Vec::new(), notes: Vec::new() };
+    let read = file.canonicalize().into_iter().collect();
+    let mut reader = Reader { base, read, files: 0, groups: Vec::new(), sites: Vec::new(), notes: Vec::new() };
     reader.file(text, 0);
     reader.done()
 }
@@ -43,6 +45,8 @@ pub(super) fn parse(file: &Path, text: &str) -> (Vec<Group>, Vec<String>) {
 struct Reader {
     /// Where relative includes begin.
     base: PathBuf,
+    /// One that is included twice, or includes itself, is read once.
+    read: BTreeSet<PathBuf>,
     files: usize,
     groups: Vec<Group>,
     /// Where users come in, and which upstreams they are passed to.
@@ -80,6 +84,9 @@ impl Reader {
         }
         found.sort();
         for file in found {
+            if file.canonicalize().is_ok_and(|file| !self.read.insert(file)) {
+                continue;
+            }
             self.files += 1;
             let small = file.metadata().is_ok_and(|meta| meta.is_file() && meta.len() <= LARGEST);
             match std::fs::read(&file) {

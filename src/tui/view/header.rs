@@ -165,11 +165,11 @@ fn settled(state: &State) -> (usize, usize) {
     let number = |n: u32| usize::try_from(n).unwrap_or(usize::MAX);
     let tally = state.tally();
     if state.rollback.is_some() {
-        let touched = state.instances.values().filter(|i| i.exposed).count();
+        let touched = state.instances.values().filter(|i| i.exposed && !i.spare).count();
         return (number(tally.of(InstanceState::RolledBack)), touched);
     }
     let done = [InstanceState::Healthy, InstanceState::Failed, InstanceState::Skipped, InstanceState::RolledBack];
-    (done.iter().map(|s| number(tally.of(*s))).sum(), state.instances.len())
+    (done.iter().map(|s| number(tally.of(*s))).sum(), number(state.total()))
 }
 
 /// Why it waits and until when; after the end, how it ended. Its tail is kept whole; what is said before it is cut if it

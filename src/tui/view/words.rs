@@ -35,6 +35,11 @@ pub(super) fn word(app: &App, id: &InstanceId, instance: &Instance) -> String {
         (Phase::Pending, _) if instance.held.is_some() => "held".to_owned(),
         (Phase::Pending, _) => "pending".to_owned(),
         (Phase::Checking, _) => "checking".to_owned(),
+        // The way back of extra capacity is its end.
+        (Phase::TakingOut, true) if instance.spare => "taking out".to_owned(),
+        (Phase::Draining, true) if instance.spare => left.map_or_else(|| "draining".to_owned(), |n| format!("drain {n}c")),
+        (Phase::Updating | Phase::Restoring, true) if instance.spare => "stopping".to_owned(),
+        (Phase::Skipped, true) if instance.spare => "stopped".to_owned(),
         (Phase::TakingOut, false) => "taking out".to_owned(),
         (Phase::TakingOut, true) => "back: out".to_owned(),
         (Phase::Draining, false) => left.map_or_else(|| "draining".to_owned(), |n| format!("drain {n}c")),
@@ -71,7 +76,8 @@ pub(super) fn note(app: &App, id: &InstanceId, instance: &Instance) -> String {
     let trouble = app.reading(id).and_then(|r| r.trouble.as_deref()).map(|t| format!("trouble: {t}"));
     let failure = instance.failure.as_ref().filter(|_| instance.phase == Phase::Failed).map(|f| f.reason.clone());
     let skipped = instance.skipped.clone().filter(|_| instance.phase == Phase::Skipped);
-    let missing = (instance.shown() == InstanceState::Pending && instance.down).then(|| "not serving".to_owned());
+    let why = if instance.spare { "extra capacity" } else { "not serving" };
+    let missing = (instance.shown() == InstanceState::Pending && instance.down).then(|| why.to_owned());
     let held = instance.held.as_ref().map(|halt| {
         let why = if halt.reason.starts_with("asked for by ") { String::new() } else { format!(": {}", halt.reason) };
         format!("held by {}{why}", halt.by.name())
