@@ -35,7 +35,7 @@ impl HttpProber {
     pub(super) fn new(settings: HttpSettings, places: Arc<Places>, tls: Option<Tls>) -> Result<Self, String> {
         let own = places.instances.values().filter_map(|aside| aside.path.as_ref());
         for path in own.chain([&settings.path]) {
-            if !path.starts_with('/') || path.parse::<Uri>().is_err() {
+            if !path.starts_with('/') || encoded(path).is_none() {
                 return Err(format!("[health] path: {path:?} must begin with a slash, like \"/health\""));
             }
         }
@@ -54,7 +54,10 @@ impl HttpProber {
 
     async fn request(&self, target: &Target) -> Seen {
         let place = self.places.of(target);
-        let request = Request::get(place.path.unwrap_or(&self.settings.path))
+        let Some(path) = encoded(place.path.unwrap_or(&self.settings.path)) else {
+            return Seen::nothing(miss("its path cannot be asked for".to_owned()));
+        };
+        let request = Request::get(path)
             .header(HOST, wire::authority(target, &place))
             .header(USER_AGENT, wire::USER_AGENT)
             .header(ACCEPT, "*/*")
@@ -117,6 +120,13 @@ impl HttpProber {
             }
         })
     }
+}
+
+/// The path and query as they are sent: what no request may have is encoded, as browsers do it.
+fn encoded(path: &str) -> Option<Uri> {
+    let url = reqwest::Url::parse(&format!("http://localhost{path}")).ok()?;
+    let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
+    format!("{}{query}", url.path()).parse().ok()
 }
 
 impl Look for HttpProber {
