@@ -66,8 +66,8 @@ impl Site {
         run(Command::new("ip").args(["link", "set", &bridge, "up"]));
         if let Some(megabytes) = disk {
             fs::create_dir(site.path("data")).unwrap();
-            let size = format!("size={megabytes}m");
-            run(Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(site.path("data")));
+            let room = format!("size={megabytes}m");
+            run(Command::new("mount").args(["-t", "tmpfs", "-o", &room, "tmpfs"]).arg(site.path("data")));
         }
         site.up().await;
         Some(site)
