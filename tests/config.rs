@@ -461,6 +461,18 @@ fn health_and_discovery_say_what_is_wrong_with_them() {
         ("[fleet.discover.dns]\nname = \"a\"\nsrv = \"b\"\n", "fleet.discover.dns.srv → contradicts name"),
         ("[fleet.discover.dns]\nname = \"a b\"\n", "is no name that DNS could have"),
         ("[fleet.discover.dns]\nname = \"a\"\nserver = \"x\"\n", "fleet.discover.dns.server → \"x\" is no address"),
+        ("[fleet.discover.docker]\n", "fleet.discover.docker.labels → is missing"),
+        ("[fleet.discover.docker]\nlabels = []\n", "fleet.discover.docker.labels → is empty, which is every container"),
+        ("[fleet.discover.docker]\nlabels = [\"=x\"]\n", "fleet.discover.docker.labels → \"=x\" is no label"),
+        (
+            "[fleet.discover.docker]\nlabels = [\"a\"]\nhost = \"ssh://web-1\"\n",
+            "fleet.host → is missing, and a daemon elsewhere",
+        ),
+        (
+            "[fleet.discover.docker]\nlabels = [\"a\"]\nhost = \"ssh://{{ x }}\"\n",
+            "docker.host → \"ssh://{{ x }}\" is a template",
+        ),
+        ("[fleet.discover.docker]\nlabels = [\"a\"]\nhost = \"web-1\"\n", "\"web-1\" is no daemon"),
         ("[fleet.discover.command]\ngroup = \"web\"\n", "fleet.discover.command.command → is missing"),
     ] {
         let said = faults(more);

@@ -48,6 +48,7 @@ fn every_example_is_read_without_a_fault() {
         "systemd",
         "systemctl",
         "docker",
+        "discover-docker",
         "kubectl",
         "aws",
         "fly",

@@ -5,25 +5,27 @@
 use std::net::SocketAddr;
 
 use super::argv;
+use super::docker;
 use super::section::Section;
 use super::value::shown;
-use crate::fleet::discover::{CommandSource, DnsSource, Records, Source};
+use crate::fleet::discover::{CommandSource, DnsSource, DockerSource, Records, Source};
 use crate::model::Span;
 use crate::os::program::Program;
 
 /// Reads every table of it; `None` if there is none. `port`: whether the fleet has one for all.
-pub(super) fn read(parent: &mut Section<'_>, service: &str, port: bool) -> Option<Vec<Source>> {
+/// `host`: theirs, if it has one.
+pub(super) fn read(parent: &mut Section<'_>, service: &str, (host, port): (Option<&str>, bool)) -> Option<Vec<Source>> {
     let mut section = parent.table("discover");
-    section.later("docker", "list the containers with a command: [fleet.discover.command]");
-    let sources: Vec<Source> =
-        [balancer(&mut section), dns(&mut section, port), command(&mut section, service)].into_iter().flatten().collect();
+    let sources =
+        [balancer(&mut section), dns(&mut section, port), containers(&mut section, host), command(&mut section, service)];
+    let sources: Vec<Source> = sources.into_iter().flatten().collect();
     let (present, place) = (section.present(), section.place());
-    let any = ["balancer", "dns", "command", "docker"].iter().any(|table| section.had(table));
+    let any = ["balancer", "dns", "docker", "command"].iter().any(|table| section.had(table));
     if present && !any {
         section.fault(
             place,
             "balancer",
-            "is missing, and so is any other source; add [fleet.discover.balancer], .dns or .command",
+            "is missing, and so is any other source; add [fleet.discover.balancer], .dns, .docker or .command",
         );
     }
     section.finish();
@@ -83,6 +85,36 @@ fn dns(parent: &mut Section<'_>, port: bool) -> Option<Source> {
     };
     section.finish();
     Some(Source::Dns(DnsSource { records: records?, server, timeout }))
+}
+
+fn containers(parent: &mut Section<'_>, host: Option<&str>) -> Option<Source> {
+    const FORM: &str = "write what the service's containers have and no others: labels = [\"app=shop\"]";
+    let mut section = parent.table("docker");
+    let daemon = docker::daemon(&mut section, None);
+    let mut labels = Vec::new();
+    if let Some(list) = section.texts("labels") {
+        if list.value.is_empty() && list.sound {
+            section.fault(list.place, "labels", format!("is empty, which is every container; {FORM}"));
+        }
+        for (place, label) in list.value {
+            if label.full.is_empty() || label.full.starts_with('=') {
+                section.fault(place, "labels", format!("{} is no label; {FORM}", shown(&label.raw)));
+            }
+            labels.push(label.full);
+        }
+    }
+    let present = section.present();
+    if present {
+        section.require("labels", &format!("is missing; {FORM}"));
+    }
+    let here = daemon.host.starts_with("unix://");
+    if present && !here && host.is_none() {
+        let remedy = "is missing, and a daemon elsewhere tells only the ports; add host = \"web-01.internal\" to [fleet]";
+        section.elsewhere(section.place(), "fleet.host", remedy);
+    }
+    section.finish();
+    let address = host.unwrap_or("127.0.0.1").to_owned();
+    present.then_some(Source::Docker(DockerSource { daemon, labels, here, address }))
 }
 
 fn command(parent: &mut Section<'_>, service: &str) -> Option<Source> {

@@ -1,4 +1,4 @@
-//! `[update.docker]`, for `[fleet] driver = "docker"`.
+//! `[update.docker]`, for `[fleet] driver = "docker"`; how a daemon is reached, for `[fleet.discover.docker]` too.
 //!
 //! Imports: config's reader, the driver's settings. May not: reach anything.
 
@@ -20,7 +20,7 @@ const POLICIES: &str = "write \"no\", \"always\", \"unless-stopped\", \"on-failu
 /// Reads the keys of the driver; service and times are filled in when they are known. `None` if one is missing.
 pub(super) fn read(update: &mut Section<'_>, env: Environment) -> Option<DockerSettings> {
     let mut section = update.table("docker");
-    let daemon = daemon(&mut section);
+    let daemon = daemon(&mut section, Some(&OF_A_SERVER));
     let image = template(
         &mut section,
         "image",
@@ -50,7 +50,8 @@ pub(super) fn read(update: &mut Section<'_>, env: Environment) -> Option<DockerS
     })
 }
 
-fn daemon(section: &mut Section<'_>) -> DaemonSettings {
+/// How a daemon is reached; `variables`: what the template of its host may use, `None` if it is taken as it is.
+pub(super) fn daemon(section: &mut Section<'_>, variables: Option<&[&str]>) -> DaemonSettings {
     let usual = DaemonSettings::default();
     let host = section.text("host");
     let insecure = section.flag("insecure", false);
@@ -70,9 +71,13 @@ fn daemon(section: &mut Section<'_>) -> DaemonSettings {
     if let Some(host) = &host {
         let text = &host.value.raw;
         if !["unix://", "ssh://", "tcp://"].iter().any(|scheme| text.starts_with(scheme)) {
-            let remedy = "is no daemon; write unix:///var/run/docker.sock, ssh://USER@{{ instance.host }} or tcp://HOST:2376";
+            let there = if variables.is_some() { "{{ instance.host }}" } else { "HOST" };
+            let remedy = format!("is no daemon; write unix:///var/run/docker.sock, ssh://USER@{there} or tcp://HOST:2376");
             section.fault(host.place, "host", format!("{} {remedy}", shown(text)));
-        } else if let Err(remedy) = template::check(text, &OF_A_SERVER) {
+        } else if variables.is_none() && text.contains("{{") {
+            let remedy = "is a template, and no instance is known yet; write ssh://USER@HOST";
+            section.fault(host.place, "host", format!("{} {remedy}", shown(text)));
+        } else if let Some(Err(remedy)) = variables.map(|variables| template::check(text, variables)) {
             section.fault(host.place, "host", remedy);
         } else if text.starts_with("tcp://") && tls.is_none() && !insecure.value && !section.had("ca_file") && !is_here(text) {
             let remedy = "has no TLS: whoever can connect is root there; add ca_file, cert_file and key_file, or write ssh://";
@@ -85,7 +90,8 @@ fn daemon(section: &mut Section<'_>) -> DaemonSettings {
     }
     let ssh_options = section.texts("ssh_options").map(|options| options.value).unwrap_or_default();
     let ssh_options = ssh_options.into_iter().map(|(_, option)| option.full).collect();
-    DaemonSettings { host: host.map_or(usual.host, |host| host.value.template), tls, insecure: insecure.value, ssh_options }
+    let host = host.map(|host| if variables.is_some() { host.value.template } else { host.value.full });
+    DaemonSettings { host: host.unwrap_or(usual.host), tls, insecure: insecure.value, ssh_options }
 }
 
 /// An address on this machine; what a template makes of one is seen when it is rendered.

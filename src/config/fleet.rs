@@ -82,7 +82,7 @@ pub(super) fn read_fleet(root: &mut Section<'_>, service: &str, faults: &Faults)
     let dir = section.text("dir").map(|dir| dir.value.full);
     let defaults = defaults(&mut section);
     let port = defaults.for_all();
-    let sources = discover::read(&mut section, service, port.is_some());
+    let sources = discover::read(&mut section, service, (defaults.host.as_deref(), port.is_some()));
     let mut roll =
         Roll { targets: Vec::new(), ids: HashMap::new(), addresses: HashMap::new(), faults, asides: Vec::new(), failed: false };
     let list = listed(&mut section, "instances", &defaults, &mut roll);

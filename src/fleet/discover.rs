@@ -5,10 +5,12 @@
 
 mod command;
 mod dns;
+mod docker;
 
 use std::fmt;
 use std::net::SocketAddr;
 
+use super::docker::DaemonSettings;
 use crate::model::{Found, Span};
 use crate::os::program::Program;
 use crate::ports::TrafficDriver;
@@ -23,6 +25,8 @@ pub enum Source {
     Balancer,
     /// `[fleet.discover.dns]`.
     Dns(DnsSource),
+    /// `[fleet.discover.docker]`.
+    Docker(DockerSource),
     /// `[fleet.discover.command]`.
     Command(CommandSource),
 }
@@ -45,6 +49,19 @@ pub enum Records {
     Addresses(String),
     /// `srv`: its services, each an instance with a host and a port of its own.
     Services(String),
+}
+
+/// `[fleet.discover.docker]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DockerSource {
+    /// The daemon that is asked; its `host` is no template.
+    pub daemon: DaemonSettings,
+    /// `labels`: what a container must have, all of it.
+    pub labels: Vec<String>,
+    /// The daemon is on this machine: what it publishes on the loopback address can be reached.
+    pub here: bool,
+    /// Where a container is that is published on all addresses.
+    pub address: String,
 }
 
 /// `[fleet.discover.command]`.
@@ -71,6 +88,7 @@ impl Source {
         match self {
             Self::Balancer => "fleet.discover.balancer",
             Self::Dns(_) => "fleet.discover.dns",
+            Self::Docker(_) => "fleet.discover.docker",
             Self::Command(_) => "fleet.discover.command",
         }
     }
@@ -84,6 +102,7 @@ pub async fn find(source: &Source, traffic: &dyn TrafficDriver) -> Result<Vec<Fo
     let found = match source {
         Source::Balancer => traffic.members().await.map_err(|e| e.to_string())?,
         Source::Dns(dns) => dns::find(dns).await?,
+        Source::Docker(docker) => docker::find(docker).await?,
         Source::Command(command) => command::find(command).await?,
     };
     if found.len() > MOST {

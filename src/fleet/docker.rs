@@ -32,7 +32,7 @@ use crate::model::{EffectId, InstanceId, Observation, Target, Version};
 use crate::os::template::{self, Context};
 use crate::ports::{FleetDriver, FleetError, StopOrder, UpdateOrder};
 
-pub use self::discover::{Found, containers};
+pub use self::discover::{Found, containers, is_own_label};
 pub use self::settings::{DaemonSettings, DockerSettings, First, Pull, TlsFiles};
 
 /// Whether docker knows such a restart policy.

@@ -24,7 +24,6 @@ async fn all_that_the_image_did_not_give_stays() {
     fs::create_dir(site.path("bound")).unwrap();
     let bound = format!("{}:/bound:ro", site.path("bound").display());
     let publish = format!("127.0.0.1:{port}:8080");
-    let health = "test -f /www/health";
     site.docker(&[
         "run",
         "-d",
@@ -73,7 +72,7 @@ async fn all_that_the_image_did_not_give_stays() {
         "--user",
         "0:0",
         "--health-cmd",
-        health,
+        "test -f /www/health",
         "--health-interval",
         "1s",
         "--read-only",

@@ -106,8 +106,8 @@ async fn reached(url: &str) -> bool {
 
 fn summary(output: &Output) -> Value {
     let text = String::from_utf8_lossy(&output.stdout);
-    let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    let summary = lines.filter(|line| line["type"] == "summary").last();
+    let mut lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let summary = lines.rfind(|line| line["type"] == "summary");
     summary.unwrap_or_else(|| panic!("no summary: {text}\n{}", String::from_utf8_lossy(&output.stderr)))
 }
 

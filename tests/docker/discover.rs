@@ -35,6 +35,53 @@ async fn containers_are_found_by_label() {
 }
 
 #[tokio::test]
+async fn a_plan_is_made_of_the_containers_that_run() {
+    let Some(site) = Site::start().await else { return };
+    site.serving("shop:v1");
+    site.docker(&["tag", "shop:v1", "shop:v2"]);
+    let ports = [free_port(), free_port()];
+    for (number, port) in (1..).zip(ports) {
+        let (name, publish) = (format!("shop-{number}"), format!("127.0.0.1:{port}:8080"));
+        let labels = ["--label", "app=shop", "--label", "zone=a", "--label", "about=two\nlines"];
+        site.docker(&[&["run", "-d", "--name", &name, "-p", &publish], &labels[..], &["shop:v1"]].concat());
+    }
+    site.docker(&["run", "-d", "--name", "db", "--label", "app=db", "shop:v1"]);
+    let file = site.path("rollout.toml");
+    let text = |label: &str| {
+        format!(
+            "[service]\nname = \"shop\"\n[fleet]\ndriver = \"docker\"\n\
+             [fleet.discover.docker]\nhost = \"{host}\"\nlabels = [\"{label}\"]\n\
+             [update.docker]\nhost = \"{host}\"\nimage = \"shop:{{{{ version }}}}\"\n\
+             [traffic]\ndriver = \"none\"\n[journal]\ndir = \"{journal}\"\n",
+            host = site.host,
+            journal = site.path("journal").display()
+        )
+    };
+    let plan = |label: &str| {
+        fs::write(&file, text(label)).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rollout"));
+        command.args(["plan", "v2", "--output", "json", "--config"]).arg(&file).env_remove("ROLLOUT_CONFIG");
+        let made = command.stdin(Stdio::null()).output().unwrap();
+        (made.status.code(), String::from_utf8(made.stdout).unwrap(), String::from_utf8(made.stderr).unwrap())
+    };
+    let (code, out, err) = plan("app=shop");
+    assert_eq!(code, Some(0), "{err}");
+    let made: serde_json::Value = serde_json::from_str(out.lines().next().unwrap()).unwrap();
+    let batches = made["batches"].as_array().unwrap().iter();
+    let mut named: Vec<&str> =
+        batches.flat_map(|batch| batch["members"].as_array().unwrap()).map(|name| name.as_str().unwrap()).collect();
+    named.sort_unstable();
+    assert_eq!(named, ["shop-1", "shop-2"], "{out}");
+    let (code, _, err) = plan("app=none");
+    assert_eq!(code, Some(6), "{err}");
+    assert!(err.contains("[fleet.discover.docker] names nobody; nothing is touched"), "{err}");
+    // A container that publishes nothing.
+    let (code, _, err) = plan("app=db");
+    assert_eq!(code, Some(6), "{err}");
+    assert!(err.contains("[fleet.discover.docker] names db without a port; add port = 8080 to [fleet]"), "{err}");
+}
+
+#[tokio::test]
 async fn init_begins_with_the_containers_that_run() {
     let Some(site) = Site::start().await else { return };
     site.serving("team/shop:v1");

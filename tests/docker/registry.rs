@@ -123,7 +123,7 @@ async fn images_come_from_a_registry() {
     serves(port, "v2").await;
     site.serving("local:v3");
     let there = registry.image("v2");
-    registry.publish_over(&site, "local:v3", &there, &good);
+    publish_over(&site, "local:v3", &there, &good);
     update(&*driver, &target, ("v2", "v2"), (6, 1)).await.unwrap();
     serves(port, "v2").await;
     let (always, _) = site.driver(port, &docker(&good, "always"));
@@ -140,16 +140,14 @@ async fn images_come_from_a_registry() {
     serves(port, "v1").await;
 }
 
-impl Registry {
-    /// Puts another image under a tag, and leaves the host's own as it is.
-    fn publish_over(&self, site: &Site, local: &str, there: &str, config: &str) {
-        let kept = "local:kept";
-        site.docker(&["tag", there, kept]);
-        site.docker(&["tag", local, there]);
-        let dir = config.trim_end_matches("/config.json");
-        run(Command::new("docker").args(["--config", dir, "--host", &site.host, "push", there]));
-        site.docker(&["tag", kept, there]);
-    }
+/// Puts another image under a tag, and leaves the host's own as it is.
+fn publish_over(site: &Site, local: &str, there: &str, config: &str) {
+    let kept = "local:kept";
+    site.docker(&["tag", there, kept]);
+    site.docker(&["tag", local, there]);
+    let dir = config.trim_end_matches("/config.json");
+    run(Command::new("docker").args(["--config", dir, "--host", &site.host, "push", there]));
+    site.docker(&["tag", kept, there]);
 }
 
 #[tokio::test]

@@ -13,6 +13,9 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[path = "../docker/site.rs"]
+mod daemon;
+mod docker;
 mod hosts;
 mod local;
 #[path = "../machine/mod.rs"]
@@ -90,6 +93,7 @@ promises! {
     command: crate::local::Commands::new();
     ssh: crate::hosts::Hosts::new(false);
     ssh_release: crate::hosts::Hosts::new(true);
+    containers: crate::docker::Containers::new().await;
     units: crate::systemd::Units::new();
     simulated: crate::memory::Simulated::new();
 }

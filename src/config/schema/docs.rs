@@ -22,6 +22,17 @@ pub(super) const DOCS: &[(&str, &str)] = &[
     ("fleet.discover.dns.srv", "Each service of this name is an instance; its id is its host."),
     ("fleet.discover.dns.server", "Who is asked, like \"127.0.0.1:8600\"; default: as the system does."),
     ("fleet.discover.dns.timeout", "The longest that it may take."),
+    ("fleet.discover.docker", "The containers that a daemon runs; a container's name is the id, its label `zone` the zone."),
+    ("fleet.discover.docker.labels", "What the containers of the service have and no others: [\"app=shop\"]; all must fit."),
+    (
+        "fleet.discover.docker.host",
+        "The daemon: unix://PATH, ssh://USER@HOST or tcp://HOST:PORT; default: \"unix:///var/run/docker.sock\".",
+    ),
+    ("fleet.discover.docker.insecure", "A daemon on another machine may be used without TLS."),
+    ("fleet.discover.docker.ca_file", "Who signed the certificate of the daemon at tcp://; nobody else is trusted."),
+    ("fleet.discover.docker.cert_file", "Our certificate for the daemon."),
+    ("fleet.discover.docker.key_file", "Its key."),
+    ("fleet.discover.docker.ssh_options", "What ssh is given before the host, like [\"-F\", \"/etc/rollout/ssh_config\"]."),
     (
         "fleet.discover.command",
         "A program that prints JSON: a list of {id, host, port, zone, labels}, or an inventory of Ansible.",

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use bollard::models::{ContainerSummary, PortSummary};
 
 use super::daemon::{Daemon, Trouble};
+use super::scene::label;
 use super::settings::DaemonSettings;
 
 /// A container that runs.
@@ -38,6 +39,11 @@ pub async fn containers(settings: &DaemonSettings, labels: &[String]) -> Result<
     let mut found: Vec<Found> = found.into_iter().filter_map(of_summary).collect();
     found.sort_by(|one, other| one.name.cmp(&other.name));
     Ok(found)
+}
+
+/// Whether a label is one that `rollout` gave.
+pub fn is_own_label(key: &str) -> bool {
+    key.starts_with(label::PREFIX)
 }
 
 fn of_summary(summary: ContainerSummary) -> Option<Found> {
