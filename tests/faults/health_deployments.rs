@@ -181,9 +181,10 @@ async fn e06_a_pass_that_takes_too_long_is_none() {
     let sites = Sites::new(2).await;
     let hosts = Hosts::ready(sites.effect(works));
     let mut setting = setting(&sites, Arc::clone(&hosts));
-    setting.prober = built(|settings| settings.max_latency = Some(Span::ZERO));
+    setting.prober = built(|settings| settings.max_latency = Some(Span::from_millis(40)));
+    sites.all(Health::Slow);
     let refusal = setting.refusal().await;
-    assert!(refusal.contains("200 in ") && refusal.contains("max_latency is 0"), "{refusal}");
+    assert!(refusal.contains("200 in ") && refusal.contains("max_latency is 40ms"), "{refusal}");
     assert_eq!(hosts.updates(), Vec::<String>::new());
 }
 

@@ -24,6 +24,8 @@ pub(crate) enum Health {
     Flapping,
     /// 503, and at `/started` as well, as one that warms up.
     Warming,
+    /// 200, after 60 ms.
+    Slow,
     /// Nobody listens.
     Away,
 }
@@ -128,6 +130,10 @@ async fn answer(mut stream: TcpStream, (health, version): (Health, String), numb
     }
     let well = match health {
         Health::Well => true,
+        Health::Slow => {
+            tokio::time::sleep(std::time::Duration::from_millis(60)).await;
+            true
+        }
         Health::Sick => head.starts_with(b"GET /started "),
         Health::Warming | Health::Away => false,
         Health::Flapping => number.is_multiple_of(2),
