@@ -133,15 +133,15 @@ mod tests {
                 format!(
                     "{}: {}",
                     g.name,
-                    g.servers.iter().map(|s| format!("{}={}:{} ", s.name, s.host, s.port)).collect::<String>()
+                    g.servers.iter().map(|s| format!("{}={}:{}", s.name, s.host, s.port)).collect::<Vec<_>>().join(" ")
                 )
             })
             .collect();
         assert_eq!(
             told,
             [
-                "shop: web-1=127.0.0.1:8001 web-2=127.0.0.1:8002 ",
-                "api: api-1=127.0.0.1:8100 api-2=127.0.0.1:8101 api-3=127.0.0.1:8102 "
+                "shop: web-1=127.0.0.1:8001 web-2=127.0.0.1:8002",
+                "api: api-1=127.0.0.1:8100 api-2=127.0.0.1:8101 api-3=127.0.0.1:8102"
             ]
         );
         assert!(matches!(&groups[0].sort, Sort::Compose { image } if image == "registry.example:5000/team/shop"));
