@@ -72,6 +72,7 @@ impl Stage {
         }
         let stage = Self { site, ports, url, config, _haproxy: haproxy };
         wait_for("the balancer", async || (reached(&stage.url).await).then_some(())).await;
+        stage.all_serve().await;
         Some(stage)
     }
 
@@ -96,6 +97,13 @@ impl Stage {
         for port in &self.ports {
             serves(*port, version).await;
         }
+        self.all_serve().await;
+    }
+
+    /// Until the balancer's own checks agree: what it says a moment before would be held against a deployment.
+    async fn all_serve(&self) {
+        let check = || self.command(&["check"]).output().is_ok_and(|checked| checked.status.success());
+        wait_for("all serve", async || check().then_some(())).await;
     }
 }
 
