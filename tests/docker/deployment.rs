@@ -50,7 +50,7 @@ impl Stage {
         }
         let servers: Vec<(String, u16)> = (1..).zip(&ports).map(|(number, port)| (format!("web-{number}"), *port)).collect();
         let (socket, file) = (site.path("lb.sock"), site.path("haproxy.cfg"));
-        let setup = HaproxySetup { admin_socket: &socket, port, backend: "shop", servers: &servers, check_ms: 200 };
+        let setup = HaproxySetup { admin_socket: &socket, port, backend: "shop", servers: &servers, check_ms: 500 };
         fs::write(&file, config(&setup)).unwrap();
         let mut command = Command::new(haproxy);
         command.args(arguments(&file)).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -102,8 +102,8 @@ impl Stage {
 
     /// Until the balancer's own checks agree: what it says a moment before would be held against a deployment.
     async fn all_serve(&self) {
-        let check = || self.command(&["check"]).output().is_ok_and(|checked| checked.status.success());
-        wait_for("all serve", async || check().then_some(())).await;
+        let said = || self.command(&["check"]).output().map(|checked| String::from_utf8_lossy(&checked.stdout).into_owned());
+        wait_for("all serve", async || said().is_ok_and(|said| said.contains("4 of 4 instances serve")).then_some(())).await;
     }
 }
 
