@@ -87,6 +87,12 @@ impl Site {
         self.command(args).spawn().unwrap()
     }
 
+    /// What the engine's log says of requests that failed.
+    pub(crate) fn log(&self) -> String {
+        let log = std::fs::read_to_string(self.dir.path().join("state/shop.default/engine.log")).unwrap_or_default();
+        log.lines().filter(|line| line.contains("request")).collect::<Vec<_>>().join("\n")
+    }
+
     /// Waits until the status fulfils `condition`.
     pub(crate) fn until(&self, what: &str, condition: impl Fn(&Value) -> bool) -> Value {
         let status = || serde_json::from_str(self.run(&["status", "--output", "json"]).out.trim()).ok();
