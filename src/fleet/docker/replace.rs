@@ -289,6 +289,10 @@ impl<'a> Job<'a> {
     async fn finish(&self, seen: &Seen, scene: &Scene) -> Result<(), Trouble> {
         self.touches("starting the container");
         self.restore_policy(seen, scene).await?;
+        // A daemon that was killed may have forgotten that the old one is to wait, and have started it again on the same port.
+        if let Some(old) = scene.old.as_ref().filter(|old| old.id() != seen.id()) {
+            self.retire(old).await?;
+        }
         if !seen.is_up() {
             self.daemon.start(seen.id()).await?;
         }
