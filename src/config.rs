@@ -258,7 +258,7 @@ impl Parts {
         };
         let max_surge = rules.strategy.max_surge.value;
         let policy = rules.policy(update.timeout.value, probe.tells_version());
-        let settings = update.settings(&service.name, (&base, dir), secrets.names())?;
+        let settings = update.settings(&service, (&base, dir), secrets.names())?;
         let (targets, spares, discover, health) = (fleet.targets, fleet.spares, fleet.discover, probe);
         Some(Self {
             service,

@@ -8,6 +8,7 @@ use super::argv;
 use super::docker;
 use super::section::{Placed, Section};
 use super::ssh::{self, Hosts};
+use super::surroundings::Service;
 use super::template::{OF_A_COMMAND, OF_A_SERVER};
 use crate::fleet::docker::DockerSettings;
 use crate::fleet::{self, CommandSettings, HostsSettings, ProcessSettings, Step};
@@ -54,8 +55,8 @@ struct Commands {
 impl Update {
     /// The settings of the driver, which keeps its records in `dir`. What the configuration has `read` from the environment
     /// is passed on to a process only by name, but for what every program is given.
-    pub(super) fn settings(self, service: &str, (base, dir): (&Path, PathBuf), read: Vec<String>) -> Option<fleet::Settings> {
-        let (service, timeout, stop_timeout) = (service.to_owned(), self.timeout.value, self.stop_timeout.value);
+    pub(super) fn settings(self, of: &Service, (base, dir): (&Path, PathBuf), read: Vec<String>) -> Option<fleet::Settings> {
+        let (service, timeout, stop_timeout) = (of.name.clone(), self.timeout.value, self.stop_timeout.value);
         Some(match self.keys? {
             Keys::Process { start, env } => {
                 let withheld = read.into_iter().filter(|name| !INHERITED.contains(&name.as_str())).collect();
@@ -96,7 +97,7 @@ impl Update {
                     dir,
                 };
                 let release = release.map(|release| ssh::beside(base, release));
-                fleet::Settings::Hosts(Box::new(HostsSettings { commands, ssh, release, unit }))
+                fleet::Settings::Hosts(Box::new(HostsSettings { commands, env: of.env.clone(), ssh, release, unit }))
             }
             Keys::Docker(docker) => {
                 fleet::Settings::Docker(Box::new(DockerSettings { service, timeout, stop_timeout, ..*docker }))
@@ -198,8 +199,9 @@ mod tests {
         let span = || Placed { value: Span::ZERO, place: Place::Nowhere, given: false, sound: true };
         let keys = Keys::Process { start: Vec::new(), env: Environment::default() };
         let update = Update { timeout: span(), stop_timeout: span(), keys: Some(keys) };
+        let service = Service { name: "shop".to_owned(), env: "default".to_owned() };
         let read = ["HOME", "PATH", "SHOP_TOKEN"].map(str::to_owned).to_vec();
-        let Some(fleet::Settings::Process(settings)) = update.settings("shop", (Path::new(""), PathBuf::new()), read) else {
+        let Some(fleet::Settings::Process(settings)) = update.settings(&service, (Path::new(""), PathBuf::new()), read) else {
             panic!("the driver is process");
         };
         assert_eq!(settings.withheld, ["SHOP_TOKEN"]);

@@ -16,6 +16,8 @@ use crate::os::ssh;
 pub struct HostsSettings {
     /// Steps, `observe` and limits; where a release or a unit is, steps may be none.
     pub commands: CommandSettings,
+    /// `[service] env`: the same instance of two environments, on one host, is two.
+    pub env: String,
     /// Over ssh; `None` is here.
     pub ssh: Option<SshSettings>,
     /// `[update.release]`.
@@ -59,7 +61,7 @@ pub struct UnitSettings {
 
 /// The driver, if what its settings name is there.
 pub(super) fn build(settings: &HostsSettings) -> Result<Commands, String> {
-    let HostsSettings { commands, ssh, release, unit } = settings.clone();
+    let HostsSettings { commands, env, ssh, release, unit } = settings.clone();
     let missing = |path: &PathBuf| !path.is_file();
     if let Some(SshSettings { options: ssh::Options { config, identity, .. }, .. }) = &ssh {
         for (key, path) in [("config", config), ("identity", identity)] {
@@ -70,7 +72,7 @@ pub(super) fn build(settings: &HostsSettings) -> Result<Commands, String> {
     }
     let service = commands.service.clone();
     let place = match ssh {
-        Some(SshSettings { host, options }) => Place::There { pool: ssh::Pool::new(options), host },
+        Some(SshSettings { host, options }) => Place::There { pool: ssh::Pool::new(options), host, env },
         None => Place::Here,
     };
     let release = release.map(|settings| Releases { settings, service: service.clone() });

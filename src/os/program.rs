@@ -134,6 +134,8 @@ pub enum Place {
         pool: ssh::Pool,
         /// The host's name for ssh, a template.
         host: String,
+        /// The service's environment: one step at a time changes an instance of it.
+        env: String,
     },
 }
 
@@ -160,10 +162,10 @@ impl Place {
                     child::run(child::Run { about, argv, env: &env, deadline, grace, may_leave, changes, room }).await?
                 }
             }
-            Self::There { pool, host } => {
+            Self::There { pool, host, env: of } => {
                 let host = template::render(host, Context { service, target, version: None, previous: None })?;
                 let name = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '_' };
-                let fence = format!("{}.{}", service.chars().map(name).collect::<String>(), target.id);
+                let fence: String = format!("{service}.{of}.{}", target.id).chars().map(name).collect();
                 let fence = changes.then_some(fence.as_str());
                 let run = ssh::Run { about: target.id.as_str(), argv, env, deadline, grace, may_leave, fence, input };
                 pool.run(&host, run).await?

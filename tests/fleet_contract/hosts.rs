@@ -43,7 +43,8 @@ impl Hosts {
             release = Some(ReleaseSettings { source, path: base, keep: 3 });
         }
         let ssh = Some(SshSettings { host: "{{ instance.host }}".to_owned(), options });
-        let settings = Settings::Hosts(Box::new(HostsSettings { commands: settings, ssh, release, unit: None }));
+        let settings =
+            Settings::Hosts(Box::new(HostsSettings { commands: settings, env: "default".to_owned(), ssh, release, unit: None }));
         fleet::prepare(&settings)?;
         fleet::build(&settings)
     }

@@ -78,13 +78,15 @@ impl Units {
     fn build(&self, unit: &str) -> Result<Arc<dyn FleetDriver>, String> {
         let mut settings = commands(self.records.path(), self.records.path().join("records"), "sh");
         (settings.observe, settings.steps) = (Vec::new(), Vec::new());
+        // On their host, worlds of one service and environment would end each other's steps.
+        let env = self.name.clone();
         let source = format!("{}/{{{{ version }}}}", self.host.dir.path().join("builds").display());
         let path = format!("/srv/{}-{{{{ instance.id }}}}", self.name);
         let release = Some(ReleaseSettings { source, path, keep: 3 });
         let ssh = Some(SshSettings { host: "{{ instance.host }}".to_owned(), options: self.host.options.clone() });
         let unit = format!("{unit}@{}-{{{{ instance.id }}}}.service", self.name);
         let unit = Some(UnitSettings { unit, user: false, sudo: false, journal_lines: 5 });
-        let settings = Settings::Hosts(Box::new(HostsSettings { commands: settings, ssh, release, unit }));
+        let settings = Settings::Hosts(Box::new(HostsSettings { commands: settings, env, ssh, release, unit }));
         fleet::prepare(&settings)?;
         fleet::build(&settings)
     }

@@ -78,7 +78,7 @@ impl Site {
         let path = self.base().display().to_string();
         let release = release.then(|| ReleaseSettings { source: source.to_owned(), path, keep: 2 });
         let ssh = Some(SshSettings { host: "{{ instance.host }}".to_owned(), options: self.hosts.options() });
-        let settings = Settings::Hosts(Box::new(HostsSettings { commands, ssh, release, unit: None }));
+        let settings = Settings::Hosts(Box::new(HostsSettings { commands, env: "default".to_owned(), ssh, release, unit: None }));
         fleet::prepare(&settings).unwrap();
         fleet::build(&settings).unwrap()
     }
