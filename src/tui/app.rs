@@ -12,6 +12,7 @@ use super::chart::Chart;
 use super::confirm::{Ask, Overlay};
 use super::history::History;
 use super::list::List;
+use super::tab::Tab;
 use super::theme::Theme;
 use crate::command::{Command, Refusal};
 use crate::core::{self, Consequence, Forecast, Waiting};
@@ -204,8 +205,10 @@ pub struct App {
     pub selected: usize,
     /// Which instances the grid shows, and in which order.
     pub list: List,
-    /// The selected instance has the screen.
-    pub inspecting: bool,
+    /// The screen that is open.
+    pub tab: Tab,
+    /// Where Esc leads from one instance.
+    pub(super) came_from: Tab,
     /// The lower pane.
     pub pane: Pane,
     /// What lies over the screen.
@@ -245,7 +248,8 @@ impl App {
             forecast: None,
             selected: 0,
             list: List::default(),
-            inspecting: false,
+            tab: Tab::Fleet,
+            came_from: Tab::Fleet,
             pane: Pane::Both,
             overlay: None,
             message: None,

@@ -1,6 +1,8 @@
 //! The keymap: which key is which act, in which words. Help and the key line are made from it.
 //!
-//! Imports: nothing. May not: act.
+//! Imports: tui::tab. May not: act.
+
+use super::tab::Tab;
 
 /// A key, as typed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -80,6 +82,8 @@ pub enum Action {
     Previous,
     /// The instance after, in the view of one.
     Next,
+    /// Another screen.
+    Open(Tab),
     /// Type a filter.
     Filter,
     /// The next instance that needs a person.
@@ -136,10 +140,10 @@ pub struct Binding {
 }
 
 macro_rules! keymap {
-    ($($shown:literal [$($key:expr),+] $action:ident $label:literal $words:literal)*) => {
+    ($($shown:literal [$($key:expr),+] $action:ident $(($tab:ident))? $label:literal $words:literal)*) => {
         /// Every key of the console.
         pub const KEYMAP: &[Binding] = &[$(Binding {
-            keys: &[$($key),+], shown: $shown, action: Action::$action, label: $label, words: $words,
+            keys: &[$($key),+], shown: $shown, action: Action::$action $((Tab::$tab))?, label: $label, words: $words,
         }),*];
     };
 }
@@ -163,6 +167,12 @@ keymap! {
     "o"   [Key::Char('o')] Sort "sort" "sort: plan state latency name"
     "f"   [Key::Char('f')] Follow "follow" "follow the work"
     "Tab l" [Key::Tab, Key::BackTab, Key::Char('l')] Pane "log" "events, log, or both"
+    "1"   [Key::Char('1')] Open(Fleet) "" "fleet: every instance"
+    "2"   [Key::Char('2')] Open(Instance) "" "instance: the selected one"
+    "3"   [Key::Char('3')] Open(Timeline) "" "timeline: where the time went"
+    "4"   [Key::Char('4')] Open(Logs) "" "logs of the engine"
+    "5"   [Key::Char('5')] Open(Plan) "" "plan: batches, what is next"
+    "6"   [Key::Char('6')] Open(History) "" "history: earlier deployments"
     "?"   [Key::Char('?')] Help "help" "this page"
     "q"   [Key::Char('q'), Key::Ctrl('c')] Quit "quit" "leave; the engine goes on"
     "Esc" [Key::Esc] Back "" "back; clears the filter"

@@ -5,6 +5,7 @@
 use super::app::{App, Dirt, Link, Pane, Tone};
 use super::confirm::{Ask, Overlay, Reason, Typed};
 use super::keys::{Action, Key, action};
+use super::tab::{self, Tab};
 use super::{Exit, typing, view};
 use crate::command::{Command, Receipt};
 use crate::core::Consequence;
@@ -182,17 +183,22 @@ fn on_action(app: &mut App, action: Action) -> Vec<Cmd> {
         app.say(format!("not possible: {why}"), Tone::Refused);
         return Vec::new();
     }
+    if let Some(cmds) = tab::on_action(app, action) {
+        return cmds;
+    }
     match action {
         // The safe direction: at once.
         Action::Pause => return app.command(action).map(|command| Cmd::Send { command, revision: None }).into_iter().collect(),
         Action::Enter => return on_enter(app),
         Action::Quit => return quit(app),
         Action::Help => app.overlay = Some(Overlay::Help),
-        Action::Back if app.inspecting => app.inspecting = false,
+        Action::Back if app.close_tab() => {}
         Action::Back => app.set_filter(""),
+        Action::Open(Tab::Instance) => inspect(app),
+        Action::Open(tab) => app.open(tab),
         Action::Inspect => inspect(app),
         Action::Filter => {
-            app.inspecting = false;
+            app.open(Tab::Fleet);
             app.overlay = Some(Overlay::Filter);
         }
         Action::Up
@@ -245,7 +251,7 @@ fn on_action(app: &mut App, action: Action) -> Vec<Cmd> {
 fn on_enter(app: &mut App) -> Vec<Cmd> {
     match app.next {
         // The screen says that Enter goes on; `i` still looks.
-        Some(next) if !app.inspecting => {
+        Some(next) if !app.inspecting() => {
             if next.armed {
                 return vec![Cmd::Exit(Exit::Next)];
             }
@@ -260,7 +266,7 @@ fn inspect(app: &mut App) {
         app.say("the filter passes no instance; Esc clears it", Tone::Refused);
         return;
     }
-    app.inspecting = true;
+    app.open(Tab::Instance);
 }
 
 fn follow(app: &mut App) {

@@ -9,8 +9,13 @@ mod grid;
 mod header;
 mod help;
 mod inspect;
+mod logs;
 mod panes;
 mod place;
+mod plan;
+mod runs;
+mod tabs;
+mod timeline;
 mod words;
 mod zones;
 
@@ -21,6 +26,7 @@ use ratatui::widgets::{Clear, Widget};
 
 use super::app::App;
 use super::confirm::Overlay;
+use super::tab::Tab;
 use super::text::{clip, width, wrap};
 use super::theme::Ui;
 
@@ -52,11 +58,17 @@ pub fn view(app: &App, frame: &mut Frame<'_>) {
         return;
     }
     header::draw(&mut canvas, &places);
-    if app.inspecting {
-        inspect::draw(&mut canvas, &places);
-    } else {
-        grid::draw(&mut canvas, &places);
-        panes::draw(&mut canvas, &places);
+    tabs::draw(&mut canvas, places.tabs);
+    match app.tab {
+        Tab::Fleet => {
+            grid::draw(&mut canvas, &places);
+            panes::draw(&mut canvas, &places);
+        }
+        Tab::Instance => inspect::draw(&mut canvas, &places),
+        Tab::Timeline => timeline::draw(&mut canvas, places.body),
+        Tab::Logs => logs::draw(&mut canvas, places.body),
+        Tab::Plan => plan::draw(&mut canvas, places.body),
+        Tab::History => runs::draw(&mut canvas, places.body),
     }
     foot::draw(&mut canvas, &places);
     match &app.overlay {

@@ -11,13 +11,15 @@ use crate::state::Awaits;
 use crate::tui::app::{App, Tone};
 use crate::tui::confirm::Overlay;
 use crate::tui::keys::{Action, Binding, KEYMAP};
+use crate::tui::tab::Tab;
 use crate::tui::text::width;
 use crate::tui::theme::Ui;
 
 pub(super) fn draw(canvas: &mut Canvas<'_, '_>, places: &Places) {
-    // Over one instance, its line is always the one above the keys.
+    // On every other screen than the fleet, its line is always the one above the keys.
     let above = Rect { y: places.keys.y.saturating_sub(1), ..places.keys };
-    let area = if canvas.app.inspecting { above } else { places.message };
+    let fleet = canvas.app.tab == Tab::Fleet;
+    let area = if fleet { places.message } else { above };
     match (&canvas.app.overlay, &canvas.app.message) {
         (Some(Overlay::Filter), _) => typed(canvas, area),
         (_, Some((text, tone))) => {
@@ -26,7 +28,7 @@ pub(super) fn draw(canvas: &mut Canvas<'_, '_>, places: &Places) {
             canvas.text(area, &format!(" {text}"), part);
         }
         // The rule over the pane has its title.
-        (_, None) if area == places.pane_rule && !canvas.app.inspecting => {}
+        (_, None) if area == places.pane_rule && fleet => {}
         (_, None) => canvas.rule(area, Vec::new()),
     }
     keys(canvas, places.keys);
@@ -106,7 +108,7 @@ fn keys(canvas: &mut Canvas<'_, '_>, area: Rect) {
     let right: Vec<Span<'static>> = [Action::Help, Action::Quit].into_iter().filter_map(of).flat_map(part).collect();
     let room = columns.saturating_sub(columns_of(&right));
     let mut spans = Vec::new();
-    if app.inspecting {
+    if app.inspecting() {
         for (key, label) in [("Esc", " back  "), ("[", " previous  "), ("]", " next  ")] {
             let label = if wide { label } else { " " };
             spans.extend([Span::styled(key, canvas.ui(Ui::Key)), Span::raw(label)]);
@@ -114,7 +116,7 @@ fn keys(canvas: &mut Canvas<'_, '_>, area: Rect) {
     }
     // What is next to be done has the first place, whichever it is.
     spans.extend(of(next_act(app)).into_iter().flat_map(part));
-    let others: &[Action] = if app.inspecting { &ONE } else { &FLEET };
+    let others: &[Action] = if app.inspecting() { &ONE } else { &FLEET };
     for binding in others.iter().filter_map(|action| of(*action)) {
         let next = part(binding);
         if columns_of(&spans) + columns_of(&next) > room {

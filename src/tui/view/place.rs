@@ -76,6 +76,9 @@ pub(super) struct Places {
     pub(super) title: Rect,
     pub(super) headline: Rect,
     pub(super) sentence: Rect,
+    pub(super) tabs: Rect,
+    /// Everything between the tabs and the line above the keys, for every other screen than the fleet.
+    pub(super) body: Rect,
     pub(super) zones: Rect,
     pub(super) grid: Rect,
     pub(super) exceptions: Rect,
@@ -94,6 +97,7 @@ pub(super) struct Places {
 #[derive(Default)]
 struct Heights {
     sentence: u16,
+    tabs: u16,
     exceptions: u16,
     vip: u16,
     selected: u16,
@@ -109,13 +113,15 @@ struct Heights {
 fn heights(size: (u16, u16)) -> Heights {
     let of = |rows: [u16; 8], beside| {
         let [sentence, exceptions, vip, selected, detail, pane_rule, pane_min, message] = rows;
-        Heights { sentence, exceptions, vip, selected, detail, pane_rule, pane_min, message, beside }
+        // Where there is no room for their names, the keys open the screens all the same.
+        let tabs = u16::from(size.0 >= 60 && size.1 >= 20);
+        Heights { sentence, tabs, exceptions, vip, selected, detail, pane_rule, pane_min, message, beside }
     };
     match size {
         (120.., 36..) => of([1, 0, 0, 1, 4, 1, 8, 1], true),
         (60.., 36..) => of([2, 4, 1, 1, 3, 1, 6, 1], false),
         (60.., 30..) => of([2, 2, 1, 1, 3, 1, 4, 1], false),
-        (60.., 24..) => of([1, 1, 1, 1, 2, 1, 3, 0], false),
+        (60.., 24..) => of([1, 1, 1, 1, 2, 1, 2, 0], false),
         (60.., 16..) => of([1, 1, 1, 0, 1, 0, 0, 1], false),
         _ => of([2, 1, 0, 0, 0, 0, 0, 1], false),
     }
@@ -137,7 +143,7 @@ pub(super) fn places(app: &App, size: (u16, u16)) -> Places {
     let headline = headline_rows(app, width);
     // Title, zones and keys have one row each.
     let below = heights.exceptions + heights.vip + heights.selected + heights.detail + heights.pane_rule + heights.message;
-    let fixed = 3 + headline + heights.sentence + below;
+    let fixed = 3 + headline + heights.sentence + heights.tabs + below;
     let room = height.saturating_sub(fixed);
     let most = room.saturating_sub(heights.pane_min).max(1);
     let (grid, grid_height) = grid_in(app, size, most);
@@ -155,6 +161,7 @@ pub(super) fn places(app: &App, size: (u16, u16)) -> Places {
         title: take(1),
         headline: take(headline),
         sentence: take(heights.sentence),
+        tabs: take(heights.tabs),
         zones: take(1),
         grid: take(if heights.pane_rule == 0 { room } else { grid_rows }),
         exceptions: take(heights.exceptions),
@@ -167,6 +174,8 @@ pub(super) fn places(app: &App, size: (u16, u16)) -> Places {
     places.pane = take(height.saturating_sub(fixed + places.grid.height));
     places.message = if heights.message == 0 { places.pane_rule } else { take(heights.message) };
     places.keys = take(1);
+    let top = places.zones.y;
+    places.body = Rect { y: top, height: places.keys.y.saturating_sub(1).saturating_sub(top), ..places.keys };
     if heights.beside {
         (places.selected, places.aside) = split(places.selected);
         let (left, right) = split(places.detail);
@@ -284,7 +293,7 @@ pub(in crate::tui) fn walk(app: &mut App, way: Action) {
         Level::Bars => (10, 1),
     };
     // One at a time, in the view of one.
-    let (across, down) = if app.inspecting { (1, 1) } else { (across, down) };
+    let (across, down) = if app.inspecting() { (1, 1) } else { (across, down) };
     let page = match cells.pages().1 {
         0 | 1 => across.max(down),
         _ => cells.page(),

@@ -1,0 +1,12 @@
+//! The plan: which batches there are, and what happens next.
+//!
+//! Imports: tui parts, state, model. May not: draw; send.
+
+use super::app::App;
+use super::keys::Action;
+use super::update::Cmd;
+
+/// What `action` means here.
+pub(super) fn on_action(_app: &mut App, _action: Action) -> Option<Vec<Cmd>> {
+    None
+}

@@ -1,0 +1,12 @@
+//! The timeline: the phases of every instance over time, and where the time went.
+//!
+//! Imports: tui parts, state, model. May not: draw; send.
+
+use super::app::App;
+use super::keys::Action;
+use super::update::Cmd;
+
+/// What `action` means here.
+pub(super) fn on_action(_app: &mut App, _action: Action) -> Option<Vec<Cmd>> {
+    None
+}
