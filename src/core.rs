@@ -49,7 +49,7 @@ use crate::model::{EffectId, InstanceId, Rotation, Sample, Span, Timestamp};
 use crate::mutant::{self, Mutant};
 use crate::state::{Illegal, State};
 
-pub use consequence::{Consequence, consequence};
+pub use consequence::{Capacity, Consequence, capacity, consequence};
 pub use forecast::{Forecast, estimate, forecast};
 pub use observed::{Observed, Seen};
 pub use operate::{check, check_request};

@@ -6,8 +6,10 @@
 
 mod allowed;
 mod app;
+mod baseline;
 mod chart;
 mod confirm;
+mod drain;
 mod encoder;
 mod filter;
 mod history;
@@ -36,6 +38,7 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 
 pub use app::{App, Dirt, Fact, Fixed, Link, LogView, NextGate, Oracle, Pane, Tone};
+pub use baseline::Comparison;
 pub use chart::{Chart, Mark};
 pub use confirm::{Ask, Overlay, Reason, Typed};
 pub use encoder::Encoder;
@@ -49,7 +52,7 @@ pub use update::{Cmd, Msg, update};
 pub use view::view;
 
 use crate::command::Command;
-use crate::model::Timestamp;
+use crate::model::{Span, Timestamp};
 use crate::ports::{Session, SessionError};
 
 /// What the console is told by configuration and command line.
@@ -73,6 +76,8 @@ pub struct Settings {
     pub next: Option<String>,
     /// What is asked of the engine when the terminal is lost (not when it is left); nothing in a read-only console.
     pub on_hangup: Option<Command>,
+    /// How long instances took in earlier deployments, from the order of the drain to the verdict.
+    pub earlier: Vec<Span>,
     /// The zone of times on the screen.
     pub zone: TimeZone,
     /// The clock.
@@ -98,6 +103,7 @@ impl Settings {
             demo: false,
             next: None,
             on_hangup: None,
+            earlier: Vec::new(),
             zone: TimeZone::system(),
             now,
         }

@@ -2,7 +2,7 @@
 //!
 //! Imports: session, state, core, tui parts. May not: do I/O, read a clock, draw.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 
 use jiff::tz::TimeZone;
@@ -10,16 +10,17 @@ use tui_logger::TuiWidgetState;
 
 use super::chart::Chart;
 use super::confirm::{Ask, Overlay};
+use super::drain::Drain;
 use super::history::History;
 use super::list::List;
 use super::tab::Tab;
 use super::theme::Theme;
 use crate::command::{Command, Refusal};
-use crate::core::{self, Consequence, Forecast, Waiting};
+use crate::core::{self, Capacity, Consequence, Forecast, Waiting};
 use crate::event::{Event, EventKind};
 use crate::model::{InstanceId, InstanceState, Span, Timestamp};
 use crate::ports::{LogLine, Progress, Reading, Snapshot};
-use crate::state::State;
+use crate::state::{Phase, State};
 
 /// Facts that are kept for the events pane: more than any screen is high.
 const FACTS: usize = 500;
@@ -38,14 +39,16 @@ pub struct Oracle {
     /// Why it waits.
     pub waiting: fn(&State) -> Option<Waiting>,
     /// The time left.
-    pub forecast: fn(&State, Timestamp) -> Option<Forecast>,
+    pub forecast: fn(&State, &[Span], Timestamp) -> Option<Forecast>,
+    /// How many serve, and how many will at least.
+    pub capacity: fn(&State) -> Capacity,
     /// What a command would do.
     pub consequence: fn(&State, &Command, Timestamp) -> Result<Consequence, Refusal>,
 }
 
 impl Default for Oracle {
     fn default() -> Self {
-        Self { waiting: core::waiting, forecast: core::forecast, consequence: core::consequence }
+        Self { waiting: core::waiting, forecast: core::forecast, capacity: core::capacity, consequence: core::consequence }
     }
 }
 
@@ -64,6 +67,8 @@ pub struct Fixed {
     pub demo: bool,
     /// What Enter does once the deployment has ended, as a sentence.
     pub next: Option<String>,
+    /// How long instances took in earlier deployments, from the order of the drain to the verdict.
+    pub earlier: Vec<Span>,
     /// The zone of times on the screen.
     pub zone: TimeZone,
     /// The questions to the core.
@@ -201,6 +206,10 @@ pub struct App {
     pub now: Timestamp,
     /// The time left, and when that was told.
     pub forecast: Option<(Timestamp, Option<Forecast>)>,
+    /// What a rollback would do, as told with the time left; `None` if there is nothing to bring back.
+    pub back: Option<Consequence>,
+    /// Of those that drain now, by place in the plan.
+    pub(super) drains: BTreeMap<usize, Drain>,
     /// Place in the plan of the selected instance.
     pub selected: usize,
     /// Which instances the grid shows, and in which order.
@@ -246,6 +255,8 @@ impl App {
             heard_at: now,
             now,
             forecast: None,
+            back: None,
+            drains: BTreeMap::new(),
             selected: 0,
             list: List::default(),
             tab: Tab::Fleet,
@@ -365,12 +376,18 @@ impl App {
         for (id, reading) in &newer.readings {
             let Some((index, _, instance)) = self.state.instances.get_full(id) else { continue };
             if let Some(chart) = self.charts.get_mut(index) {
-                chart.take(reading, instance.is_active());
+                chart.take(reading, (instance.is_active(), instance.taken_at.is_some()));
+            }
+            if instance.phase == Phase::Draining
+                && let Some(left) = reading.sessions
+            {
+                self.drains.entry(index).or_default().take(newer.at, left);
             }
         }
         if newer.troubles != self.progress.troubles {
             self.dirt = Dirt::Now;
         }
+        self.drains.retain(|index, _| self.state.instances.get_index(*index).is_some_and(|(_, i)| i.phase == Phase::Draining));
         self.progress.merge(newer);
         self.dirt = self.dirt.max(Dirt::Calm);
     }
@@ -395,7 +412,10 @@ impl App {
         if self.state.end.is_none() {
             let stale = self.forecast.is_none_or(|(told, _)| now.since(told) >= FORECAST_EVERY);
             if stale {
-                self.forecast = Some((now, (self.fixed.oracle.forecast)(&self.state, now)));
+                self.forecast = Some((now, (self.fixed.oracle.forecast)(&self.state, &self.fixed.earlier, now)));
+                let back = Command::Rollback { reason: String::new(), only: None };
+                let going_back = self.state.rollback.is_some();
+                self.back = (self.fixed.oracle.consequence)(&self.state, &back, now).ok().filter(|_| !going_back);
             }
             self.dirt = Dirt::Now;
         } else if self.dirt == Dirt::Calm || matches!(self.link, Link::Down { .. }) {

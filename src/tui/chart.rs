@@ -1,9 +1,10 @@
 //! The latencies of one instance as they are shown: calm, few, bounded.
 //!
-//! Imports: session, model. May not: draw.
+//! Imports: tui parts, session, model. May not: draw.
 
 use std::collections::VecDeque;
 
+use super::baseline::median;
 use crate::model::{SampleResult, Span, Timestamp};
 use crate::ports::Reading;
 
@@ -11,6 +12,9 @@ use crate::ports::Reading;
 const SAMPLES: usize = 72;
 /// A sparkline takes one sample in this time, so that it can be read and costs few bytes.
 const SAMPLE_EVERY: Span = Span::from_secs(1);
+
+/// Latencies that a comparison rests on.
+const COMPARED: usize = 16;
 
 /// One probe in a sparkline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,11 +35,17 @@ pub struct Chart {
     /// Oldest first.
     pub samples: VecDeque<Mark>,
     last: Timestamp,
+    /// The last passes before it was touched, and since.
+    before: VecDeque<u64>,
+    since: VecDeque<u64>,
+    /// The last sample that was taken in.
+    seen: Timestamp,
 }
 
 impl Chart {
-    /// Takes a reading in; `at_work`: it is out by our doing, so that nobody listening is no news.
-    pub(super) fn take(&mut self, reading: &Reading, at_work: bool) {
+    /// Takes a reading in; `at_work`: it is out by our doing, so that nobody listening is no news; `touched`: it is not what
+    /// it was before.
+    pub(super) fn take(&mut self, reading: &Reading, (at_work, touched): (bool, bool)) {
         let Some(sample) = &reading.sample else { return };
         let mark = match &sample.result {
             SampleResult::Pass { .. } => Mark::Passed(sample.latency.as_millis()),
@@ -45,6 +55,14 @@ impl Chart {
             | SampleResult::Exited { .. }
             | SampleResult::Miss { .. } => Mark::Missed,
         };
+        if let (Mark::Passed(ms), true) = (mark, sample.at > self.seen) {
+            self.seen = sample.at;
+            let compared = if touched { &mut self.since } else { &mut self.before };
+            if compared.len() >= COMPARED {
+                compared.pop_front();
+            }
+            compared.push_back(ms);
+        }
         self.latency = match (self.latency, mark) {
             // Small changes are not news.
             (Some(shown), Mark::Passed(ms)) if shown.abs_diff(ms) * 10 <= shown => Some(shown),
@@ -59,6 +77,16 @@ impl Chart {
             }
             self.samples.push_back(mark);
         }
+    }
+
+    /// The median of its last latencies before it was touched.
+    pub(super) fn untouched(&self) -> Option<u64> {
+        median(self.before.iter().copied().collect())
+    }
+
+    /// The median of its last latencies since it was touched.
+    pub(super) fn since_touched(&self) -> Option<u64> {
+        median(self.since.iter().copied().collect())
     }
 }
 

@@ -56,6 +56,7 @@ pub(super) async fn run(session: Box<dyn Session>, settings: Settings) -> Result
         stripe: settings.stripe,
         demo: settings.demo,
         next: settings.next,
+        earlier: settings.earlier,
         zone: settings.zone,
         oracle: Oracle::default(),
     };

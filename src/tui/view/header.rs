@@ -103,8 +103,8 @@ fn times(app: &App, spread: bool) -> String {
     let known = if app.link == Link::Up { app.now } else { app.heard_at };
     let until = state.end.as_ref().map_or(known, |end| end.at);
     let text = format!(" {}", clock(until.since(started)));
-    let forward = state.status() == Status::InProgress && state.cancel.is_none() && app.link == Link::Up;
-    if !forward {
+    let goes = matches!(state.status(), Status::InProgress | Status::RollingBack) && state.cancel.is_none();
+    if !goes || app.link != Link::Up {
         return text;
     }
     // Its room is kept, so that the badge does not move when it is known.

@@ -14,7 +14,7 @@ use super::words::{gate_reading, note, version, word};
 use super::{Canvas, shows_both};
 use crate::event::thousands;
 use crate::model::{InstanceState, Rotation, SampleResult};
-use crate::state::Phase;
+use crate::state::{Instance, Phase};
 use crate::tui::app::{App, Fact, Pane};
 use crate::tui::text::{clip, connections, milliseconds, seconds, time_of_day, trouble, width, wrap, zone_name};
 use crate::tui::theme::Ui;
@@ -40,16 +40,7 @@ fn exceptions(canvas: &mut Canvas<'_, '_>, area: Rect) {
     let mut all: Vec<_> = app.exceptions().collect();
     all.sort_by_key(|(_, _, shown)| *shown != InstanceState::Failed);
     let Some(first) = all.first() else {
-        let (text, part) = match &app.state.rollback {
-            Some(rollback) if rollback.reason.starts_with("asked for by ") => {
-                (format!("rollback {}", rollback.reason), Ui::Warning)
-            }
-            Some(rollback) => (format!("rollback by {}: {}", rollback.by.name(), rollback.reason), Ui::Warning),
-            None => ("no failed instances".to_owned(), Ui::Quiet),
-        };
-        let style = canvas.ui(part);
-        let lines = wrap_in(&text, usize::from(area.width).saturating_sub(2), rows);
-        canvas.lines(area, lines.into_iter().map(|line| Line::styled(format!(" {line}"), style)).collect());
+        all_is_well(canvas, area);
         return;
     };
     let described = |(index, id, shown): &(usize, &crate::model::InstanceId, InstanceState)| {
@@ -84,6 +75,54 @@ fn exceptions(canvas: &mut Canvas<'_, '_>, area: Rect) {
         }
     }
     canvas.lines(area, lines);
+}
+
+/// No instance failed: why it goes back all the same, or what that would cost now, and how the latencies compare.
+fn all_is_well(canvas: &mut Canvas<'_, '_>, area: Rect) {
+    let app = canvas.app;
+    let columns = usize::from(area.width).saturating_sub(2);
+    let (text, part) = match &app.state.rollback {
+        Some(rollback) if rollback.reason.starts_with("asked for by ") => (format!("rollback {}", rollback.reason), Ui::Warning),
+        Some(rollback) => (format!("rollback by {}: {}", rollback.by.name(), rollback.reason), Ui::Warning),
+        None => ("no failed instances".to_owned(), Ui::Quiet),
+    };
+    let mut said = vec![(text, part)];
+    if app.state.rollback.is_none() && app.state.end.is_none() {
+        let cost = rollback_words(app);
+        match said.first_mut().filter(|_| area.height == 1) {
+            Some((first, _)) if width(first) + width(&cost) + 2 <= columns => *first = format!("{first}; {cost}"),
+            Some(_) => {}
+            None => said.push((cost, Ui::Quiet)),
+        }
+    }
+    said.extend(app.fleet_comparison().map(|compared| {
+        let part = if compared.is_slower() { Ui::Warning } else { Ui::Quiet };
+        (format!("updated ones: {}", compared.words()), part)
+    }));
+    let lines = said.into_iter().flat_map(|(text, part)| {
+        let style = canvas.ui(part);
+        let rows = usize::from(area.height);
+        wrap_in(&text, columns, rows).into_iter().map(move |line| Line::styled(format!(" {line}"), style))
+    });
+    let lines = lines.collect();
+    canvas.lines(area, lines);
+}
+
+/// What a rollback would take and leave now; before anything is touched, whether every instance has a version to go back to.
+fn rollback_words(app: &App) -> String {
+    let unknown = app.state.plan.fleet().filter(|m| m.previous.is_none() && m.excluded.is_none()).count();
+    let lost = match unknown {
+        0 => String::new(),
+        n => format!("; {n} cannot: their version is not known"),
+    };
+    match &app.back {
+        Some(back) if !back.changes.is_empty() => {
+            let takes = back.takes.map_or_else(String::new, |takes| format!(" in about {}", seconds(takes)));
+            format!("rollback now: {} go back{takes}, never below {}{lost}", back.changes.len(), back.lowest_serving)
+        }
+        Some(_) | None if unknown == 0 => "nothing to roll back yet; each knows its version".to_owned(),
+        Some(_) | None => format!("nothing to roll back yet{lost}"),
+    }
 }
 
 /// At most `rows` lines; what does not fit is cut at the end.
@@ -163,6 +202,16 @@ pub(super) fn title(canvas: &Canvas<'_, '_>) -> Vec<Span<'static>> {
     title
 }
 
+/// What an instance that drains still has, and when that is gone.
+pub(super) fn draining(app: &App, index: usize, instance: &Instance) -> Option<String> {
+    if instance.phase != Phase::Draining {
+        return None;
+    }
+    let timeout = (instance.until, app.state.plan.policy.drain.on_timeout);
+    let curve = app.drains.get(&index).and_then(|drain| drain.words(app.now, timeout, app.fixed.theme.ascii()));
+    curve.or_else(|| instance.sessions.map(connections))
+}
+
 /// Three lines: what the probe says, where it stands, what is wrong with it or where it is.
 fn detail(app: &App) -> Vec<String> {
     let Some((id, instance)) = app.state.instances.get_index(app.selected) else { return Vec::new() };
@@ -188,9 +237,7 @@ fn detail(app: &App) -> Vec<String> {
         stands.push(format!("{} for {}", word(app, id, instance), seconds(app.now.since(instance.since))));
     }
     stands.push(if instance.serving { "in rotation" } else { "out of rotation" }.to_owned());
-    if let Some(left) = reading.and_then(|r| r.sessions).filter(|_| instance.phase == Phase::Draining) {
-        stands.push(connections(left));
-    }
+    stands.extend(draining(app, app.selected, instance));
     stands.push(format!("version {}", version(app, app.selected, instance)));
     let place = member.map(|m| {
         let found =

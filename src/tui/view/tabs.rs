@@ -1,12 +1,15 @@
-//! The screens by their keys, and which one is open.
+//! The screens by their keys and which one is open; and the capacity, in words.
 //!
-//! Imports: tui parts. May not: decide.
+//! Imports: tui parts, core. May not: decide.
 
 use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
 use super::Canvas;
+use crate::core::Capacity;
+use crate::event::thousands;
 use crate::tui::tab::Tab;
+use crate::tui::text::width;
 use crate::tui::theme::Ui;
 
 pub(super) fn draw(canvas: &mut Canvas<'_, '_>, area: Rect) {
@@ -23,5 +26,26 @@ pub(super) fn draw(canvas: &mut Canvas<'_, '_>, area: Rect) {
         let text = if wide { format!("{left}{key} {long}{right} ") } else { format!("{left}{key}{short}{right}") };
         spans.push(Span::styled(text, canvas.ui(if open { Ui::Key } else { Ui::Quiet })));
     }
+    let app = canvas.app;
+    let capacity = (app.fixed.oracle.capacity)(&app.state);
+    let text = capacity_words(capacity, app.state.started_at.is_some());
+    let used: usize = spans.iter().map(|span| width(&span.content)).sum();
+    let room = usize::from(area.width).saturating_sub(used + 1);
+    if width(&text) <= room {
+        let short = capacity.serving < capacity.lowest.unwrap_or(capacity.total);
+        spans.push(Span::raw(" ".repeat(room - width(&text))));
+        spans.push(Span::styled(text, canvas.ui(if short { Ui::Warning } else { Ui::Sentence })));
+    }
     canvas.lines(area, vec![Line::from(spans)]);
+}
+
+/// `17 of 20 serving, never below 17`.
+fn capacity_words(capacity: Capacity, begun: bool) -> String {
+    let Capacity { serving, total, lowest } = capacity;
+    let text = format!("{} of {} serving", thousands(serving.into()), thousands(total.into()));
+    match lowest {
+        Some(lowest) if begun => format!("{text}, never below {}", thousands(lowest.into())),
+        Some(lowest) => format!("{text}, at least {}", thousands(lowest.into())),
+        None => text,
+    }
 }
