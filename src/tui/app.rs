@@ -412,6 +412,9 @@ impl App {
         if self.state.end.is_none() {
             let stale = self.forecast.is_none_or(|(told, _)| now.since(told) >= FORECAST_EVERY);
             if stale {
+                if self.list.filter.is_of_a_moment() {
+                    self.refilter();
+                }
                 self.forecast = Some((now, (self.fixed.oracle.forecast)(&self.state, &self.fixed.earlier, now)));
                 let back = Command::Rollback { reason: String::new(), only: None };
                 let going_back = self.state.rollback.is_some();

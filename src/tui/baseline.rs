@@ -70,6 +70,12 @@ impl App {
         Some(Comparison { now, before, peers: self.untouched_latency(Some(index)) })
     }
 
+    /// It was updated and is slower than it was itself.
+    pub(super) fn is_slower(&self, index: usize) -> bool {
+        let medians = self.charts.get(index).and_then(|chart| Some((chart.since_touched()?, chart.untouched()?)));
+        medians.is_some_and(|(now, before)| is_slower(now, before))
+    }
+
     /// All that were updated: lately, before, and those that were not touched. `None` while there are none.
     pub fn fleet_comparison(&self) -> Option<Comparison> {
         let updated: Vec<_> = self

@@ -40,7 +40,7 @@ fn typed(canvas: &mut Canvas<'_, '_>, area: Rect) {
     let list = &canvas.app.list;
     let columns = usize::from(area.width);
     let count = format!("{} of {}", list.shown().len(), canvas.app.state.instances.len());
-    let hint = format!("{count}  state: zone: version: !not  Enter keeps, Esc clears");
+    let hint = format!("{count}  state: zone: version: latency> !not  Enter keeps, Esc clears");
     let text = list.filter.text();
     // The text comes first, then how many pass, then the help.
     let hint = if width(text) + width(&hint) + 5 <= columns { hint } else { count };
