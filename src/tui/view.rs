@@ -10,6 +10,7 @@ mod header;
 mod help;
 mod inspect;
 mod logs;
+mod next;
 mod panes;
 mod place;
 mod plan;

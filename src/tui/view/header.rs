@@ -222,7 +222,15 @@ fn reason(canvas: &mut Canvas<'_, '_>, area: Rect) {
         }
     }
     let style = canvas.ui(part);
-    canvas.lines(area, lines.into_iter().map(|line| Line::styled(line, style)).collect());
+    let mut lines: Vec<Line<'static>> = lines.into_iter().map(|line| Line::styled(line, style)).collect();
+    if let ([line], true) = (lines.as_mut_slice(), columns >= BESIDE) {
+        let next = super::next::words(canvas.app);
+        let free = columns.saturating_sub(line.width() + width(&next) + 1);
+        if !next.is_empty() && free >= 3 {
+            line.spans.extend([Span::raw(" ".repeat(free)), Span::raw(next)]);
+        }
+    }
+    canvas.lines(area, lines);
 }
 
 fn until_words(app: &App, until: Timestamp) -> String {
@@ -232,6 +240,9 @@ fn until_words(app: &App, until: Timestamp) -> String {
     }
     format!(" (until {}, {} left)", time_of_day(until, &app.fixed.zone), seconds(left))
 }
+
+/// From so many columns on, what comes next stands beside why it waits.
+const BESIDE: usize = 120;
 
 /// Where what to do begins while it is paused.
 const TO_DO: [&str; 2] = ["; resume, ", "; else cancel "];

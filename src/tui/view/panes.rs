@@ -16,7 +16,7 @@ use crate::event::thousands;
 use crate::model::{InstanceState, Rotation, SampleResult};
 use crate::state::{Instance, Phase};
 use crate::tui::app::{App, Fact, Pane};
-use crate::tui::text::{clip, connections, milliseconds, seconds, time_of_day, trouble, width, wrap, zone_name};
+use crate::tui::text::{clip, connections, fit, milliseconds, seconds, time_of_day, trouble, width, wrap, zone_name};
 use crate::tui::theme::Ui;
 
 pub(super) fn draw(canvas: &mut Canvas<'_, '_>, places: &Places) {
@@ -24,7 +24,7 @@ pub(super) fn draw(canvas: &mut Canvas<'_, '_>, places: &Places) {
         canvas.rule(places.aside, vec![Span::raw("fleet")]);
     }
     exceptions(canvas, places.exceptions);
-    vip(canvas, places.vip);
+    vip(canvas, places.vip, !places.aside.is_empty());
     selected(canvas, places);
     lower(canvas, places);
 }
@@ -135,31 +135,46 @@ pub(super) fn wrap_in(text: &str, columns: usize, rows: usize) -> Vec<String> {
     lines
 }
 
-/// What the probe through the balancer has counted.
-fn vip(canvas: &mut Canvas<'_, '_>, area: Rect) {
-    let app = canvas.app;
+/// What comes next, and what the probe through the balancer has counted: the proof is cut before the failures are.
+fn vip(canvas: &mut Canvas<'_, '_>, area: Rect, beside: bool) {
+    let columns = usize::from(area.width).saturating_sub(2);
+    let (long, short, part) = counted(canvas.app);
+    // On a wide screen it stands beside the sentence.
+    let next = if beside { String::new() } else { super::next::words(canvas.app) };
+    let fits = |proof: &str| next.is_empty() || width(&next) + width(proof) + 3 <= columns;
+    let proof = if fits(&long) { long } else { short };
+    let room = columns.saturating_sub(width(&proof) + 3);
+    let mut spans = vec![Span::raw(" ")];
+    if !next.is_empty() && room >= 16 {
+        spans.extend([Span::raw(fit(&clip(&next, room), room)), Span::raw("   ")]);
+    }
+    spans.push(Span::styled(clip(&proof, columns), canvas.ui(part)));
+    canvas.lines(area, vec![Line::from(spans)]);
+}
+
+/// The requests through the balancer, at length and in brief.
+fn counted(app: &App) -> (String, String, Ui) {
     let counted = app.state.end.as_ref().and_then(|end| end.vip).or(app.progress.vip);
     let by_balancer = app.state.end.as_ref().and_then(|end| end.lb).or(app.progress.lb);
-    let (text, part) = match counted {
-        Some(vip) => (
-            format!(
-                " {} requests through the balancer, {} failed, p99 {}",
-                thousands(vip.requests),
-                thousands(vip.failed),
-                milliseconds(vip.p99_ms)
-            ),
-            if vip.failed == 0 { Ui::Sentence } else { Ui::Error },
-        ),
+    match counted {
+        Some(vip) => {
+            let (requests, failed) = (thousands(vip.requests), thousands(vip.failed));
+            let rest = format!("{failed} failed, p99 {}", milliseconds(vip.p99_ms));
+            let part = if vip.failed == 0 { Ui::Sentence } else { Ui::Error };
+            (format!("{requests} requests through the balancer, {rest}"), format!("{requests} requests, {failed} failed"), part)
+        }
         None if by_balancer.is_some_and(|lb| lb.requests > 0) => {
             let lb = by_balancer.unwrap_or_default();
             let (requests, errors) = (thousands(lb.requests), thousands(lb.errors));
             let part = if lb.errors == 0 { Ui::Sentence } else { Ui::Error };
-            (format!(" {requests} requests by the balancers' own count, {errors} errors"), part)
+            let long = format!("{requests} requests by the balancers' own count, {errors} errors");
+            (long, format!("{requests} requests, {errors} errors"), part)
         }
-        None if app.state.started_at.is_none() => (" no requests through the balancer counted yet".to_owned(), Ui::Quiet),
-        None => (" no requests through the balancer counted".to_owned(), Ui::Quiet),
-    };
-    canvas.text(area, &text, part);
+        None if app.state.started_at.is_none() => {
+            ("no requests through the balancer counted yet".to_owned(), "no requests counted yet".to_owned(), Ui::Quiet)
+        }
+        None => ("no requests through the balancer counted".to_owned(), "no requests counted".to_owned(), Ui::Quiet),
+    }
 }
 
 /// The selected instance in words.
