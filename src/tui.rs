@@ -29,6 +29,7 @@ mod timeline;
 mod typing;
 mod update;
 mod view;
+mod wire;
 
 use std::io;
 use std::sync::Arc;
@@ -47,6 +48,7 @@ pub use tab::Tab;
 pub use theme::{Badge, BuiltIn, ColorChoice, Depth, THEMES, Theme, ThemeError, Ui};
 pub use update::{Cmd, Msg, update};
 pub use view::view;
+pub use wire::{Click, Meter, MouseEvent, Notify, Signal, Wire};
 
 use crate::command::Command;
 use crate::model::Timestamp;
@@ -73,6 +75,10 @@ pub struct Settings {
     pub next: Option<String>,
     /// What is asked of the engine when the terminal is lost (not when it is left); nothing in a read-only console.
     pub on_hangup: Option<Command>,
+    /// `[console.notify]`.
+    pub notify: Notify,
+    /// `[console] clipboard`: texts may be sent to the terminal's.
+    pub clipboard: bool,
     /// The zone of times on the screen.
     pub zone: TimeZone,
     /// The clock.
@@ -98,6 +104,8 @@ impl Settings {
             demo: false,
             next: None,
             on_hangup: None,
+            notify: Notify { failed: Signal::Bell, waiting: Signal::Bell, ended: Signal::Bell, link: Signal::Bell },
+            clipboard: true,
             zone: TimeZone::system(),
             now,
         }
