@@ -31,6 +31,7 @@ mod timeline;
 mod typing;
 mod update;
 mod view;
+mod wire;
 
 use std::io;
 use std::sync::Arc;
@@ -50,6 +51,7 @@ pub use tab::Tab;
 pub use theme::{Badge, BuiltIn, ColorChoice, Depth, THEMES, Theme, ThemeError, Ui};
 pub use update::{Cmd, Msg, update};
 pub use view::view;
+pub use wire::{Click, Meter, MouseEvent, Notify, Signal, Wire};
 
 use crate::command::Command;
 use crate::model::{Span, Timestamp};
@@ -78,6 +80,10 @@ pub struct Settings {
     pub on_hangup: Option<Command>,
     /// How long instances took in earlier deployments, from the order of the drain to the verdict.
     pub earlier: Vec<Span>,
+    /// `[console.notify]`.
+    pub notify: Notify,
+    /// `[console] clipboard`: texts may be sent to the terminal's.
+    pub clipboard: bool,
     /// The zone of times on the screen.
     pub zone: TimeZone,
     /// The clock.
@@ -104,6 +110,8 @@ impl Settings {
             next: None,
             on_hangup: None,
             earlier: Vec::new(),
+            notify: Notify { failed: Signal::Bell, waiting: Signal::Bell, ended: Signal::Bell, link: Signal::Bell },
+            clipboard: true,
             zone: TimeZone::system(),
             now,
         }

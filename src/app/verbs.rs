@@ -155,6 +155,8 @@ fn console_settings(common: &Common, config: &Config, scene: Scene) -> tui::Sett
         read_only: is_read_only(common, config),
         protected: config.env().is_some_and(|env| env.protected),
         stripe: config.env().and_then(|env| env.stripe.clone()),
+        notify: config.console.notify,
+        clipboard: config.console.clipboard,
         demo: scene.demo,
         next: scene.next,
         ..tui::Settings::new(super::clock())

@@ -7,6 +7,7 @@ use indexmap::IndexMap;
 use super::document::Value;
 use super::section::{Placed, Section};
 use super::value::shown;
+use crate::tui::{Notify, Signal};
 
 /// `[service]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +40,10 @@ pub struct Console {
     pub read_only: bool,
     /// `on_hangup`: what a lost terminal does to the deployment.
     pub on_hangup: OnHangup,
+    /// `clipboard`: texts may be sent to that of the terminal.
+    pub clipboard: bool,
+    /// `[console.notify]`.
+    pub notify: Notify,
 }
 
 /// How many colours the console uses.
@@ -171,9 +176,22 @@ pub(super) fn read_console(root: &mut Section<'_>) -> Console {
     let read_only = section.flag("read_only", false).value;
     let hangups = [("continue", OnHangup::Continue), ("pause", OnHangup::Pause), ("cancel", OnHangup::Cancel)];
     let on_hangup = section.choice("on_hangup", &hangups, &[]).map_or(OnHangup::Continue, |choice| choice.value);
+    let clipboards = [("osc52", true), ("off", false)];
+    let clipboard = section.choice("clipboard", &clipboards, &[]).is_none_or(|choice| choice.value);
+    let notify = read_notify(&mut section);
     section.later("keys", "the keys are those that ? shows");
     section.finish();
-    Console { theme, color, ascii, read_only, on_hangup }
+    Console { theme, color, ascii, read_only, on_hangup, clipboard, notify }
+}
+
+/// Reads `[console.notify]`.
+fn read_notify(console: &mut Section<'_>) -> Notify {
+    let mut section = console.table("notify");
+    let signals = [("none", Signal::None), ("bell", Signal::Bell), ("osc9", Signal::Osc9), ("osc777", Signal::Osc777)];
+    let mut of = |key: &str| section.choice(key, &signals, &[]).map_or(Signal::Bell, |choice| choice.value);
+    let notify = Notify { failed: of("failed"), waiting: of("waiting"), ended: of("ended"), link: of("link") };
+    section.finish();
+    notify
 }
 
 /// Refuses the tables of the contract that are not in this version.

@@ -15,6 +15,7 @@ use super::history::History;
 use super::list::List;
 use super::tab::Tab;
 use super::theme::Theme;
+use super::wire::Wire;
 use crate::command::{Command, Refusal};
 use crate::core::{self, Capacity, Consequence, Forecast, Waiting};
 use crate::event::{Event, EventKind};
@@ -236,6 +237,8 @@ pub struct App {
     pub dirt: Dirt,
     /// The log pane's place.
     pub log: LogView,
+    /// The way to the terminal.
+    pub wire: Wire,
     numbers: u64,
 }
 
@@ -270,6 +273,7 @@ impl App {
             size,
             dirt: Dirt::Now,
             log: LogView(TuiWidgetState::new().set_default_display_level(log::LevelFilter::Trace)),
+            wire: Wire::default(),
             numbers: 0,
         };
         app.charts = vec![Chart::default(); app.state.instances.len()];
@@ -373,10 +377,11 @@ impl App {
 
     /// Takes readings in. They are shown with the next second.
     pub(super) fn take_progress(&mut self, newer: Progress) {
+        let lite = self.wire.meter.is_lite();
         for (id, reading) in &newer.readings {
             let Some((index, _, instance)) = self.state.instances.get_full(id) else { continue };
             if let Some(chart) = self.charts.get_mut(index) {
-                chart.take(reading, (instance.is_active(), instance.taken_at.is_some()));
+                chart.take(reading, (instance.is_active(), instance.taken_at.is_some()), lite);
             }
             if instance.phase == Phase::Draining
                 && let Some(left) = reading.sessions

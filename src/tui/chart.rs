@@ -12,6 +12,8 @@ use crate::ports::Reading;
 const SAMPLES: usize = 72;
 /// A sparkline takes one sample in this time, so that it can be read and costs few bytes.
 const SAMPLE_EVERY: Span = Span::from_secs(1);
+/// On a slow link it all but stands still.
+const SAMPLE_EVERY_LITE: Span = Span::from_secs(30);
 
 /// Latencies that a comparison rests on.
 const COMPARED: usize = 16;
@@ -44,8 +46,8 @@ pub struct Chart {
 
 impl Chart {
     /// Takes a reading in; `at_work`: it is out by our doing, so that nobody listening is no news; `touched`: it is not what
-    /// it was before.
-    pub(super) fn take(&mut self, reading: &Reading, (at_work, touched): (bool, bool)) {
+    /// it was before; `lite`: the link is slow, so that only what matters is shown to change.
+    pub(super) fn take(&mut self, reading: &Reading, (at_work, touched): (bool, bool), lite: bool) {
         let Some(sample) = &reading.sample else { return };
         let mark = match &sample.result {
             SampleResult::Pass { .. } => Mark::Passed(sample.latency.as_millis()),
@@ -65,12 +67,13 @@ impl Chart {
         }
         self.latency = match (self.latency, mark) {
             // Small changes are not news.
-            (Some(shown), Mark::Passed(ms)) if shown.abs_diff(ms) * 10 <= shown => Some(shown),
+            (Some(shown), Mark::Passed(ms)) if shown.abs_diff(ms) * if lite { 2 } else { 10 } <= shown => Some(shown),
             (_, Mark::Passed(ms)) => Some(two_digits(ms)),
             (_, Mark::Missed | Mark::Down) => None,
         };
+        let every = if lite { SAMPLE_EVERY_LITE } else { SAMPLE_EVERY };
         let missed = mark == Mark::Missed && sample.at > self.last;
-        if self.samples.is_empty() || sample.at.since(self.last) >= SAMPLE_EVERY || missed {
+        if self.samples.is_empty() || sample.at.since(self.last) >= every || missed {
             self.last = sample.at;
             if self.samples.len() >= SAMPLES {
                 self.samples.pop_front();

@@ -108,6 +108,12 @@ pub enum Action {
     Repaint,
     /// Suspend the console only.
     Suspend,
+    /// What is selected goes to the terminal's clipboard.
+    Copy,
+    /// The screen and the deployment are written to files.
+    Export,
+    /// The mouse on or off.
+    Mouse,
 }
 
 impl Action {
@@ -116,6 +122,23 @@ impl Action {
         matches!(self, Self::Start | Self::Pause | Self::Resume | Self::Cancel | Self::Rollback)
             || matches!(self, Self::Promote | Self::PromoteAll)
             || self.acts_on_one()
+    }
+
+    /// The verb of the command that it is.
+    pub fn verb(self) -> Option<&'static str> {
+        Some(match self {
+            Self::Start => "start",
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+            Self::Cancel => "cancel",
+            Self::Rollback | Self::BackAlone => "rollback",
+            Self::Promote | Self::PromoteAll => "promote",
+            Self::Retry => "retry",
+            Self::Skip => "skip",
+            Self::Hold => "hold",
+            Self::Release => "release",
+            _ => return None,
+        })
     }
 
     /// True if it is asked for something on the selected instance.
@@ -192,6 +215,9 @@ keymap! {
     "+"   [Key::Char('+')] Finer "" "more of each instance"
     "-"   [Key::Char('-')] Coarser "" "less of each instance"
     "="   [Key::Char('=')] Fitting "" "as much as there is room for"
+    "y"   [Key::Char('y')] Copy "" "copy the selected one's name"
+    "e"   [Key::Char('e')] Export "" "write screen and summary to files"
+    "m"   [Key::Char('m')] Mouse "" "mouse on or off"
     "Ctrl-L" [Key::Ctrl('l')] Repaint "" "paint everything again"
     "Ctrl-Z" [Key::Ctrl('z')] Suspend "" "suspend the console only"
 }

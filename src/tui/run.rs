@@ -21,6 +21,7 @@ use super::screen::Screen;
 use super::terminal::{Tty, details, give_back, is_ours, size, take_over};
 use super::theme::{Depth, Theme};
 use super::update::{Cmd, Msg, update};
+use super::wire::{Export, MouseEvent, Wire, export};
 use super::{Exit, Settings, TuiError};
 use crate::command::{Command, Receipt};
 use crate::model::{Seq, Timestamp};
@@ -34,6 +35,8 @@ const ANSWER: Duration = Duration::from_secs(10);
 const BATCH: usize = 512;
 /// How many facts of the past are asked for: the whole story of some hundred instances.
 const PAST: u64 = 4096;
+/// How many are written to a file.
+const EXPORTED: u64 = 100_000;
 /// How long they are waited for.
 const TELL: Duration = Duration::from_secs(1);
 /// How long the engine is waited for when the terminal is gone. The console must be gone a second after it.
@@ -63,6 +66,7 @@ pub(super) async fn run(session: Box<dyn Session>, settings: Settings) -> Result
     let size = size();
     let now = settings.now;
     let mut app = App::attached(&past, snapshot, fixed, now(), size);
+    app.wire = Wire::new(settings.notify, settings.clipboard);
     if let Some(complaint) = complaint {
         app.say(complaint, Tone::Refused);
     }
@@ -131,6 +135,8 @@ enum Wake {
     Stop,
     HungUp,
     Key(Key),
+    Mouse(MouseEvent),
+    Answer,
     Update(Update),
     Reply(&'static str, Result<Receipt, String>),
     Written(io::Result<()>),
@@ -192,15 +198,13 @@ impl Console {
         if let Some((at, _)) = self.arm {
             until = until.min(at);
         }
-        if self.app.dirt != Dirt::Clean && !self.screen.writer.is_busy() {
-            until = until.min(self.screen.due(self.app.dirt));
-        }
-        until
+        let due = self.screen.due(self.app.dirt, &self.app.wire.meter).filter(|_| !self.screen.writer.is_busy());
+        due.map_or(until, |due| until.min(due))
     }
 
     /// The clock in the header runs; afterwards an idle screen costs nothing.
     fn ticks(&self) -> bool {
-        self.app.state.end.is_none() || self.app.message.is_some()
+        self.app.state.end.is_none() || self.app.message.is_some() || self.app.wire.notices.owes()
     }
 
     async fn handle(&mut self, wake: Wake) -> Result<Option<Exit>, TuiError> {
@@ -208,9 +212,19 @@ impl Console {
             Wake::Stop => return Ok(Some(self.left(Exit::Left))),
             Wake::HungUp => return self.lost(),
             Wake::Key(key) => Msg::Key(key),
+            Wake::Mouse(event) => Msg::Mouse(event),
+            Wake::Answer => {
+                if let Some(took) = self.screen.beside.answered(Instant::now()) {
+                    self.app.wire.meter.answered(took);
+                }
+                return Ok(None);
+            }
             Wake::Update(news) => Msg::Update(news),
             Wake::Reply(verb, result) => Msg::Reply { verb, result },
             Wake::Written(Ok(())) => {
+                if let Some(took) = self.screen.arrived() {
+                    self.app.wire.meter.wrote(took, (self.now)());
+                }
                 if self.screen.underway() > STALL {
                     let text = format!("the terminal took nothing for {}s", self.screen.underway().as_secs());
                     self.app.say(text, Tone::Refused);
@@ -269,6 +283,9 @@ impl Console {
             // Each frame that shows it says so; only the first one begins its time.
             Cmd::Arm(id) if self.arm.is_some_and(|(_, arming)| arming == id) => {}
             Cmd::Arm(id) => self.arm = Some((Instant::now() + READ_FIRST, id)),
+            Cmd::Copy { what, text } => self.copy(&what, &text),
+            Cmd::Call(signal, text) => self.screen.beside.call(signal, &text),
+            Cmd::Export => self.export().await,
             Cmd::Repaint => self.repaint(),
             Cmd::Suspend => return self.suspend().await,
             Cmd::Exit(exit) => return Ok(Some(exit)),
@@ -356,8 +373,31 @@ impl Console {
         });
     }
 
+    fn copy(&mut self, what: &str, text: &str) {
+        let (text, tone) = if self.screen.beside.copy(text) {
+            (format!("{what}: sent to the terminal's clipboard"), Tone::Plain)
+        } else {
+            (
+                format!("{what}: too long for this terminal's clipboard, or it has none; e writes the screen to a file"),
+                Tone::Refused,
+            )
+        };
+        self.app.say(text, tone);
+    }
+
+    /// Writes the screen and the deployment to files, on a thread of its own.
+    async fn export(&mut self) {
+        // Whoever cannot tell them at once does not keep the screen from being written.
+        let events = timeout(TELL, self.session.past(self.app.state.seq, EXPORTED)).await.ok().and_then(Result::ok);
+        let events = events.filter(|events| !events.is_empty());
+        let what = Export::of(&self.app, &Screen::picture(&self.app), events.as_deref());
+        let seq = self.app.state.seq;
+        self.replies.spawn_blocking(move || ("export", export(&what).map(|message| Receipt { seq, message })));
+    }
+
     fn draw_if_due(&mut self) -> Result<(), TuiError> {
-        if self.app.dirt == Dirt::Clean || self.screen.writer.is_busy() || self.screen.due(self.app.dirt) > Instant::now() {
+        let due = self.screen.due(self.app.dirt, &self.app.wire.meter);
+        if self.screen.writer.is_busy() || due.is_none_or(|due| due > Instant::now()) {
             return Ok(());
         }
         // A fact may be newer than the last second; the clock must not run behind it.
@@ -374,8 +414,9 @@ impl Console {
 
     /// Stops the console as the shell expects it. The engine is in a session of its own and goes on.
     async fn suspend(&mut self) -> Result<Option<Exit>, TuiError> {
-        self.screen.writer.settle().await;
+        self.screen.settle().await;
         give_back();
+        self.screen.beside.begin_anew();
         if rustix::process::kill_current_process_group(rustix::process::Signal::TSTP).is_ok() {
             // Another thread may take the signal: wait until we are back. Where nobody could continue us, it has no effect.
             timeout(Duration::from_millis(300), self.signals.continued.recv()).await.map(|_| ()).unwrap_or_default();
@@ -398,6 +439,8 @@ fn panicked() -> TuiError {
 fn wake_of(input: Input) -> Wake {
     match input {
         Input::Key(key) => Wake::Key(key),
+        Input::Mouse(event) => Wake::Mouse(event),
+        Input::Answer => Wake::Answer,
         Input::HungUp => Wake::HungUp,
     }
 }

@@ -6,6 +6,7 @@ use super::app::{App, Dirt, Link, Pane, Tone};
 use super::confirm::{Ask, Overlay, Reason, Typed};
 use super::keys::{Action, Key, action};
 use super::tab::{self, Tab};
+use super::wire::{self, MouseEvent, Signal};
 use super::{Exit, typing, view};
 use crate::command::{Command, Receipt};
 use crate::core::Consequence;
@@ -17,6 +18,8 @@ use crate::ports::{LogLine, Snapshot, Update};
 pub enum Msg {
     /// A key.
     Key(Key),
+    /// The mouse.
+    Mouse(MouseEvent),
     /// News of the engine.
     Update(Update),
     /// All was read again.
@@ -54,6 +57,17 @@ pub enum Cmd {
     Refresh,
     /// Say `Armed` when this has been seen for long enough.
     Arm(u64),
+    /// Send a text to the terminal's clipboard.
+    Copy {
+        /// What it is, in words.
+        what: String,
+        /// The text.
+        text: String,
+    },
+    /// Call for a person.
+    Call(Signal, String),
+    /// Write the screen and the deployment to files.
+    Export,
     /// Paint everything again.
     Repaint,
     /// Give the terminal back and stop until continued.
@@ -64,15 +78,24 @@ pub enum Cmd {
 
 /// Takes one message.
 pub fn update(app: &mut App, msg: Msg) -> Vec<Cmd> {
+    let mut cmds = reduce(app, msg);
+    cmds.extend(app.wire.notices.take(app.now).map(|(signal, text)| Cmd::Call(signal, text)));
+    cmds
+}
+
+fn reduce(app: &mut App, msg: Msg) -> Vec<Cmd> {
     match msg {
+        Msg::Mouse(event) => {
+            app.dirt = Dirt::Now;
+            wire::on_mouse(app, event)
+        }
         Msg::Key(key) => {
             app.dirt = Dirt::Now;
             on_key(app, key)
         }
         Msg::Update(news) => on_update(app, news),
         Msg::Fresh(snapshot) => {
-            app.resync(*snapshot);
-            reconsider(app);
+            resync(app, *snapshot);
             Vec::new()
         }
         Msg::Reply { verb, result } => {
@@ -107,12 +130,22 @@ pub fn update(app: &mut App, msg: Msg) -> Vec<Cmd> {
     }
 }
 
+/// All was told again.
+fn resync(app: &mut App, snapshot: Snapshot) {
+    let before = app.before();
+    app.resync(snapshot);
+    app.notice_since(before, None);
+    reconsider(app);
+}
+
 fn on_update(app: &mut App, news: Update) -> Vec<Cmd> {
     match news {
         Update::Event(event) => {
+            let before = app.before();
             if !app.take_event(&event) {
                 return vec![Cmd::Refresh];
             }
+            app.notice_since(before, Some(&event));
             reconsider(app);
             if app.leaving && app.state.end.is_some() { leave(app) } else { Vec::new() }
         }
@@ -127,8 +160,7 @@ fn on_update(app: &mut App, news: Update) -> Vec<Cmd> {
             vec![Cmd::Log(line)]
         }
         Update::Resync(snapshot) => {
-            app.resync(*snapshot);
-            reconsider(app);
+            resync(app, *snapshot);
             Vec::new()
         }
         Update::Disconnected { reason } => {
@@ -180,7 +212,10 @@ fn on_key(app: &mut App, key: Key) -> Vec<Cmd> {
 
 fn on_action(app: &mut App, action: Action) -> Vec<Cmd> {
     if let Err(why) = app.allowed(action) {
-        app.say(format!("not possible: {why}"), Tone::Refused);
+        // In a read-only session it is refused in the same words as everywhere.
+        let verb = if app.fixed.read_only { action.verb() } else { None };
+        let what = verb.map_or_else(|| "not possible:".to_owned(), |verb| format!("{verb} is refused:"));
+        app.say(format!("{what} {why}"), Tone::Refused);
         return Vec::new();
     }
     if let Some(cmds) = tab::on_action(app, action) {
@@ -229,6 +264,9 @@ fn on_action(app: &mut App, action: Action) -> Vec<Cmd> {
         }
         Action::Repaint => return vec![Cmd::Repaint],
         Action::Suspend => return vec![Cmd::Suspend],
+        Action::Copy => return wire::copy_selected(app),
+        Action::Export => return vec![Cmd::Export],
+        Action::Mouse => wire::toggle(app),
         Action::Start
         | Action::Resume
         | Action::Cancel

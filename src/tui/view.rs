@@ -8,6 +8,7 @@ mod foot;
 mod grid;
 mod header;
 mod help;
+mod hit;
 mod inspect;
 mod logs;
 mod next;
@@ -31,6 +32,7 @@ use super::tab::Tab;
 use super::text::{clip, width, wrap};
 use super::theme::Ui;
 
+pub(super) use hit::{Hit, hit};
 pub(super) use place::{Level, set_detail, walk};
 
 /// A question is only asked where all of it can be read.

@@ -252,6 +252,12 @@ pub(super) const DOCS: &[(&str, &str)] = &[
     ("console.ascii", "No character beyond ASCII."),
     ("console.read_only", "Watch only: every command is refused."),
     ("console.on_hangup", "What a lost terminal of a console does to the deployment; leaving with q never does anything."),
+    ("console.clipboard", "Where y sends its text: \"osc52\" to the clipboard of the terminal, \"off\" nowhere."),
+    ("console.notify", "How a person is called: by the terminal's bell, or by a notification that it shows."),
+    ("console.notify.failed", "When the first instance has failed."),
+    ("console.notify.waiting", "When it waits for a person, or the engine has paused it."),
+    ("console.notify.ended", "When the deployment has ended."),
+    ("console.notify.link", "When the link is back after half a minute and something happened meanwhile."),
 ];
 
 /// The form of a value that its reader looks at in a way of its own.

@@ -11,7 +11,7 @@ use crate::event::{Actor, Ending};
 use crate::model::{InstanceState, Timestamp, Version};
 use crate::state::{Awaits, State, Status};
 use crate::tui::app::{App, Link};
-use crate::tui::text::{clip, clock, seconds, time_of_day, trouble, width, wrap};
+use crate::tui::text::{clip, clock, fit, seconds, time_of_day, trouble, width, wrap};
 use crate::tui::theme::{Badge, Ui};
 
 pub(super) fn draw(canvas: &mut Canvas<'_, '_>, places: &Places) {
@@ -27,10 +27,7 @@ fn title(canvas: &mut Canvas<'_, '_>, area: Rect) {
     let columns = usize::from(area.width);
     let mut right = badge_line(app).spans;
     right.push(Span::raw(times(app, area.width >= 100)));
-    if let Some((text, part)) = link(app) {
-        right.push(Span::raw("  "));
-        right.push(Span::styled(text, theme.ui(part)));
-    }
+    right.extend(link(app, area.width).into_iter().map(|(text, part)| Span::styled(text, theme.ui(part))));
     let right_width: usize = right.iter().map(|s| width(&s.content)).sum();
     let env = format!(" {} ", plan.env);
     let env_width = width(&env);
@@ -118,16 +115,45 @@ fn times(app: &App, spread: bool) -> String {
     if spread { format!("{text} eta {eta:20}") } else { format!("{text} eta {eta:>6}") }
 }
 
-/// What is wrong with the link, if anything is.
-fn link(app: &App) -> Option<(String, Ui)> {
-    if app.state.end.is_some() {
-        return None;
-    }
-    match &app.link {
-        Link::Up => app.silent_for().map(|silent| (format!("engine silent {}", seconds(silent)), Ui::Warning)),
+/// Columns of the age of what is shown and of the state of the link: so that nothing beside them moves.
+const LINK: (usize, usize) = (8, 12);
+/// Where it is narrower, only what is wrong is said.
+const LINK_FROM: u16 = 76;
+
+/// How old what is shown is, and how the links to the engine and to this terminal are.
+fn link(app: &App, columns: u16) -> Vec<(String, Ui)> {
+    let silent = app.silent_for().map(|silent| (format!("engine silent {}", seconds(silent)), Ui::Warning));
+    let wrong = match &app.link {
+        _ if app.state.end.is_some() => None,
+        Link::Up => silent,
         Link::Down { since, .. } => Some((format!("link down {}", seconds(app.now.since(*since))), Ui::Error)),
         Link::Gone { since } => Some((format!("gone {}", seconds(app.now.since(*since))), Ui::Error)),
         Link::Closed => None,
+    };
+    let (age, state) = LINK;
+    if let Some((text, part)) = wrong {
+        let room = if columns < LINK_FROM { width(&text) } else { age + 1 + state };
+        return vec![("  ".to_owned(), Ui::Quiet), (fit(&text, room), part)];
+    }
+    if columns < LINK_FROM {
+        return Vec::new();
+    }
+    let (text, slow) = app.wire.meter.words(app.now);
+    let old = match app.state.end {
+        // What has ended does not get older.
+        Some(_) => String::new(),
+        None => format!("data {}", age_words(app.now.since(app.heard_at))),
+    };
+    let part = if slow { Ui::Warning } else { Ui::Quiet };
+    vec![(format!("  {} ", fit(&old, age)), Ui::Quiet), (fit(&text, state), part)]
+}
+
+/// In steps, so that it changes only when that matters: news comes every second or two.
+fn age_words(age: crate::model::Span) -> String {
+    match age.as_millis() / 1000 {
+        0..3 => "0s".to_owned(),
+        old @ 3..60 => format!("{old}s"),
+        old => format!("{}m", (old / 60).min(99)),
     }
 }
 

@@ -16,15 +16,10 @@ pub(super) fn draw(canvas: &mut Canvas<'_, '_>, area: Rect) {
     if area.is_empty() {
         return;
     }
-    let wide = area.width >= 100;
     let mut spans = Vec::new();
     for (key, tab) in (1..).zip(Tab::ALL) {
-        let (long, short) = tab.words();
         let open = tab == canvas.app.tab;
-        // Without colours, too, it must be seen which one is open; and what stands beside it must not move.
-        let (left, right) = if open { ("[", "]") } else { (" ", " ") };
-        let text = if wide { format!("{left}{key} {long}{right} ") } else { format!("{left}{key}{short}{right}") };
-        spans.push(Span::styled(text, canvas.ui(if open { Ui::Key } else { Ui::Quiet })));
+        spans.push(Span::styled(text(area, key, tab, open), canvas.ui(if open { Ui::Key } else { Ui::Quiet })));
     }
     let app = canvas.app;
     let capacity = (app.fixed.oracle.capacity)(&app.state);
@@ -48,4 +43,24 @@ fn capacity_words(capacity: Capacity, begun: bool) -> String {
         Some(lowest) => format!("{text}, at least {}", thousands(lowest.into())),
         None => text,
     }
+}
+
+fn text(area: Rect, key: u32, tab: Tab, open: bool) -> String {
+    let (long, short) = tab.words();
+    // Without colours, too, it must be seen which one is open; and what stands beside it must not move.
+    let (left, right) = if open { ("[", "]") } else { (" ", " ") };
+    if area.width >= 100 { format!("{left}{key} {long}{right} ") } else { format!("{left}{key}{short}{right}") }
+}
+
+/// The one whose name is in this column.
+pub(super) fn under(area: Rect, column: u16) -> Option<Tab> {
+    let mut end = usize::from(area.x);
+    (1..)
+        .zip(Tab::ALL)
+        .map(|(key, tab)| {
+            end += width(&text(area, key, tab, false));
+            (end, tab)
+        })
+        .find(|(end, _)| usize::from(column) < *end)
+        .map(|(_, tab)| tab)
 }

@@ -1,0 +1,143 @@
+//! What the screen costs on the line, in bytes: so that a bad link stays usable.
+//!
+//! Imports: the library, the console's fixture. May not: start anything.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "in the functions that tests share, too")]
+
+#[path = "fixtures/console.rs"]
+mod fixture;
+
+use fixture::{World, console, fixed};
+use ratatui::Terminal;
+use rollout::model::{InstanceId, Sample, SampleResult, Span};
+use rollout::ports::{Progress, Reading, Update};
+use rollout::state::Phase;
+use rollout::tui::{App, Depth, Encoder, Msg, update, view};
+
+const SMALL: (u16, u16) = (80, 24);
+const LARGE: (u16, u16) = (160, 48);
+const DEPTHS: [Depth; 4] = [Depth::Mono, Depth::Ansi16, Depth::Indexed, Depth::Rgb];
+
+/// A terminal that knows what it shows.
+struct Painted {
+    app: App,
+    terminal: Terminal<Encoder>,
+}
+
+impl Painted {
+    /// With what the first paint cost.
+    fn new(app: App, depth: Depth) -> (Self, usize) {
+        let terminal = Terminal::new(Encoder::new(app.size.into(), depth, false)).unwrap();
+        let mut painted = Self { app, terminal };
+        let first = painted.frame().len();
+        (painted, first)
+    }
+
+    /// The bytes of the next frame.
+    fn frame(&mut self) -> String {
+        self.terminal.draw(|frame| view(&self.app, frame)).unwrap();
+        String::from_utf8(self.terminal.backend_mut().take()).unwrap()
+    }
+
+    fn after(&mut self, msg: Msg) -> String {
+        update(&mut self.app, msg);
+        self.frame()
+    }
+}
+
+/// In the middle of it: some done, one in its health gate.
+fn running(total: usize) -> World {
+    World::new(total)
+        .started()
+        .until(|s| s.batches == 3 && s.instances.values().any(|i| matches!(i.phase, Phase::Verifying { .. })))
+}
+
+/// A reading of this instance, as slow as that.
+fn slower(app: &App, id: &InstanceId, by: u64) -> (InstanceId, Reading) {
+    let before = app.reading(id).unwrap().sample.as_ref().unwrap().latency;
+    let sample = Sample {
+        at: app.now,
+        latency: before + Span::from_millis(by),
+        result: SampleResult::Pass { status: Some(200) },
+        version: None,
+    };
+    (id.clone(), Reading { sample: Some(sample), passes: 1, misses: 0, sessions: None, trouble: None })
+}
+
+fn news(app: &App, readings: impl IntoIterator<Item = (InstanceId, Reading)>) -> Msg {
+    let readings = readings.into_iter().collect();
+    let progress = Progress { at: app.now, readings, vip: app.progress.vip, lb: None, troubles: Vec::new() };
+    Msg::Update(Update::Progress(progress))
+}
+
+fn at_most(what: &str, frame: &str, budget: usize) {
+    println!("{what}: {} of {budget} bytes: {frame:?}", frame.len());
+    assert!(frame.len() <= budget, "{what}: {} bytes, at most {budget}: {frame:?}", frame.len());
+}
+
+#[test]
+fn nothing_new_is_no_byte() {
+    for depth in DEPTHS {
+        let (mut painted, _) = Painted::new(console(&running(20), LARGE, fixed(depth, false)), depth);
+        assert_eq!(painted.frame(), "", "{depth:?}");
+        let app = &painted.app;
+        let same: Vec<_> = app.state.instances.keys().map(|id| slower(app, id, 0)).collect();
+        // The same moment: a sparkline would grow by a second one.
+        let msg = news(app, same);
+        assert_eq!(painted.after(msg), "", "{depth:?}");
+    }
+}
+
+/// Clock, countdowns, and what else counts seconds.
+#[test]
+fn a_second_that_passes_costs_little() {
+    for (depth, size) in [(Depth::Indexed, SMALL), (Depth::Indexed, LARGE), (Depth::Rgb, LARGE)] {
+        let (mut painted, _) = Painted::new(console(&running(20), size, fixed(depth, false)), depth);
+        for second in 1..=9 {
+            let later = painted.app.now + Span::from_secs(1);
+            let msg = news(&painted.app, []);
+            update(&mut painted.app, msg);
+            let frame = painted.after(Msg::Tick(later));
+            at_most(&format!("{depth:?} {size:?} second {second}"), &frame, 160);
+        }
+    }
+}
+
+#[test]
+fn an_event_costs_little() {
+    for (depth, size) in [(Depth::Indexed, SMALL), (Depth::Indexed, LARGE), (Depth::Rgb, LARGE)] {
+        let mut world = running(200);
+        let (mut painted, _) = Painted::new(console(&world, size, fixed(depth, false)), depth);
+        let known = world.events.len();
+        while world.events.len() < known + 6 {
+            world.act();
+        }
+        for event in &world.events[known..] {
+            let frame = painted.after(Msg::Update(Update::Event(event.clone())));
+            at_most(&format!("{depth:?} {size:?} {}", event.kind.words()), &frame, 20_000);
+        }
+    }
+}
+
+#[test]
+fn a_latency_costs_little() {
+    for depth in DEPTHS {
+        let (mut painted, _) = Painted::new(console(&running(200), LARGE, fixed(depth, false)), depth);
+        let id = InstanceId::new("web-150").unwrap();
+        let reading = slower(&painted.app, &id, 17);
+        let msg = news(&painted.app, [reading]);
+        let frame = painted.after(msg);
+        assert_ne!(frame, "");
+        at_most(&format!("{depth:?}"), &frame, 45);
+    }
+}
+
+#[test]
+fn a_first_paint_fits_a_bad_link() {
+    for depth in DEPTHS {
+        for (total, budget) in [(20, 30_000), (200, 30_000), (2_000, 20_000), (10_000, 20_000)] {
+            let (_, first) = Painted::new(console(&running(total), LARGE, fixed(depth, false)), depth);
+            println!("{depth:?} {total}: first paint {first} of {budget}");
+            assert!(first <= budget, "{depth:?} {total}: {first}");
+        }
+    }
+}
