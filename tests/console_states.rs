@@ -69,9 +69,10 @@ fn a_failure_that_paused_it() {
 
 #[test]
 fn a_rollback_by_the_engine() {
-    let world = World::new(20).bad().started().until(|s| {
-        s.rollback.is_some() && s.instances.values().any(|i| (i.phase == Phase::Restoring || i.phase == Phase::Updating))
-    });
+    let world = World::new(20)
+        .bad()
+        .started()
+        .until(|s| s.rollback.is_some() && s.instances.values().any(|i| matches!(i.phase, Phase::Restoring | Phase::Updating)));
     says(
         &world,
         [
