@@ -18,6 +18,7 @@ mod log;
 mod logs;
 mod past;
 mod plan;
+mod replay;
 mod run;
 mod runs;
 mod screen;
@@ -43,6 +44,8 @@ pub use filter::{Candidate, Filter};
 pub use history::{History, Stage};
 pub use keys::{Action, Binding, KEYMAP, Key, action};
 pub use list::{List, Sort};
+pub use replay::{Replay, Scrub};
+pub use runs::Runs;
 pub use tab::Tab;
 pub use theme::{Badge, BuiltIn, ColorChoice, Depth, THEMES, Theme, ThemeError, Ui};
 pub use update::{Cmd, Msg, update};
@@ -50,7 +53,7 @@ pub use view::view;
 
 use crate::command::Command;
 use crate::model::Timestamp;
-use crate::ports::{Session, SessionError};
+use crate::ports::{Session, SessionError, Story};
 
 /// What the console is told by configuration and command line.
 #[derive(Clone)]
@@ -73,6 +76,8 @@ pub struct Settings {
     pub next: Option<String>,
     /// What is asked of the engine when the terminal is lost (not when it is left); nothing in a read-only console.
     pub on_hangup: Option<Command>,
+    /// A deployment that is replayed; there is nothing behind it.
+    pub replay: Option<Story>,
     /// The zone of times on the screen.
     pub zone: TimeZone,
     /// The clock.
@@ -98,6 +103,7 @@ impl Settings {
             demo: false,
             next: None,
             on_hangup: None,
+            replay: None,
             zone: TimeZone::system(),
             now,
         }
