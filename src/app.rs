@@ -18,11 +18,13 @@ mod past;
 mod plan;
 mod recover;
 mod redact;
+mod replay;
 mod request;
 mod schema;
 mod signals;
 mod skew;
 mod startable;
+mod told;
 mod unwatched;
 mod verbs;
 mod watching;
@@ -240,6 +242,11 @@ pub fn history(common: &Common, limit: u32) -> u8 {
 /// `rollout events`.
 pub fn events(common: &Common, id: &str, follow: bool) -> u8 {
     run(past::events(common, id, follow))
+}
+
+/// `rollout replay`.
+pub fn replay(common: &Common, id: &str) -> u8 {
+    run(replay::replay(common, id))
 }
 
 /// `rollout check`.

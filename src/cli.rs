@@ -124,6 +124,7 @@ fn run(common: &Common, verb: Verb) -> u8 {
         Verb::History { limit } => app::history(common, limit),
         Verb::Show { id } => app::show(common, &id),
         Verb::Events { id, follow } => app::events(common, &id, follow),
+        Verb::Replay { id } => app::replay(common, &id),
         Verb::Pause(args) => app::command(common, Command::Pause { reason: args.reason }),
         Verb::Resume => app::command(common, Command::Resume),
         Verb::Cancel(args) => app::command(common, Command::Cancel { reason: args.reason }),

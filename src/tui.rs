@@ -20,6 +20,7 @@ mod log;
 mod logs;
 mod past;
 mod plan;
+mod replay;
 mod run;
 mod runs;
 mod screen;
@@ -47,6 +48,8 @@ pub use filter::{Candidate, Filter};
 pub use history::{History, Stage};
 pub use keys::{Action, Binding, KEYMAP, Key, action};
 pub use list::{List, Sort};
+pub use replay::{Replay, Scrub};
+pub use runs::Runs;
 pub use tab::Tab;
 pub use theme::{Badge, BuiltIn, ColorChoice, Depth, THEMES, Theme, ThemeError, Ui};
 pub use update::{Cmd, Msg, update};
@@ -55,7 +58,7 @@ pub use wire::{Click, Meter, MouseEvent, Notify, Signal, Wire};
 
 use crate::command::Command;
 use crate::model::{Span, Timestamp};
-use crate::ports::{Session, SessionError};
+use crate::ports::{Session, SessionError, Story};
 
 /// What the console is told by configuration and command line.
 #[derive(Clone)]
@@ -84,6 +87,8 @@ pub struct Settings {
     pub notify: Notify,
     /// `[console] clipboard`: texts may be sent to the terminal's.
     pub clipboard: bool,
+    /// A deployment that is replayed; there is nothing behind it.
+    pub replay: Option<Story>,
     /// The zone of times on the screen.
     pub zone: TimeZone,
     /// The clock.
@@ -112,6 +117,7 @@ impl Settings {
             earlier: Vec::new(),
             notify: Notify { failed: Signal::Bell, waiting: Signal::Bell, ended: Signal::Bell, link: Signal::Bell },
             clipboard: true,
+            replay: None,
             zone: TimeZone::system(),
             now,
         }

@@ -357,7 +357,8 @@ fn refused_keys_say_why_and_send_nothing() {
             assert!(app.overlay.is_none(), "{key}");
             let (text, _) = app.message.clone().expect("a reason");
             // The words of a read-only session are those of the command line.
-            let said = if is_read_only { text.ends_with("this is a read-only session") } else { text.starts_with("not possible: ") };
+            let said =
+                if is_read_only { text.ends_with("this is a read-only session") } else { text.starts_with("not possible: ") };
             assert!(said, "{key}: {text}");
         }
     }

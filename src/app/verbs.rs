@@ -140,7 +140,7 @@ async fn on_hangup(config: &Config) -> Option<Command> {
     }
 }
 
-fn console_settings(common: &Common, config: &Config, scene: Scene) -> tui::Settings {
+pub(super) fn console_settings(common: &Common, config: &Config, scene: Scene) -> tui::Settings {
     let color = match (common.color, config.console.color) {
         (Some(Color::Mono), _) | (None, ColorDepth::Mono) => tui::ColorChoice::Mono,
         (Some(Color::C16), _) | (None, ColorDepth::Ansi16) => tui::ColorChoice::Ansi16,

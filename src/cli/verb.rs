@@ -43,6 +43,11 @@ pub(super) enum Verb {
         #[arg(long, short)]
         follow: bool,
     },
+    /// A past deployment in the console, from its journal: forwards, backwards, playing
+    Replay {
+        /// Its id, e.g. shop-142; the beginning or the number alone will do
+        id: String,
+    },
     /// Take no new instance; those in flight go on to a safe point
     Pause(ReasonArgs),
     /// Take instances again

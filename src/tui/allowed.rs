@@ -39,6 +39,9 @@ impl App {
             return Ok(());
         }
         let refuse = |why: &str| Err(why.to_owned());
+        if self.runs.scrub.is_some() {
+            return Err(format!("this is a replay of {}", self.state.plan.deployment));
+        }
         if self.fixed.read_only {
             return refuse("this is a read-only session");
         }

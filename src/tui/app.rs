@@ -13,6 +13,7 @@ use super::confirm::{Ask, Overlay};
 use super::drain::Drain;
 use super::history::History;
 use super::list::List;
+use super::runs::Runs;
 use super::tab::Tab;
 use super::theme::Theme;
 use super::wire::Wire;
@@ -217,6 +218,8 @@ pub struct App {
     pub list: List,
     /// The screen that is open.
     pub tab: Tab,
+    /// Earlier deployments, and the replay of one.
+    pub runs: Runs,
     /// Where Esc leads from one instance.
     pub(super) came_from: Tab,
     /// The lower pane.
@@ -263,6 +266,7 @@ impl App {
             selected: 0,
             list: List::default(),
             tab: Tab::Fleet,
+            runs: Runs::default(),
             came_from: Tab::Fleet,
             pane: Pane::Both,
             overlay: None,
@@ -449,6 +453,7 @@ impl App {
     /// The number of what has to be seen before it may be answered.
     pub fn unseen(&self) -> Option<u64> {
         match (&self.overlay, &self.next) {
+            _ if self.runs.replay.is_some() => None,
             (Some(Overlay::Ask(ask)), _) if !ask.armed && super::view::fits_question(self.size) => Some(ask.id),
             (None, Some(next)) if !next.armed => Some(next.id),
             _ => None,

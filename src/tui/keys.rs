@@ -104,6 +104,16 @@ pub enum Action {
     Fitting,
     /// Events, log, or both.
     Pane,
+    /// Play the replay, or halt it.
+    Play,
+    /// Play faster.
+    Faster,
+    /// Play slower.
+    Slower,
+    /// The turn before, in a replay.
+    PreviousMark,
+    /// The next turn, in a replay.
+    NextMark,
     /// Paint everything again.
     Repaint,
     /// Suspend the console only.
@@ -218,6 +228,11 @@ keymap! {
     "y"   [Key::Char('y')] Copy "" "copy the selected one's name"
     "e"   [Key::Char('e')] Export "" "write screen and summary to files"
     "m"   [Key::Char('m')] Mouse "" "mouse on or off"
+    "Space" [Key::Char(' ')] Play "play" "in a replay: play, halt"
+    "{"   [Key::Char('{')] PreviousMark "" "in a replay: mark before"
+    "}"   [Key::Char('}')] NextMark "next mark" "in a replay: next mark"
+    "<"   [Key::Char('<')] Slower "" "in a replay: slower"
+    ">"   [Key::Char('>')] Faster "" "in a replay: faster"
     "Ctrl-L" [Key::Ctrl('l')] Repaint "" "paint everything again"
     "Ctrl-Z" [Key::Ctrl('z')] Suspend "" "suspend the console only"
 }

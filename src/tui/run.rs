@@ -24,8 +24,8 @@ use super::update::{Cmd, Msg, update};
 use super::wire::{Export, MouseEvent, Wire, export};
 use super::{Exit, Settings, TuiError};
 use crate::command::{Command, Receipt};
-use crate::model::{Seq, Timestamp};
-use crate::ports::{Session, Update};
+use crate::model::{Seq, Span, Timestamp};
+use crate::ports::{Session, SessionError, Update};
 
 /// How long a question must have been on the screen before an answer counts.
 const READ_FIRST: Duration = Duration::from_millis(500);
@@ -41,6 +41,8 @@ const EXPORTED: u64 = 100_000;
 const TELL: Duration = Duration::from_secs(1);
 /// How long the engine is waited for when the terminal is gone. The console must be gone a second after it.
 const HANG_UP: Duration = Duration::from_millis(600);
+/// Between two steps of a replay that plays.
+const BEAT: Duration = Duration::from_millis(200);
 /// A terminal that took nothing for this long is painted anew.
 const STALL: Duration = Duration::from_secs(5);
 
@@ -70,8 +72,13 @@ pub(super) async fn run(session: Box<dyn Session>, settings: Settings) -> Result
     if let Some(complaint) = complaint {
         app.say(complaint, Tone::Refused);
     }
+    if let Some(story) = settings.replay {
+        app.begin_with(story).map_err(|why| TuiError::Session(SessionError::Link(why)))?;
+    }
     let mut console = Console {
         replies: JoinSet::new(),
+        told: JoinSet::new(),
+        beat: Instant::now(),
         signals: Signals::catch().map_err(TuiError::Terminal)?,
         screen: Screen::enter(&tty, size, (depth, ascii)).map_err(TuiError::Terminal)?,
         session,
@@ -123,6 +130,10 @@ struct Console {
     on_hangup: Option<Command>,
     now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     replies: JoinSet<(&'static str, Result<Receipt, String>)>,
+    /// What is being read of the past.
+    told: JoinSet<Msg>,
+    /// When a replay last played on.
+    beat: Instant,
     /// When what is unseen has been seen for long enough.
     arm: Option<(Instant, u64)>,
     /// The next second.
@@ -139,6 +150,7 @@ enum Wake {
     Answer,
     Update(Update),
     Reply(&'static str, Result<Receipt, String>),
+    Told(Box<Msg>),
     Written(io::Result<()>),
     Resized,
     Continued,
@@ -173,6 +185,7 @@ impl Console {
             input = self.screen.reader.next() => wake_of(input),
             result = self.screen.writer.written() => Wake::Written(result),
             Some(reply) = self.replies.join_next() => reply_of(reply),
+            Some(Ok(told)) = self.told.join_next() => Wake::Told(Box::new(told)),
             update = self.session.next(), if listening => Wake::Update(update),
             () = sleep_until(until) => Wake::Time,
         }
@@ -194,6 +207,9 @@ impl Console {
         let mut until = Instant::now() + Duration::from_hours(1);
         if self.ticks() {
             until = until.min(self.tick);
+        }
+        if self.app.plays() {
+            until = until.min(self.beat + BEAT);
         }
         if let Some((at, _)) = self.arm {
             until = until.min(at);
@@ -221,6 +237,7 @@ impl Console {
             }
             Wake::Update(news) => Msg::Update(news),
             Wake::Reply(verb, result) => Msg::Reply { verb, result },
+            Wake::Told(told) => *told,
             Wake::Written(Ok(())) => {
                 if let Some(took) = self.screen.arrived() {
                     self.app.wire.meter.wrote(took, (self.now)());
@@ -266,6 +283,12 @@ impl Console {
             self.arm = None;
             return Some(Msg::Armed(id));
         }
+        if self.app.plays() && self.beat + BEAT <= now {
+            // However long it stood still before: it goes on from there.
+            let passed = (now - self.beat).min(2 * BEAT);
+            self.beat = now;
+            return Some(Msg::Beat(Span::from(passed)));
+        }
         if self.ticks() && self.tick <= now {
             let at = (self.now)();
             // On the second, so that countdowns and clock change together.
@@ -280,6 +303,14 @@ impl Console {
             Cmd::Send { command, revision } => self.send(command, revision),
             Cmd::Log(line) => self.log.take(&line, &self.app.fixed.zone),
             Cmd::Refresh => return Ok(self.refresh().await),
+            Cmd::Past => {
+                let past = self.session.deployments();
+                self.told.spawn(async { Msg::Past(past.await.map_err(|error| error.to_string())) });
+            }
+            Cmd::Story(id) => {
+                let story = self.session.story(id.clone());
+                self.told.spawn(async { Msg::Story(id, story.await.map_err(|error| error.to_string())) });
+            }
             // Each frame that shows it says so; only the first one begins its time.
             Cmd::Arm(id) if self.arm.is_some_and(|(_, arming)| arming == id) => {}
             Cmd::Arm(id) => self.arm = Some((Instant::now() + READ_FIRST, id)),

@@ -5,13 +5,15 @@
 use super::app::{App, Dirt, Link, Pane, Tone};
 use super::confirm::{Ask, Overlay, Reason, Typed};
 use super::keys::{Action, Key, action};
+use super::replay;
+use super::runs;
 use super::tab::{self, Tab};
 use super::wire::{self, MouseEvent, Signal};
 use super::{Exit, typing, view};
 use crate::command::{Command, Receipt};
 use crate::core::Consequence;
-use crate::model::{Seq, Timestamp};
-use crate::ports::{LogLine, Snapshot, Update};
+use crate::model::{DeploymentId, Seq, Span, Timestamp};
+use crate::ports::{Chapters, LogLine, Snapshot, Story, Update};
 
 /// What happened.
 #[derive(Debug, Clone)]
@@ -31,6 +33,12 @@ pub enum Msg {
         /// Its receipt, or why not, in words.
         result: Result<Receipt, String>,
     },
+    /// The past of the service, none where nobody tells it, or why it cannot be told.
+    Past(Result<Option<Chapters>, String>),
+    /// All that is recorded of one deployment, none where nobody tells it, or why it cannot be told.
+    Story(DeploymentId, Result<Option<Story>, String>),
+    /// A replay plays, and so much time went by.
+    Beat(Span),
     /// It is this late.
     Tick(Timestamp),
     /// The terminal has so many columns and rows.
@@ -53,6 +61,10 @@ pub enum Cmd {
     },
     /// Hand it to the log pane.
     Log(LogLine),
+    /// Ask for the past of the service.
+    Past,
+    /// Ask for all that is recorded of a deployment.
+    Story(DeploymentId),
     /// Read everything again.
     Refresh,
     /// Say `Armed` when this has been seen for long enough.
@@ -91,7 +103,7 @@ fn reduce(app: &mut App, msg: Msg) -> Vec<Cmd> {
         }
         Msg::Key(key) => {
             app.dirt = Dirt::Now;
-            on_key(app, key)
+            runs::on_key(app, key).unwrap_or_else(|| on_key(app, key))
         }
         Msg::Update(news) => on_update(app, news),
         Msg::Fresh(snapshot) => {
@@ -109,12 +121,16 @@ fn reduce(app: &mut App, msg: Msg) -> Vec<Cmd> {
             }
             Vec::new()
         }
+        Msg::Past(told) => runs::take_past(app, told),
+        Msg::Story(id, story) => runs::take_story(app, &id, story),
+        Msg::Beat(passed) => replay::beat(app, passed),
         Msg::Tick(now) => {
             app.tick(now);
             Vec::new()
         }
         Msg::Resize(width, height) => {
             app.size = (width, height);
+            replay::resize(app);
             // Dragging a border is dozens of sizes, and each is a whole paint.
             app.dirt = app.dirt.max(Dirt::Soon);
             // It must be read in full before it may be answered.
@@ -147,7 +163,11 @@ fn on_update(app: &mut App, news: Update) -> Vec<Cmd> {
             }
             app.notice_since(before, Some(&event));
             reconsider(app);
-            if app.leaving && app.state.end.is_some() { leave(app) } else { Vec::new() }
+            replay::meanwhile(app, &event);
+            if app.leaving && app.state.end.is_some() {
+                return leave(app);
+            }
+            if event.kind.is_terminal() { runs::outdated(app) } else { Vec::new() }
         }
         Update::Progress(progress) => {
             app.heard();
@@ -230,6 +250,7 @@ fn on_action(app: &mut App, action: Action) -> Vec<Cmd> {
         Action::Back if app.close_tab() => {}
         Action::Back => app.set_filter(""),
         Action::Open(Tab::Instance) => inspect(app),
+        Action::Open(Tab::History) => return runs::open(app),
         Action::Open(tab) => app.open(tab),
         Action::Inspect => inspect(app),
         Action::Filter => {
@@ -261,6 +282,9 @@ fn on_action(app: &mut App, action: Action) -> Vec<Cmd> {
                 Pane::Both | Pane::Events => Pane::Log,
                 Pane::Log => Pane::Both,
             };
+        }
+        Action::Play | Action::Faster | Action::Slower | Action::PreviousMark | Action::NextMark => {
+            app.say("that is for a replay; 6 lists the deployments, Enter there replays one", Tone::Refused);
         }
         Action::Repaint => return vec![Cmd::Repaint],
         Action::Suspend => return vec![Cmd::Suspend],

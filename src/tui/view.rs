@@ -16,6 +16,7 @@ mod panes;
 mod place;
 mod plan;
 mod runs;
+mod scrub;
 mod tabs;
 mod timeline;
 mod words;
@@ -34,6 +35,7 @@ use super::theme::Ui;
 
 pub(super) use hit::{Hit, hit};
 pub(super) use place::{Level, set_detail, walk};
+pub(super) use runs::page as runs_page;
 
 /// A question is only asked where all of it can be read.
 pub(super) const QUESTION: (u16, u16) = (40, 14);
@@ -50,6 +52,8 @@ pub(super) fn shows_both(size: (u16, u16)) -> bool {
 
 /// Draws everything.
 pub fn view(app: &App, frame: &mut Frame<'_>) {
+    // A replay lies over what is live.
+    let app = app.shown();
     let area = frame.area();
     if area.is_empty() {
         return;
@@ -62,6 +66,7 @@ pub fn view(app: &App, frame: &mut Frame<'_>) {
     }
     header::draw(&mut canvas, &places);
     tabs::draw(&mut canvas, places.tabs);
+    scrub::draw(&mut canvas, places.scrub);
     match app.tab {
         Tab::Fleet => {
             grid::draw(&mut canvas, &places);

@@ -22,6 +22,7 @@ pub(super) fn draw(canvas: &mut Canvas<'_, '_>, places: &Places) {
     let area = if fleet { places.message } else { above };
     match (&canvas.app.overlay, &canvas.app.message) {
         (Some(Overlay::Filter), _) => typed(canvas, area),
+        (None, _) if canvas.app.runs.typing => super::runs::typed(canvas, area),
         (_, Some((text, tone))) => {
             let part = if *tone == Tone::Refused { Ui::Warning } else { Ui::Message };
             canvas.clear(area);
@@ -114,9 +115,28 @@ fn keys(canvas: &mut Canvas<'_, '_>, area: Rect) {
             spans.extend([Span::styled(key, canvas.ui(Ui::Key)), Span::raw(label)]);
         }
     }
+    if app.runs.scrub.is_some() {
+        let keys = if canvas.ascii() { "Left Right" } else { "← →" };
+        for (key, label) in [(keys, " step  "), ("Space", " play  "), ("{ }", " marks  "), ("< >", " speed  "), ("Esc", " out  ")]
+        {
+            let label = if wide { label } else { " " };
+            spans.extend([Span::styled(key, canvas.ui(Ui::Key)), Span::raw(label)]);
+        }
+    }
+    if app.tab == Tab::History {
+        for (key, label) in [("Enter", " replay  "), ("/", " filter  "), ("Esc", " back  ")] {
+            let label = if wide { label } else { " " };
+            spans.extend([Span::styled(key, canvas.ui(Ui::Key)), Span::raw(label)]);
+        }
+    }
     // What is next to be done has the first place, whichever it is.
     spans.extend(of(next_act(app)).into_iter().flat_map(part));
-    let others: &[Action] = if app.inspecting() { &ONE } else { &FLEET };
+    let others: &[Action] = match app.tab {
+        Tab::Instance => &ONE,
+        // There, they are about deployments.
+        Tab::History => FLEET.get(..4).unwrap_or_default(),
+        _ => &FLEET,
+    };
     for binding in others.iter().filter_map(|action| of(*action)) {
         let next = part(binding);
         if columns_of(&spans) + columns_of(&next) > room {

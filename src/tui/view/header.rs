@@ -86,7 +86,9 @@ pub(super) fn badge_line(app: &App) -> Line<'static> {
     };
     let theme = &app.fixed.theme;
     let mut spans = vec![Span::styled(text, theme.badge(badge))];
-    if app.fixed.read_only {
+    if app.runs.scrub.is_some() {
+        spans.push(Span::styled(" [REPLAY]", theme.badge(Badge::ReadOnly)));
+    } else if app.fixed.read_only {
         spans.push(Span::styled(" [RO]", theme.badge(Badge::ReadOnly)));
     }
     Line::from(spans)
