@@ -252,6 +252,8 @@ pub(super) const DOCS: &[(&str, &str)] = &[
     ("console.ascii", "No character beyond ASCII."),
     ("console.read_only", "Watch only: every command is refused."),
     ("console.on_hangup", "What a lost terminal of a console does to the deployment; leaving with q never does anything."),
+    ("console.keys", "Which key is which act; what is not named keeps its key."),
+    ("console.keys.*", "The key of this action, or several in a list; [] for none."),
 ];
 
 /// The form of a value that its reader looks at in a way of its own.

@@ -6,6 +6,8 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
 use super::Canvas;
+use crate::tui::keymap::Bound;
+use crate::tui::keys::Action;
 use crate::tui::tab::Tab;
 use crate::tui::theme::Ui;
 
@@ -15,7 +17,9 @@ pub(super) fn draw(canvas: &mut Canvas<'_, '_>, area: Rect) {
     }
     let wide = area.width >= 100;
     let mut spans = Vec::new();
-    for (key, tab) in (1..).zip(Tab::ALL) {
+    for tab in Tab::ALL {
+        // Unbound, it still has its place and its name.
+        let key = canvas.app.fixed.keys.of(Action::Open(tab)).and_then(Bound::first).unwrap_or_else(|| " ".to_owned());
         let (long, short) = tab.words();
         let open = tab == canvas.app.tab;
         // Without colours, too, it must be seen which one is open; and what stands beside it must not move.
