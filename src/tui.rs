@@ -8,12 +8,15 @@ mod allowed;
 mod app;
 mod baseline;
 mod chart;
+mod command_line;
 mod confirm;
 mod drain;
 mod encoder;
 mod filter;
+mod help;
 mod history;
 mod input;
+mod keymap;
 mod keys;
 mod list;
 mod log;
@@ -42,11 +45,14 @@ use jiff::tz::TimeZone;
 pub use app::{App, Dirt, Fact, Fixed, Link, LogView, NextGate, Oracle, Pane, Tone};
 pub use baseline::Comparison;
 pub use chart::{Chart, Mark};
+pub use command_line::CommandLine;
 pub use confirm::{Ask, Overlay, Reason, Typed};
 pub use encoder::Encoder;
 pub use filter::{Candidate, Filter};
+pub use help::Help;
 pub use history::{History, Stage};
-pub use keys::{Action, Binding, KEYMAP, Key, action};
+pub use keymap::{Bound, KeyFault, Keymap, Rebinding, action_names};
+pub use keys::{Action, Binding, Group, KEYMAP, Key};
 pub use list::{List, Sort};
 pub use replay::{Replay, Scrub};
 pub use runs::Runs;
@@ -71,6 +77,8 @@ pub struct Settings {
     pub ascii: Option<bool>,
     /// `--read-only`.
     pub read_only: bool,
+    /// `[console.keys]`: the keys as they are bound.
+    pub keys: Keymap,
     /// `[env.NAME] stripe`: a colour of the theme, one of the sixteen, a number or `#rrggbb`.
     pub stripe: Option<String>,
     /// `[env.NAME] protected`: a rollback takes the service's name.
@@ -109,6 +117,7 @@ impl Settings {
             color: ColorChoice::Auto,
             ascii: None,
             read_only: false,
+            keys: Keymap::default(),
             stripe: None,
             protected: false,
             demo: false,

@@ -167,12 +167,18 @@ fn help_names_every_key_of_the_keymap() {
     for (name, size, ascii) in [("small", SMALL, false), ("large", LARGE, false), ("small_ascii", SMALL, true)] {
         let mut app = console(&running(20), size, fixed(Depth::Rgb, ascii));
         press(&mut app, '?');
-        let text = picture(&app);
+        let first = picture(&app);
+        let mut text = first.clone();
+        // Page by page; the last one stays.
+        for _ in 0..4 {
+            update(&mut app, Msg::Key(Key::PageDown));
+            text.push_str(&picture(&app));
+        }
         for binding in rollout::tui::KEYMAP {
-            let words: String = binding.words.chars().take(30).collect();
+            let words: String = binding.words.chars().take(26).collect();
             assert!(text.contains(&words), "{words}");
         }
-        insta::assert_snapshot!(format!("help_{name}"), text);
+        insta::assert_snapshot!(format!("help_{name}"), first);
     }
 }
 

@@ -153,6 +153,7 @@ pub(super) fn console_settings(common: &Common, config: &Config, scene: Scene) -
         color,
         ascii: (common.ascii || config.console.ascii).then_some(true),
         read_only: is_read_only(common, config),
+        keys: config.console.keys.clone(),
         protected: config.env().is_some_and(|env| env.protected),
         stripe: config.env().and_then(|env| env.stripe.clone()),
         notify: config.console.notify,

@@ -5,9 +5,10 @@
 use indexmap::IndexMap;
 
 use super::document::Value;
+use super::fault::Place;
 use super::section::{Placed, Section};
 use super::value::shown;
-use crate::tui::{Notify, Signal};
+use crate::tui::{KeyFault, Keymap, Notify, Rebinding, Signal, action_names};
 
 /// `[service]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +45,8 @@ pub struct Console {
     pub clipboard: bool,
     /// `[console.notify]`.
     pub notify: Notify,
+    /// `[console.keys]`.
+    pub keys: Keymap,
 }
 
 /// How many colours the console uses.
@@ -179,9 +182,9 @@ pub(super) fn read_console(root: &mut Section<'_>) -> Console {
     let clipboards = [("osc52", true), ("off", false)];
     let clipboard = section.choice("clipboard", &clipboards, &[]).is_none_or(|choice| choice.value);
     let notify = read_notify(&mut section);
-    section.later("keys", "the keys are those that ? shows");
+    let keys = read_keys(&mut section);
     section.finish();
-    Console { theme, color, ascii, read_only, on_hangup, clipboard, notify }
+    Console { theme, color, ascii, read_only, on_hangup, clipboard, notify, keys }
 }
 
 /// Reads `[console.notify]`.
@@ -192,6 +195,36 @@ fn read_notify(console: &mut Section<'_>) -> Notify {
     let notify = Notify { failed: of("failed"), waiting: of("waiting"), ended: of("ended"), link: of("link") };
     section.finish();
     notify
+}
+
+/// Reads `[console.keys]`: which keys there are and who may have them is known to the console alone.
+fn read_keys(console: &mut Section<'_>) -> Keymap {
+    let mut section = console.table("keys");
+    let mut wishes: Vec<Rebinding> = Vec::new();
+    // By wish: where its value stands, and each of its keys.
+    let mut places: Vec<(Place, Vec<Place>)> = Vec::new();
+    for name in action_names() {
+        let Some(keys) = section.texts(&name).filter(|keys| keys.sound) else { continue };
+        let (of_keys, texts) = keys.value.into_iter().map(|(place, text)| (place, text.raw)).unzip();
+        wishes.push(Rebinding { name, keys: texts });
+        places.push((keys.place, of_keys));
+    }
+    let place_of = |(wish, key): (usize, Option<usize>)| {
+        let (whole, of_keys) = places.get(wish)?;
+        Some(key.map_or(*whole, |key| of_keys.get(key).copied().unwrap_or(*whole)))
+    };
+    let keys = Keymap::bind(&wishes).unwrap_or_else(|faults| {
+        for KeyFault { at, other, text } in faults {
+            let (Some(place), Some(wish)) = (place_of(at), wishes.get(at.0)) else { continue };
+            match other.and_then(|(wish, key)| place_of((wish, Some(key)))) {
+                Some(other) => section.fault_with(place, other, &wish.name, text),
+                None => section.fault(place, &wish.name, text),
+            }
+        }
+        Keymap::default()
+    });
+    section.finish();
+    keys
 }
 
 /// Refuses the tables of the contract that are not in this version.

@@ -9,9 +9,12 @@ use jiff::tz::TimeZone;
 use tui_logger::TuiWidgetState;
 
 use super::chart::Chart;
+use super::command_line::CommandLine;
 use super::confirm::{Ask, Overlay};
 use super::drain::Drain;
+use super::help::Help;
 use super::history::History;
+use super::keymap::Keymap;
 use super::list::List;
 use super::runs::Runs;
 use super::tab::Tab;
@@ -61,6 +64,8 @@ pub struct Fixed {
     pub theme: Theme,
     /// Nothing may be sent.
     pub read_only: bool,
+    /// The keys as they are bound.
+    pub keys: Keymap,
     /// A rollback takes the service's name.
     pub protected: bool,
     /// Colour of the environment's stripe.
@@ -242,6 +247,10 @@ pub struct App {
     pub log: LogView,
     /// The way to the terminal.
     pub wire: Wire,
+    /// The page with the keys.
+    pub help: Help,
+    /// The line in which a command is typed.
+    pub command_line: CommandLine,
     numbers: u64,
 }
 
@@ -278,6 +287,8 @@ impl App {
             dirt: Dirt::Now,
             log: LogView(TuiWidgetState::new().set_default_display_level(log::LevelFilter::Trace)),
             wire: Wire::default(),
+            help: Help::default(),
+            command_line: CommandLine::default(),
             numbers: 0,
         };
         app.charts = vec![Chart::default(); app.state.instances.len()];
@@ -464,7 +475,7 @@ impl App {
     pub(super) fn ask(&mut self) -> Option<&mut Ask> {
         match &mut self.overlay {
             Some(Overlay::Ask(ask)) => Some(ask),
-            Some(Overlay::Help | Overlay::Leave | Overlay::Filter) | None => None,
+            Some(Overlay::Help | Overlay::Leave | Overlay::Filter | Overlay::Command) | None => None,
         }
     }
 

@@ -8,6 +8,7 @@ use std::cmp::{Ordering, Reverse};
 use super::app::{App, Dirt, Tone};
 use super::chart::{Chart, Mark};
 use super::filter::{Candidate, Filter};
+use super::keys::Action;
 use super::view::Level;
 use crate::model::{InstanceState, Timestamp, Version};
 use crate::state::{Goal, Instance, Phase, State};
@@ -41,6 +42,9 @@ pub enum Sort {
 }
 
 impl Sort {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Plan, Self::State, Self::Latency, Self::Name];
+
     /// In a word.
     pub fn word(self) -> &'static str {
         match self {
@@ -223,6 +227,12 @@ impl App {
         self.dirt = Dirt::Now;
     }
 
+    /// This order.
+    pub(super) fn sort_by(&mut self, sort: Sort) {
+        self.list.sort = sort;
+        self.set_sort(true);
+    }
+
     /// The next order; `again`: the same order, as things stand now.
     pub(super) fn set_sort(&mut self, again: bool) {
         if !again {
@@ -230,11 +240,12 @@ impl App {
         }
         self.sort();
         let word = self.list.sort.word();
+        let again = self.fixed.keys.hint(Action::SortAgain);
         let how = match self.list.sort {
-            Sort::Plan => "the plan's order",
-            Sort::State => "the gravest first; O sorts again as things stand then",
-            Sort::Latency => "missed first, then the slowest; O sorts again as things stand then",
-            Sort::Name => "numbers by their value",
+            Sort::Plan => "the plan's order".to_owned(),
+            Sort::State => format!("the gravest first; {again} sorts again as things stand then"),
+            Sort::Latency => format!("missed first, then the slowest; {again} sorts again as things stand then"),
+            Sort::Name => "numbers by their value".to_owned(),
         };
         self.say(format!("sorted by {word}: {how}"), Tone::Plain);
     }

@@ -10,3 +10,6 @@ use super::update::Cmd;
 pub(super) fn on_action(_app: &mut App, _action: Action) -> Option<Vec<Cmd>> {
     None
 }
+
+/// What keys mean here, for help.
+pub(super) const KEYS: [(Action, &str); 0] = [];

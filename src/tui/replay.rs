@@ -9,7 +9,7 @@ use super::Exit;
 use super::app::{App, Dirt, Fact, Tone, is_grave};
 use super::chart::Chart;
 use super::history::History;
-use super::keys::{Action, Key, action};
+use super::keys::{Action, Key};
 use super::tab::Tab;
 use super::update::{Cmd, Msg, update};
 use crate::event::{Event, EventKind, FORMAT};
@@ -187,7 +187,7 @@ impl Replay {
     /// `None` leaves it.
     fn on_key(&mut self, key: Key) -> Option<Vec<Cmd>> {
         self.app.dirt = Dirt::Now;
-        let wanted = if self.app.overlay.is_some() { None } else { action(key, false) };
+        let wanted = if self.app.overlay.is_some() { None } else { self.app.fixed.keys.action(key, false) };
         let pages = matches!(self.app.tab, Tab::Fleet | Tab::Instance);
         let here = self.at();
         match wanted {

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::app::{App, Dirt, Fixed, Link, Oracle, Tone};
 use super::input::Input;
-use super::keys::Key;
+use super::keys::{Action, Key};
 use super::log::LogFeed;
 use super::screen::Screen;
 use super::terminal::{Tty, details, give_back, is_ours, size, take_over};
@@ -57,6 +57,7 @@ pub(super) async fn run(session: Box<dyn Session>, settings: Settings) -> Result
     let fixed = Fixed {
         theme,
         read_only: settings.read_only,
+        keys: settings.keys,
         protected: settings.protected,
         stripe: settings.stripe,
         demo: settings.demo,
@@ -335,7 +336,10 @@ impl Console {
                 input = self.screen.reader.next() => wake_of(input),
             };
             match wake {
-                Wake::Stop | Wake::Key(Key::Char('q') | Key::Ctrl('c')) => return Some(self.left(Exit::Left)),
+                Wake::Stop => return Some(self.left(Exit::Left)),
+                Wake::Key(key) if self.app.fixed.keys.action(key, false) == Some(Action::Quit) => {
+                    return Some(self.left(Exit::Left));
+                }
                 Wake::HungUp => return Some(self.left(Exit::HungUp)),
                 Wake::Resized | Wake::Continued => repaint = true,
                 _ => {}

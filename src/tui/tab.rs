@@ -43,6 +43,16 @@ impl Tab {
     }
 }
 
+impl Tab {
+    /// What keys mean on it and nowhere else, for help.
+    pub(super) fn keys(self) -> &'static [(Action, &'static str)] {
+        match self {
+            Self::Logs => &logs::KEYS,
+            Self::Fleet | Self::Instance | Self::Timeline | Self::Plan | Self::History => &[],
+        }
+    }
+}
+
 impl App {
     /// One instance has the screen.
     pub(super) fn inspecting(&self) -> bool {

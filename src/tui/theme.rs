@@ -322,6 +322,11 @@ impl Theme {
         paints
     }
 
+    /// How many colours it draws with.
+    pub fn depth(&self) -> Depth {
+        self.depth
+    }
+
     /// True if only ASCII may be drawn.
     pub fn ascii(&self) -> bool {
         self.ascii

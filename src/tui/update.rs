@@ -4,12 +4,12 @@
 
 use super::app::{App, Dirt, Link, Pane, Tone};
 use super::confirm::{Ask, Overlay, Reason, Typed};
-use super::keys::{Action, Key, action};
+use super::keys::{Action, Key};
 use super::replay;
 use super::runs;
 use super::tab::{self, Tab};
 use super::wire::{self, MouseEvent, Signal};
-use super::{Exit, typing, view};
+use super::{Exit, command_line, help, typing, view};
 use crate::command::{Command, Receipt};
 use crate::core::Consequence;
 use crate::model::{DeploymentId, Seq, Span, Timestamp};
@@ -208,45 +208,37 @@ fn lost(app: &mut App, link: Link) -> Vec<Cmd> {
 
 fn on_key(app: &mut App, key: Key) -> Vec<Cmd> {
     match &app.overlay {
-        Some(Overlay::Help) => {
-            match action(key, app.state.started_at.is_none()) {
-                Some(Action::Suspend) => return vec![Cmd::Suspend],
-                Some(Action::Repaint) => return vec![Cmd::Repaint],
-                _ => app.overlay = None,
-            }
-            Vec::new()
-        }
+        Some(Overlay::Help) => help::on_key(app, key),
         Some(Overlay::Leave) => on_leave_key(app, key),
         Some(Overlay::Filter) => typing::on_key(app, key),
+        Some(Overlay::Command) => command_line::on_key(app, key),
         Some(Overlay::Ask(_)) => on_ask_key(app, key),
         None => {
-            if let Some(action) = action(key, app.state.started_at.is_none()) {
+            if let Some(action) = app.fixed.keys.action(key, app.state.started_at.is_none()) {
                 app.message = None;
                 return on_action(app, action);
             }
-            app.say(format!("{} does nothing here; ? shows the keys", shown(key)), Tone::Refused);
+            let help = app.fixed.keys.hint(Action::Help);
+            app.say(format!("{key} does nothing here; {help} shows the keys"), Tone::Refused);
             Vec::new()
         }
     }
 }
 
-fn on_action(app: &mut App, action: Action) -> Vec<Cmd> {
-    if let Err(why) = app.allowed(action) {
-        // In a read-only session it is refused in the same words as everywhere.
-        let verb = if app.fixed.read_only { action.verb() } else { None };
-        let what = verb.map_or_else(|| "not possible:".to_owned(), |verb| format!("{verb} is refused:"));
-        app.say(format!("{what} {why}"), Tone::Refused);
+/// What a key asks for, or its name on the command line.
+pub(super) fn on_action(app: &mut App, action: Action) -> Vec<Cmd> {
+    if let Some(refusal) = app.refusal(action) {
+        app.say(refusal, Tone::Refused);
         return Vec::new();
     }
     if let Some(cmds) = tab::on_action(app, action) {
         return cmds;
     }
     match action {
-        // The safe direction: at once.
-        Action::Pause => return app.command(action).map(|command| Cmd::Send { command, revision: None }).into_iter().collect(),
         Action::Enter => return on_enter(app),
         Action::Quit => return quit(app),
-        Action::Help => app.overlay = Some(Overlay::Help),
+        Action::Help => help::open(app),
+        Action::Command => command_line::open(app),
         Action::Back if app.close_tab() => {}
         Action::Back => app.set_filter(""),
         Action::Open(Tab::Instance) => inspect(app),
@@ -291,7 +283,9 @@ fn on_action(app: &mut App, action: Action) -> Vec<Cmd> {
         Action::Copy => return wire::copy_selected(app),
         Action::Export => return vec![Cmd::Export],
         Action::Mouse => wire::toggle(app),
+        Action::OnlyThis | Action::Wrap => {}
         Action::Start
+        | Action::Pause
         | Action::Resume
         | Action::Cancel
         | Action::Rollback
@@ -301,12 +295,18 @@ fn on_action(app: &mut App, action: Action) -> Vec<Cmd> {
         | Action::Skip
         | Action::Hold
         | Action::Release
-        | Action::BackAlone => {
-            if let Some(command) = app.command(action) {
-                open_ask(app, command);
-            }
-        }
+        | Action::BackAlone => return app.command(action).map_or_else(Vec::new, |command| order(app, command)),
     }
+    Vec::new()
+}
+
+/// What a key or a typed command stands for is possible: asks, or sends what needs no question.
+pub(super) fn order(app: &mut App, command: Command) -> Vec<Cmd> {
+    // The safe direction: at once.
+    if matches!(command, Command::Pause { .. }) {
+        return vec![Cmd::Send { command, revision: None }];
+    }
+    open_ask(app, command);
     Vec::new()
 }
 
@@ -363,9 +363,7 @@ fn on_leave_key(app: &mut App, key: Key) -> Vec<Cmd> {
             app.overlay = None;
             Vec::new()
         }
-        Key::Ctrl('z') => vec![Cmd::Suspend],
-        Key::Ctrl('l') => vec![Cmd::Repaint],
-        _ => Vec::new(),
+        _ => app.aside(key).into_iter().collect(),
     }
 }
 
@@ -381,7 +379,11 @@ fn open_ask(app: &mut App, command: Command) {
             let id = app.number();
             let typed = word_to_type(app, &command).map(|wanted| Typed { wanted, so_far: String::new() });
             let again = app.state.cancel.is_some();
-            let reason = Reason::default();
+            let mut reason = Reason::default();
+            let command = command.with_reason(|given| {
+                reason = Reason::given(given);
+                String::new()
+            });
             let ask = Ask { id, command, consequence, typed, reason, armed: false, changed: false, again };
             app.overlay = Some(Overlay::Ask(Box::new(ask)));
         }
@@ -399,10 +401,8 @@ fn word_to_type(app: &App, command: &Command) -> Option<String> {
 }
 
 fn on_ask_key(app: &mut App, key: Key) -> Vec<Cmd> {
-    match key {
-        Key::Ctrl('z') => return vec![Cmd::Suspend],
-        Key::Ctrl('l') => return vec![Cmd::Repaint],
-        _ => {}
+    if let Some(cmd) = app.aside(key) {
+        return vec![cmd];
     }
     if key != Key::Ctrl('c') && app.ask().is_some_and(|ask| ask.on_reason_key(key)) {
         return Vec::new();
@@ -446,10 +446,11 @@ fn reconsider(app: &mut App) {
     let verdict: Result<Consequence, String> = match &app.overlay {
         // Somebody else was quicker: the same command would stop the commands now.
         Some(Overlay::Ask(ask)) if matches!(ask.command, Command::Cancel { .. }) && ask.again != state.cancel.is_some() => {
-            Err("cancel: it is being cancelled by now; C again stops the commands that run".to_owned())
+            let again = app.fixed.keys.hint(Action::Cancel);
+            Err(format!("cancel: it is being cancelled by now; {again} again stops the commands that run"))
         }
         Some(Overlay::Ask(ask)) => consequence(state, &ask.command, now).map_err(|r| format!("{}: {r}", ask.command.verb())),
-        Some(Overlay::Help | Overlay::Leave | Overlay::Filter) | None => return,
+        Some(Overlay::Help | Overlay::Leave | Overlay::Filter | Overlay::Command) | None => return,
     };
     match verdict {
         Err(why) => close_ask(app, &why),
@@ -494,14 +495,5 @@ fn arm(app: &mut App, id: u64) {
         ask.armed = true;
     } else if let Some(next) = &mut app.next {
         next.armed = true;
-    }
-}
-
-fn shown(key: Key) -> String {
-    match key {
-        Key::Char(' ') => "Space".to_owned(),
-        Key::Char(c) => c.to_string(),
-        Key::Ctrl(c) => format!("Ctrl-{}", c.to_ascii_uppercase()),
-        other => format!("{other:?}"),
     }
 }

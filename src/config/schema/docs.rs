@@ -258,6 +258,8 @@ pub(super) const DOCS: &[(&str, &str)] = &[
     ("console.notify.waiting", "When it waits for a person, or the engine has paused it."),
     ("console.notify.ended", "When the deployment has ended."),
     ("console.notify.link", "When the link is back after half a minute and something happened meanwhile."),
+    ("console.keys", "Which key is which act; what is not named keeps its key."),
+    ("console.keys.*", "The key of this action, or several in a list; [] for none."),
 ];
 
 /// The form of a value that its reader looks at in a way of its own.

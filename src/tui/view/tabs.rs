@@ -8,6 +8,9 @@ use ratatui::text::{Line, Span};
 use super::Canvas;
 use crate::core::Capacity;
 use crate::event::thousands;
+use crate::tui::app::App;
+use crate::tui::keymap::Bound;
+use crate::tui::keys::Action;
 use crate::tui::tab::Tab;
 use crate::tui::text::width;
 use crate::tui::theme::Ui;
@@ -17,9 +20,9 @@ pub(super) fn draw(canvas: &mut Canvas<'_, '_>, area: Rect) {
         return;
     }
     let mut spans = Vec::new();
-    for (key, tab) in (1..).zip(Tab::ALL) {
+    for tab in Tab::ALL {
         let open = tab == canvas.app.tab;
-        spans.push(Span::styled(text(area, key, tab, open), canvas.ui(if open { Ui::Key } else { Ui::Quiet })));
+        spans.push(Span::styled(text(canvas.app, area, tab, open), canvas.ui(if open { Ui::Key } else { Ui::Quiet })));
     }
     let app = canvas.app;
     let capacity = (app.fixed.oracle.capacity)(&app.state);
@@ -45,7 +48,9 @@ fn capacity_words(capacity: Capacity, begun: bool) -> String {
     }
 }
 
-fn text(area: Rect, key: u32, tab: Tab, open: bool) -> String {
+fn text(app: &App, area: Rect, tab: Tab, open: bool) -> String {
+    // Unbound, it still has its place and its name.
+    let key = app.fixed.keys.of(Action::Open(tab)).and_then(Bound::first).unwrap_or_else(|| " ".to_owned());
     let (long, short) = tab.words();
     // Without colours, too, it must be seen which one is open; and what stands beside it must not move.
     let (left, right) = if open { ("[", "]") } else { (" ", " ") };
@@ -53,12 +58,12 @@ fn text(area: Rect, key: u32, tab: Tab, open: bool) -> String {
 }
 
 /// The one whose name is in this column.
-pub(super) fn under(area: Rect, column: u16) -> Option<Tab> {
+pub(super) fn under(app: &App, area: Rect, column: u16) -> Option<Tab> {
     let mut end = usize::from(area.x);
-    (1..)
-        .zip(Tab::ALL)
-        .map(|(key, tab)| {
-            end += width(&text(area, key, tab, false));
+    Tab::ALL
+        .into_iter()
+        .map(|tab| {
+            end += width(&text(app, area, tab, false));
             (end, tab)
         })
         .find(|(end, _)| usize::from(column) < *end)
