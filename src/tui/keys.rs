@@ -161,6 +161,11 @@ impl Action {
             || self.acts_on_one()
     }
 
+    /// True if it is asked for something on the selected instance.
+    pub fn acts_on_one(self) -> bool {
+        matches!(self, Self::Retry | Self::Skip | Self::Hold | Self::Release | Self::BackAlone)
+    }
+
     /// Its name in `[console.keys]` and on the command line of the console.
     pub fn name(self) -> String {
         if let Self::Open(tab) = self {
