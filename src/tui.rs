@@ -43,8 +43,10 @@ pub use filter::{Candidate, Filter};
 pub use history::{History, Stage};
 pub use keys::{Action, Binding, KEYMAP, Key, action};
 pub use list::{List, Sort};
+pub use plan::PlanView;
 pub use tab::Tab;
 pub use theme::{Badge, BuiltIn, ColorChoice, Depth, THEMES, Theme, ThemeError, Ui};
+pub use timeline::{Grouping, Timeline};
 pub use update::{Cmd, Msg, update};
 pub use view::view;
 

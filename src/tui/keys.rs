@@ -102,6 +102,8 @@ pub enum Action {
     Coarser,
     /// As much of each instance as there is room for.
     Fitting,
+    /// Another grouping of the timeline.
+    Group,
     /// Events, log, or both.
     Pane,
     /// Paint everything again.
@@ -189,9 +191,10 @@ keymap! {
     "N"   [Key::Char('N')] PreviousFailure "" "failed or held one before"
     "O"   [Key::Char('O')] SortAgain "" "sort again, as things stand"
     "i"   [Key::Char('i')] Inspect "" "look at the selected instance"
-    "+"   [Key::Char('+')] Finer "" "more of each instance"
+    "+"   [Key::Char('+')] Finer "scale" "more of each instance"
     "-"   [Key::Char('-')] Coarser "" "less of each instance"
     "="   [Key::Char('=')] Fitting "" "as much as there is room for"
+    "b"   [Key::Char('b')] Group "group" "timeline: by batch, zone, none"
     "Ctrl-L" [Key::Ctrl('l')] Repaint "" "paint everything again"
     "Ctrl-Z" [Key::Ctrl('z')] Suspend "" "suspend the console only"
 }

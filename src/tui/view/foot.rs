@@ -77,6 +77,19 @@ const FLEET: [Action; 13] = [
     Action::Pane,
 ];
 
+/// On the timeline the scale and the rows have their keys.
+const TIMELINE: [Action; 9] = [
+    Action::Pause,
+    Action::Resume,
+    Action::Cancel,
+    Action::Rollback,
+    Action::NextFailure,
+    Action::Enter,
+    Action::Group,
+    Action::Finer,
+    Action::Follow,
+];
+
 /// The acts on one instance come first while it is looked at.
 const ONE: [Action; 11] = [
     Action::Skip,
@@ -116,7 +129,11 @@ fn keys(canvas: &mut Canvas<'_, '_>, area: Rect) {
     }
     // What is next to be done has the first place, whichever it is.
     spans.extend(of(next_act(app)).into_iter().flat_map(part));
-    let others: &[Action] = if app.inspecting() { &ONE } else { &FLEET };
+    let others: &[Action] = match app.tab {
+        Tab::Instance => &ONE,
+        Tab::Timeline => &TIMELINE,
+        _ => &FLEET,
+    };
     for binding in others.iter().filter_map(|action| of(*action)) {
         let next = part(binding);
         if columns_of(&spans) + columns_of(&next) > room {
