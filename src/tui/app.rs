@@ -16,9 +16,11 @@ use super::help::Help;
 use super::history::History;
 use super::keymap::Keymap;
 use super::list::List;
+use super::plan::PlanView;
 use super::runs::Runs;
 use super::tab::Tab;
 use super::theme::Theme;
+use super::timeline::{self, Timeline};
 use super::wire::Wire;
 use crate::command::{Command, Refusal};
 use crate::core::{self, Capacity, Consequence, Forecast, Waiting};
@@ -221,6 +223,10 @@ pub struct App {
     pub selected: usize,
     /// Which instances the grid shows, and in which order.
     pub list: List,
+    /// The place of the timeline, and what it keeps.
+    pub timeline: Timeline,
+    /// The place of the plan.
+    pub plan: PlanView,
     /// The screen that is open.
     pub tab: Tab,
     /// Earlier deployments, and the replay of one.
@@ -274,6 +280,8 @@ impl App {
             drains: BTreeMap::new(),
             selected: 0,
             list: List::default(),
+            timeline: Timeline::default(),
+            plan: PlanView::default(),
             tab: Tab::Fleet,
             runs: Runs::default(),
             came_from: Tab::Fleet,
@@ -295,6 +303,7 @@ impl App {
         app.take_progress(snapshot.progress);
         app.facts.push_back(Fact { at: app.state.at, text: opening(&app.state), grave: false });
         app.sort();
+        app.timeline.count(&app.state, app.state.at);
         app.open_next();
         app
     }
@@ -331,6 +340,7 @@ impl App {
         self.take_progress(snapshot.progress);
         self.heard();
         self.sort();
+        self.timeline.count(&self.state, self.state.at);
         if missed {
             self.known_from = Some(self.state.at);
             self.remember(Fact { at: self.state.at, text: "link back; some facts are not listed here".to_owned(), grave: false });
@@ -351,6 +361,7 @@ impl App {
             return false;
         }
         self.tell(event, &Fact::of(event));
+        self.timeline.note(&self.state, event);
         if event.kind.is_terminal() || matches!(event.kind, EventKind::BatchCompleted { .. } | EventKind::RollbackStarted { .. })
         {
             self.reckon_anew();
@@ -429,6 +440,7 @@ impl App {
             self.message = None;
             self.dirt = Dirt::Now;
         }
+        timeline::tick(self);
         if self.state.end.is_none() {
             let stale = self.forecast.is_none_or(|(told, _)| now.since(told) >= FORECAST_EVERY);
             if stale {

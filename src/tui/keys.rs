@@ -123,6 +123,8 @@ pub enum Action {
     Coarser,
     /// As much of each instance as there is room for.
     Fitting,
+    /// Another grouping of the timeline.
+    Group,
     /// Events, log, or both.
     Pane,
     /// Play the replay, or halt it.
@@ -298,7 +300,7 @@ keymap! {
     "N"   [Key::Char('N')] PreviousFailure "" "failed or held one before"
     "O"   [Key::Char('O')] SortAgain "" "sort again, as things stand"
     "i"   [Key::Char('i')] Inspect "" "look at the selected instance"
-    "+"   [Key::Char('+')] Finer "" "more of each instance"
+    "+"   [Key::Char('+')] Finer "scale" "more of each instance"
     "-"   [Key::Char('-')] Coarser "" "less of each instance"
     "="   [Key::Char('=')] Fitting "" "as much as there is room for"
     "y"   [Key::Char('y')] Copy "" "copy the selected one's name"
@@ -309,6 +311,7 @@ keymap! {
     "}"   [Key::Char('}')] NextMark "next mark" "in a replay: next mark"
     "<"   [Key::Char('<')] Slower "" "in a replay: slower"
     ">"   [Key::Char('>')] Faster "" "in a replay: faster"
+    "b"   [Key::Char('b')] Group "group" "timeline: by batch, zone, none"
     "Ctrl-L" [Key::Ctrl('l')] Repaint "" "paint everything again"
     "Ctrl-Z" [Key::Ctrl('z')] Suspend "" "suspend the console only"
     ":"   [Key::Char(':')] Command "" "type a command; Tab completes"

@@ -263,6 +263,7 @@ pub(super) fn on_action(app: &mut App, action: Action) -> Vec<Cmd> {
             view::walk(app, action);
         }
         Action::Finer | Action::Coarser | Action::Fitting => view::set_detail(app, action),
+        Action::Group => app.say("b groups the rows of the timeline (3)", Tone::Refused),
         Action::NextFailure => app.next_failure(true),
         Action::PreviousFailure => app.next_failure(false),
         Action::Sort => app.set_sort(false),

@@ -17,6 +17,7 @@ mod place;
 mod plan;
 mod runs;
 mod scrub;
+mod spent;
 mod tabs;
 mod timeline;
 mod words;
@@ -49,6 +50,22 @@ pub(super) fn fits_question(size: (u16, u16)) -> bool {
 /// True if events and log stand beside each other.
 pub(super) fn shows_both(size: (u16, u16)) -> bool {
     size.0 >= 120
+}
+
+/// Columns of time on the timeline.
+pub(super) fn chart_columns(app: &App) -> usize {
+    timeline::layout(app, place::places(app, app.size).body).columns
+}
+
+/// Rows of the timeline.
+pub(super) fn chart_rows(app: &App) -> usize {
+    usize::from(timeline::layout(app, place::places(app, app.size).body).chart.height)
+}
+
+/// Columns and rows of the plan, without the line over it.
+pub(super) fn plan_room(app: &App) -> (usize, usize) {
+    let body = place::places(app, app.size).body;
+    (usize::from(body.width), usize::from(body.height.saturating_sub(1)))
 }
 
 /// Draws everything.

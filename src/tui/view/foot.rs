@@ -123,6 +123,19 @@ const FLEET: [Action; 13] = [
     Action::Pane,
 ];
 
+/// On the timeline the scale and the rows have their keys.
+const TIMELINE: [Action; 9] = [
+    Action::Pause,
+    Action::Resume,
+    Action::Cancel,
+    Action::Rollback,
+    Action::NextFailure,
+    Action::Enter,
+    Action::Group,
+    Action::Finer,
+    Action::Follow,
+];
+
 /// The acts on one instance come first while it is looked at.
 const ONE: [Action; 11] = [
     Action::Skip,
@@ -188,6 +201,7 @@ fn keys(canvas: &mut Canvas<'_, '_>, area: Rect) {
     spans.extend(of(next_act(app)).into_iter().flat_map(part));
     let others: &[Action] = match app.tab {
         Tab::Instance => &ONE,
+        Tab::Timeline => &TIMELINE,
         // There, they are about deployments.
         Tab::History => FLEET.get(..4).unwrap_or_default(),
         _ => &FLEET,

@@ -276,7 +276,7 @@ fn stage_line(canvas: &Canvas<'_, '_>, stage: &Stage, took: &str, place: Option<
 }
 
 /// A time in few columns.
-fn brief(span: Duration) -> String {
+pub(super) fn brief(span: Duration) -> String {
     match span.as_millis() {
         ms @ 0..1000 => format!("{ms}ms"),
         ms @ 1000..10_000 => format!("{}.{}s", ms / 1000, ms % 1000 / 100),
