@@ -8,10 +8,12 @@ mod fixture;
 
 use fixture::{World, console, fixed};
 use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+use ratatui::style::Modifier;
 use rollout::model::{InstanceId, Sample, SampleResult, Span};
 use rollout::ports::{Progress, Reading, Update};
 use rollout::state::Phase;
-use rollout::tui::{App, Depth, Encoder, Msg, update, view};
+use rollout::tui::{App, Depth, Encoder, Key, Msg, update, view};
 
 const SMALL: (u16, u16) = (80, 24);
 const LARGE: (u16, u16) = (160, 48);
@@ -133,11 +135,88 @@ fn a_latency_costs_little() {
 
 #[test]
 fn a_first_paint_fits_a_bad_link() {
-    for depth in DEPTHS {
-        for (total, budget) in [(20, 30_000), (200, 30_000), (2_000, 20_000), (10_000, 20_000)] {
-            let (_, first) = Painted::new(console(&running(total), LARGE, fixed(depth, false)), depth);
+    for (total, budget) in [(20, 30_000), (200, 30_000), (2_000, 20_000), (10_000, 20_000)] {
+        // Their number counts, not how far they are: ten thousand in this world's time take long to get anywhere.
+        let world = if total <= 200 { running(total) } else { World::new(total).started() };
+        for depth in DEPTHS {
+            let (_, first) = Painted::new(console(&world, LARGE, fixed(depth, false)), depth);
             println!("{depth:?} {total}: first paint {first} of {budget}");
             assert!(first <= budget, "{depth:?} {total}: {first}");
         }
+    }
+}
+
+/// Every depth and a fleet in all its states: what was sent is what is shown.
+#[test]
+fn what_a_terminal_makes_of_the_bytes_is_what_was_drawn() {
+    for (depth, size) in [(Depth::Mono, SMALL), (Depth::Indexed, LARGE), (Depth::Rgb, (57, 17))] {
+        let mut world = World::new(40).bad().started();
+        let (mut painted, _) = Painted::new(console(&world, size, fixed(depth, false)), depth);
+        let mut screen = vt100::Parser::new(size.1.try_into().unwrap(), size.0.try_into().unwrap(), 0);
+        painted.terminal.clear().unwrap();
+        let keys = ["j", "?", "?", "2", "1", "+", "-", "R", "n", "3", "4", "5", "6", "1", "o", "l"];
+        for turn in 0..160 {
+            let known = world.events.len();
+            world.act();
+            for event in &world.events[known..] {
+                update(&mut painted.app, Msg::Update(Update::Event(event.clone())));
+            }
+            update(&mut painted.app, Msg::Update(Update::Progress(world.progress(0))));
+            let key = if turn % 5 == 0 { Key::Esc } else { Key::Char(keys[turn % keys.len()].chars().next().unwrap()) };
+            update(&mut painted.app, Msg::Key(key));
+            update(&mut painted.app, Msg::Tick(world.now));
+            let bytes = painted.frame();
+            screen.process(bytes.as_bytes());
+            let mut test = Terminal::new(TestBackend::new(size.0, size.1)).unwrap();
+            let drawn = test.draw(|frame| view(&painted.app, frame)).unwrap().buffer.clone();
+            for (y, row) in screen.screen().rows(0, size.0).enumerate() {
+                let wanted: String = (0..size.0).map(|x| drawn[(x, u16::try_from(y).unwrap())].symbol().to_owned()).collect();
+                assert_eq!(row.trim_end(), wanted.trim_end(), "{depth:?} {size:?} turn {turn} row {y} of {bytes:?}");
+            }
+            for (x, y) in (0..size.0).flat_map(|x| (0..size.1).map(move |y| (x, y))) {
+                let cell = screen.screen().cell(y, x).unwrap();
+                let wanted = drawn[(x, y)].modifier;
+                let seen = wanted & (Modifier::REVERSED | Modifier::UNDERLINED);
+                let is = (cell.inverse(), cell.underline());
+                assert_eq!(
+                    is,
+                    (seen.contains(Modifier::REVERSED), seen.contains(Modifier::UNDERLINED)),
+                    "{x},{y} turn {turn} {bytes:?}"
+                );
+                // This terminal is bold or dim, never both.
+                if cell.has_contents() && cell.contents() != " " && !wanted.contains(Modifier::DIM) {
+                    assert_eq!(cell.bold(), wanted.contains(Modifier::BOLD), "{x},{y} turn {turn} {bytes:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn some_of_many_cost_their_share() {
+    for depth in DEPTHS {
+        let many = World::new(2_000).started();
+        let (mut painted, _) = Painted::new(console(&many, LARGE, fixed(depth, false)), depth);
+        for index in (0..2_000).step_by(100) {
+            let (_, instance) = painted.app.state.instances.get_index_mut(index).unwrap();
+            instance.phase = Phase::Failed;
+        }
+        let frame = painted.frame();
+        assert_ne!(frame, "");
+        at_most(&format!("{depth:?} 1 % of 2,000"), &frame, 1_000);
+    }
+}
+
+/// The cell itself, with its colour, alone.
+#[test]
+fn a_state_costs_a_cell() {
+    for depth in DEPTHS {
+        let world = World::new(2_000).started();
+        let (mut painted, _) = Painted::new(console(&world, LARGE, fixed(depth, false)), depth);
+        let (_, instance) = painted.app.state.instances.get_index_mut(777).unwrap();
+        instance.phase = Phase::Updating;
+        let frame = painted.frame();
+        assert_ne!(frame, "");
+        at_most(&format!("{depth:?} one state"), &frame, 160);
     }
 }
