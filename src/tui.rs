@@ -49,6 +49,7 @@ pub use history::{History, Stage};
 pub use keymap::{Bound, KeyFault, Keymap, Rebinding, action_names};
 pub use keys::{Action, Binding, Group, KEYMAP, Key};
 pub use list::{List, Sort};
+pub use logs::Logs;
 pub use tab::Tab;
 pub use theme::{Badge, BuiltIn, ColorChoice, Depth, THEMES, Theme, ThemeError, Ui};
 pub use update::{Cmd, Msg, update};

@@ -31,6 +31,8 @@ use super::text::{clip, width, wrap};
 use super::theme::Ui;
 
 pub(super) use help::page as help_page;
+pub(super) use inspect::names;
+pub(super) use logs::rows as log_rows;
 pub(super) use place::{Level, set_detail, walk};
 
 /// A question is only asked where all of it can be read.
@@ -76,7 +78,7 @@ pub fn view(app: &App, frame: &mut Frame<'_>) {
         Some(Overlay::Help) => help::draw(&mut canvas, area),
         Some(Overlay::Ask(ask)) => dialog::ask(&mut canvas, area, ask),
         Some(Overlay::Leave) => dialog::leave(&mut canvas, area),
-        Some(Overlay::Filter | Overlay::Command) | None => {}
+        Some(Overlay::Filter | Overlay::Command | Overlay::Search) | None => {}
     }
 }
 
