@@ -54,6 +54,7 @@ pub use history::{History, Stage};
 pub use keymap::{Bound, KeyFault, Keymap, Rebinding, action_names};
 pub use keys::{Action, Binding, Group, KEYMAP, Key};
 pub use list::{List, Sort};
+pub use logs::Logs;
 pub use plan::PlanView;
 pub use replay::{Replay, Scrub};
 pub use runs::Runs;

@@ -16,6 +16,7 @@ use super::help::Help;
 use super::history::History;
 use super::keymap::Keymap;
 use super::list::List;
+use super::logs::Logs;
 use super::plan::PlanView;
 use super::runs::Runs;
 use super::tab::Tab;
@@ -257,6 +258,8 @@ pub struct App {
     pub help: Help,
     /// The line in which a command is typed.
     pub command_line: CommandLine,
+    /// The screen of the log.
+    pub logs: Logs,
     numbers: u64,
 }
 
@@ -297,6 +300,7 @@ impl App {
             wire: Wire::default(),
             help: Help::default(),
             command_line: CommandLine::default(),
+            logs: Logs::default(),
             numbers: 0,
         };
         app.charts = vec![Chart::default(); app.state.instances.len()];
@@ -374,6 +378,7 @@ impl App {
     /// Keeps a fact: for all, and for the instance that it is about.
     fn tell(&mut self, event: &Event, fact: &Fact) {
         self.remember(fact.clone());
+        self.logs.take_event(event);
         let Some(id) = event.kind.instance() else {
             // A fact of the whole deployment may move many.
             for (history, instance) in self.histories.iter_mut().zip(self.state.instances.values()) {
@@ -398,6 +403,7 @@ impl App {
             self.lines.pop_front();
         }
         self.lines.push_back(line.clone());
+        self.logs.take_line(line);
         self.dirt = self.dirt.max(Dirt::Soon);
     }
 
@@ -487,7 +493,7 @@ impl App {
     pub(super) fn ask(&mut self) -> Option<&mut Ask> {
         match &mut self.overlay {
             Some(Overlay::Ask(ask)) => Some(ask),
-            Some(Overlay::Help | Overlay::Leave | Overlay::Filter | Overlay::Command) | None => None,
+            Some(Overlay::Help | Overlay::Leave | Overlay::Filter | Overlay::Command | Overlay::Search) | None => None,
         }
     }
 

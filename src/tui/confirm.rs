@@ -183,4 +183,6 @@ pub enum Overlay {
     Filter,
     /// The line in which a command is typed.
     Command,
+    /// The place in which a search in the log is typed.
+    Search,
 }

@@ -93,7 +93,7 @@ pub(super) fn rows_of(app: &App) -> Vec<Row<'_>> {
     let wanted = app.help.filter.trim().to_lowercase();
     let is_wanted = |texts: &[&str]| texts.iter().any(|text| text.to_lowercase().contains(&wanted));
     let key = |bound: &Bound, words: &str| is_wanted(&[words, &bound.shown(), &bound.binding.action.name()]);
-    let own = app.tab.keys().iter().filter_map(|(action, words)| Some(Row::Key(keys.of(*action)?, words)));
+    let own = app.tab.keys().iter().filter_map(|(action, _, words)| Some(Row::Key(keys.of(*action)?, words)));
     let own = own.filter(|row| matches!(row, Row::Key(bound, words) if key(bound, words)));
     let mut parts = vec![("on this screen", own.collect::<Vec<_>>())];
     for group in Group::ALL {

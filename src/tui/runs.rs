@@ -157,6 +157,13 @@ pub(super) fn on_key(app: &mut App, key: Key) -> Option<Vec<Cmd>> {
     Some(Vec::new())
 }
 
+/// What keys mean here alone.
+pub(super) const KEYS: [(Action, &str, &str); 3] = [
+    (Action::Enter, "replay", "replay the selected deployment"),
+    (Action::Filter, "filter", "filter the deployments"),
+    (Action::Back, "back", "back; clears the filter"),
+];
+
 /// What `action` means here.
 pub(super) fn on_action(app: &mut App, action: Action) -> Option<Vec<Cmd>> {
     let page = view::runs_page(app.size);

@@ -44,11 +44,13 @@ impl Tab {
 }
 
 impl Tab {
-    /// What keys mean on it and nowhere else, for help.
-    pub(super) fn keys(self) -> &'static [(Action, &'static str)] {
+    /// What keys mean on it and nowhere else: their label, and their words for help.
+    pub(super) fn keys(self) -> &'static [(Action, &'static str, &'static str)] {
         match self {
             Self::Logs => &logs::KEYS,
-            Self::Fleet | Self::Instance | Self::Timeline | Self::Plan | Self::History => &[],
+            Self::Timeline => &timeline::KEYS,
+            Self::History => &runs::KEYS,
+            Self::Fleet | Self::Instance | Self::Plan => &[],
         }
     }
 }

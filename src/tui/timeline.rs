@@ -272,6 +272,15 @@ fn paint(cells: &mut [(u64, Cell)], axis: &Axis, (from, to): (Timestamp, Timesta
     }
 }
 
+/// What keys mean here alone.
+pub(super) const KEYS: [(Action, &str, &str); 5] = [
+    (Action::Left, "scroll", "scroll in time, with →"),
+    (Action::Finer, "scale", "a finer scale; - for a coarser one"),
+    (Action::Fitting, "fit", "all of it on the screen"),
+    (Action::Group, "group", "by batch, by zone, not at all"),
+    (Action::Follow, "follow", "follow the present"),
+];
+
 /// What `action` means here.
 pub(super) fn on_action(app: &mut App, action: Action) -> Option<Vec<Cmd>> {
     match action {

@@ -9,7 +9,7 @@ use super::replay;
 use super::runs;
 use super::tab::{self, Tab};
 use super::wire::{self, MouseEvent, Signal};
-use super::{Exit, command_line, help, typing, view};
+use super::{Exit, command_line, help, logs, typing, view};
 use crate::command::{Command, Receipt};
 use crate::core::Consequence;
 use crate::model::{DeploymentId, Seq, Span, Timestamp};
@@ -212,6 +212,7 @@ fn on_key(app: &mut App, key: Key) -> Vec<Cmd> {
         Some(Overlay::Leave) => on_leave_key(app, key),
         Some(Overlay::Filter) => typing::on_key(app, key),
         Some(Overlay::Command) => command_line::on_key(app, key),
+        Some(Overlay::Search) => logs::on_search_key(app, key),
         Some(Overlay::Ask(_)) => on_ask_key(app, key),
         None => {
             if let Some(action) = app.fixed.keys.action(key, app.state.started_at.is_none()) {
@@ -284,7 +285,8 @@ pub(super) fn on_action(app: &mut App, action: Action) -> Vec<Cmd> {
         Action::Copy => return wire::copy_selected(app),
         Action::Export => return vec![Cmd::Export],
         Action::Mouse => wire::toggle(app),
-        Action::OnlyThis | Action::Wrap => {}
+        Action::OnlyThis => logs::only_this(app),
+        Action::Wrap => app.say("only the log has lines that are cut", Tone::Refused),
         Action::Start
         | Action::Pause
         | Action::Resume
@@ -451,7 +453,7 @@ fn reconsider(app: &mut App) {
             Err(format!("cancel: it is being cancelled by now; {again} again stops the commands that run"))
         }
         Some(Overlay::Ask(ask)) => consequence(state, &ask.command, now).map_err(|r| format!("{}: {r}", ask.command.verb())),
-        Some(Overlay::Help | Overlay::Leave | Overlay::Filter | Overlay::Command) | None => return,
+        Some(Overlay::Help | Overlay::Leave | Overlay::Filter | Overlay::Command | Overlay::Search) | None => return,
     };
     match verdict {
         Err(why) => close_ask(app, &why),

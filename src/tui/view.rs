@@ -36,6 +36,8 @@ use super::theme::Ui;
 
 pub(super) use help::page as help_page;
 pub(super) use hit::{Hit, hit};
+pub(super) use inspect::names;
+pub(super) use logs::rows as log_rows;
 pub(super) use place::{Level, set_detail, walk};
 pub(super) use runs::page as runs_page;
 
@@ -101,7 +103,7 @@ pub fn view(app: &App, frame: &mut Frame<'_>) {
         Some(Overlay::Help) => help::draw(&mut canvas, area),
         Some(Overlay::Ask(ask)) => dialog::ask(&mut canvas, area, ask),
         Some(Overlay::Leave) => dialog::leave(&mut canvas, area),
-        Some(Overlay::Filter | Overlay::Command) | None => {}
+        Some(Overlay::Filter | Overlay::Command | Overlay::Search) | None => {}
     }
 }
 

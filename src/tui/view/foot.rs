@@ -123,18 +123,8 @@ const FLEET: [Action; 13] = [
     Action::Pane,
 ];
 
-/// On the timeline the scale and the rows have their keys.
-const TIMELINE: [Action; 9] = [
-    Action::Pause,
-    Action::Resume,
-    Action::Cancel,
-    Action::Rollback,
-    Action::NextFailure,
-    Action::Enter,
-    Action::Group,
-    Action::Finer,
-    Action::Follow,
-];
+/// How many of them are on every screen.
+const URGENT: usize = 4;
 
 /// The acts on one instance come first while it is looked at.
 const ONE: [Action; 11] = [
@@ -158,15 +148,16 @@ fn keys(canvas: &mut Canvas<'_, '_>, area: Rect) {
     let columns = usize::from(area.width);
     let wide = columns >= 78;
     let ascii = canvas.ascii();
-    let part = |bound: &Bound| {
+    let part = |bound: &Bound, label: &'static str| {
         let key = bound.first().unwrap_or_default();
         let key = if ascii { plain_arrows(&key) } else { key };
-        let label = if wide { format!(" {}  ", bound.binding.label) } else { " ".to_owned() };
+        let label = if wide { format!(" {label}  ") } else { " ".to_owned() };
         [Span::styled(key, canvas.ui(Ui::Key)), Span::styled(label, canvas.ui(Ui::Sentence))]
     };
     let of = |action: Action| app.fixed.keys.of(action).filter(|bound| app.offers(bound));
     let columns_of = |spans: &[Span<'static>]| spans.iter().map(|s| width(&s.content)).sum::<usize>();
-    let right: Vec<Span<'static>> = [Action::Help, Action::Quit].into_iter().filter_map(of).flat_map(part).collect();
+    let right: Vec<Span<'static>> =
+        [Action::Help, Action::Quit].into_iter().filter_map(of).flat_map(|bound| part(bound, bound.binding.label)).collect();
     let room = columns.saturating_sub(columns_of(&right));
     let mut spans = Vec::new();
     if app.inspecting() {
@@ -193,21 +184,20 @@ fn keys(canvas: &mut Canvas<'_, '_>, area: Rect) {
         ];
         spans.extend(steps.into_iter().flat_map(|(action, label)| named(action, label)));
     }
-    if app.tab == Tab::History {
-        let rows = [(Action::Enter, " replay  "), (Action::Filter, " filter  "), (Action::Back, " back  ")];
-        spans.extend(rows.into_iter().flat_map(|(action, label)| named(action, label)));
-    }
     // What is next to be done has the first place, whichever it is.
-    spans.extend(of(next_act(app)).into_iter().flat_map(part));
-    let others: &[Action] = match app.tab {
-        Tab::Instance => &ONE,
-        Tab::Timeline => &TIMELINE,
-        // There, they are about deployments.
-        Tab::History => FLEET.get(..4).unwrap_or_default(),
-        _ => &FLEET,
+    spans.extend(of(next_act(app)).into_iter().flat_map(|bound| part(bound, bound.binding.label)));
+    // What keys mean on this screen alone comes after the acts that may be urgent on every screen.
+    let own = app.tab.keys();
+    let others = match app.tab {
+        Tab::Instance => ONE.as_slice(),
+        _ if own.is_empty() => &FLEET,
+        _ => FLEET.get(..URGENT).unwrap_or(&FLEET),
     };
-    for bound in others.iter().filter_map(|action| of(*action)) {
-        let next = part(bound);
+    let others = others.iter().filter_map(|action| of(*action)).map(|bound| (bound, bound.binding.label));
+    let own = own.iter().filter(|(_, label, _)| !label.is_empty());
+    let own = own.filter_map(|(action, label, _)| Some((app.fixed.keys.of(*action)?, *label)));
+    for (bound, label) in others.chain(own) {
+        let next = part(bound, label);
         if columns_of(&spans) + columns_of(&next) > room {
             break;
         }

@@ -383,7 +383,7 @@ fn log(canvas: &mut Canvas<'_, '_>, area: Rect, id: &InstanceId) {
 }
 
 /// True if the text has this id as a word: `web-1` is not in `web-10`.
-fn names(text: &str, id: &str) -> bool {
+pub(in crate::tui) fn names(text: &str, id: &str) -> bool {
     let is_part = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_');
     text.match_indices(id).any(|(at, found)| {
         let before = text.get(..at).and_then(|t| t.chars().next_back());
