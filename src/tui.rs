@@ -44,7 +44,11 @@ pub use history::{History, Stage};
 pub use keys::{Action, Binding, KEYMAP, Key, action};
 pub use list::{List, Sort};
 pub use tab::Tab;
-pub use theme::{Badge, BuiltIn, ColorChoice, Depth, THEMES, Theme, ThemeError, Ui};
+pub use theme::check::check as check_theme;
+pub use theme::{
+    Background, Badge, BuiltIn, ColorChoice, Contrast, DEFAULT, Depth, Finding, Library, Part, Report, Shade, Sheet, Sight,
+    Surface, THEMES, Theme, ThemeError, ThemeFile, Ui, Weight, is_name, is_stripe,
+};
 pub use update::{Cmd, Msg, update};
 pub use view::view;
 
