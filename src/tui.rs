@@ -59,7 +59,11 @@ pub use plan::PlanView;
 pub use replay::{Replay, Scrub};
 pub use runs::Runs;
 pub use tab::Tab;
-pub use theme::{Badge, BuiltIn, ColorChoice, Depth, THEMES, Theme, ThemeError, Ui};
+pub use theme::check::check as check_theme;
+pub use theme::{
+    Background, Badge, BuiltIn, ColorChoice, Contrast, DEFAULT, Depth, Finding, Library, Part, Report, Shade, Sheet, Sight,
+    Surface, THEMES, Theme, ThemeError, ThemeFile, Ui, Weight, is_name, is_stripe,
+};
 pub use timeline::{Grouping, Timeline};
 pub use update::{Cmd, Msg, update};
 pub use view::view;

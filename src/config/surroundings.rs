@@ -22,7 +22,7 @@ pub struct Service {
 /// `[env.NAME]`: how an environment is told from the others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EnvSettings {
-    /// `stripe`: a colour by name, number (0 to 255) or `#rrggbb`.
+    /// `stripe`: a colour by its name in the theme or among the sixteen, a number (0 to 255) or `#rrggbb`.
     pub stripe: Option<String>,
     /// `protected`: dangerous verbs ask for the service's name.
     pub protected: bool,
@@ -31,7 +31,7 @@ pub struct EnvSettings {
 /// `[console]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Console {
-    /// `theme`, `default` by default.
+    /// `theme`, `default` by default: a name, of one that comes with the program or of the user's own.
     pub theme: String,
     /// `color`.
     pub color: ColorDepth,
@@ -155,7 +155,7 @@ pub(super) fn read_envs(root: &mut Section<'_>, current: &Service) -> IndexMap<S
 
 fn stripe(section: &mut Section<'_>) -> Option<String> {
     let stripe = section.plain("stripe")?;
-    if stripe.value.parse::<ratatui::style::Color>().is_err() {
+    if !crate::tui::is_stripe(&stripe.value) {
         let remedy = format!("{} is no colour; write \"red\", a number from 0 to 255 or \"#rrggbb\"", shown(&stripe.value));
         section.fault(stripe.place, "stripe", remedy);
     }
@@ -165,8 +165,13 @@ fn stripe(section: &mut Section<'_>) -> Option<String> {
 /// Reads `[console]`.
 pub(super) fn read_console(root: &mut Section<'_>) -> Console {
     let mut section = root.table("console");
-    let themes: Vec<(&str, &str)> = crate::tui::THEMES.iter().map(|theme| (theme.name, theme.name)).collect();
-    let theme = section.choice("theme", &themes, &[]).map_or("default", |theme| theme.value).to_owned();
+    let theme = section.plain("theme");
+    if let Some(theme) = theme.as_ref().filter(|theme| !crate::tui::is_name(&theme.value)) {
+        // Whose themes there are is known where the console is: this file is shared by many.
+        let remedy = format!("{} is no theme's name; `rollout theme list` has them all", shown(&theme.value));
+        section.fault(theme.place, "theme", remedy);
+    }
+    let theme = theme.map_or_else(|| crate::tui::DEFAULT.to_owned(), |theme| theme.value);
     let depths = [
         ("auto", ColorDepth::Auto),
         ("mono", ColorDepth::Mono),

@@ -106,7 +106,7 @@ fn theme(name: &str, depth: Depth, ascii: bool) -> Result<(Theme, Option<String>
         Err(error) => {
             let default = Theme::named("default", depth, ascii)
                 .map_err(|broken| TuiError::Terminal(io::Error::other(broken.to_string())))?;
-            Ok((default, Some(error.to_string())))
+            Ok((default, Some(format!("theme: {}", error.brief()))))
         }
     }
 }
