@@ -97,11 +97,6 @@ impl Theme {
         self.depth
     }
 
-    /// How many colours it draws with.
-    pub fn depth(&self) -> Depth {
-        self.depth
-    }
-
     /// True if only ASCII may be drawn.
     pub fn ascii(&self) -> bool {
         self.ascii
