@@ -15,8 +15,9 @@ const SAMPLE_EVERY: Span = Span::from_secs(1);
 /// On a slow link it all but stands still.
 const SAMPLE_EVERY_LITE: Span = Span::from_secs(30);
 
-/// Latencies that a comparison rests on.
+/// Latencies that a comparison rests on, at most and at least.
 const COMPARED: usize = 16;
+const ENOUGH: usize = 3;
 
 /// One probe in a sparkline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,13 +85,18 @@ impl Chart {
 
     /// The median of its last latencies before it was touched.
     pub(super) fn untouched(&self) -> Option<u64> {
-        median(self.before.iter().copied().collect())
+        compared(&self.before)
     }
 
     /// The median of its last latencies since it was touched.
     pub(super) fn since_touched(&self) -> Option<u64> {
-        median(self.since.iter().copied().collect())
+        compared(&self.since)
     }
+}
+
+/// The median of so many that one of them does not make it.
+fn compared(latencies: &VecDeque<u64>) -> Option<u64> {
+    (latencies.len() >= ENOUGH).then(|| median(latencies.iter().copied().collect())).flatten()
 }
 
 /// Rounded to two significant digits.
