@@ -7,6 +7,7 @@
 mod allowed;
 mod app;
 mod chart;
+mod chooser;
 mod confirm;
 mod encoder;
 mod filter;
@@ -16,6 +17,7 @@ mod keys;
 mod list;
 mod log;
 mod logs;
+mod looks;
 mod past;
 mod plan;
 mod run;
@@ -37,12 +39,14 @@ use jiff::tz::TimeZone;
 
 pub use app::{App, Dirt, Fact, Fixed, Link, LogView, NextGate, Oracle, Pane, Tone};
 pub use chart::{Chart, Mark};
+pub use chooser::{Themes, Told};
 pub use confirm::{Ask, Overlay, Reason, Typed};
-pub use encoder::Encoder;
+pub use encoder::{Encoder, painted};
 pub use filter::{Candidate, Filter};
 pub use history::{History, Stage};
 pub use keys::{Action, Binding, KEYMAP, Key, action};
 pub use list::{List, Sort};
+pub use looks::OwnThemes;
 pub use tab::Tab;
 pub use theme::check::check as check_theme;
 pub use theme::{
@@ -61,6 +65,8 @@ use crate::ports::{Session, SessionError};
 pub struct Settings {
     /// `[console] theme`: a theme's name.
     pub theme: String,
+    /// The user's own themes.
+    pub own_themes: OwnThemes,
     /// `--color`.
     pub color: ColorChoice,
     /// `--ascii`; `None` decides by the locale and the terminal.
@@ -93,7 +99,8 @@ impl Settings {
     /// The defaults, with this clock.
     pub fn new(now: Arc<dyn Fn() -> Timestamp + Send + Sync>) -> Self {
         Self {
-            theme: "default".to_owned(),
+            theme: DEFAULT.to_owned(),
+            own_themes: OwnThemes::default(),
             color: ColorChoice::Auto,
             ascii: None,
             read_only: false,

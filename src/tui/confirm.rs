@@ -176,4 +176,6 @@ pub enum Overlay {
     Leave,
     /// The line in which the filter is typed.
     Filter,
+    /// The list of themes.
+    Themes,
 }

@@ -104,6 +104,8 @@ pub enum Action {
     Fitting,
     /// Events, log, or both.
     Pane,
+    /// Try the themes.
+    Themes,
     /// Paint everything again.
     Repaint,
     /// Suspend the console only.
@@ -192,6 +194,7 @@ keymap! {
     "+"   [Key::Char('+')] Finer "" "more of each instance"
     "-"   [Key::Char('-')] Coarser "" "less of each instance"
     "="   [Key::Char('=')] Fitting "" "as much as there is room for"
+    "T"   [Key::Char('T')] Themes "" "themes: try them, live"
     "Ctrl-L" [Key::Ctrl('l')] Repaint "" "paint everything again"
     "Ctrl-Z" [Key::Ctrl('z')] Suspend "" "suspend the console only"
 }

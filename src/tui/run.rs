@@ -14,12 +14,14 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::app::{App, Dirt, Fixed, Link, Oracle, Tone};
+use super::chooser::Themes;
 use super::input::Input;
 use super::keys::Key;
 use super::log::LogFeed;
+use super::looks::Looks;
 use super::screen::Screen;
 use super::terminal::{Tty, details, give_back, is_ours, size, take_over};
-use super::theme::{Depth, Theme};
+use super::theme::ThemeFile;
 use super::update::{Cmd, Msg, update};
 use super::{Exit, Settings, TuiError};
 use crate::command::{Command, Receipt};
@@ -48,7 +50,9 @@ pub(super) async fn run(session: Box<dyn Session>, settings: Settings) -> Result
     let past = timeout(TELL, session.past(snapshot.seq, PAST)).await.ok().and_then(Result::ok).unwrap_or_default();
     let depth = settings.color.depth();
     let ascii = settings.ascii.unwrap_or_else(|| needs_ascii(|name| std::env::var(name).ok()));
-    let (theme, complaint) = theme(&settings.theme, depth, ascii)?;
+    let (looks, own) = Looks::begin(settings.own_themes, TELL).await;
+    let (themes, theme, complaint) = Themes::begin(&settings.theme, own, (depth, ascii))
+        .map_err(|broken| TuiError::Terminal(io::Error::other(broken.to_string())))?;
     let fixed = Fixed {
         theme,
         read_only: settings.read_only,
@@ -62,6 +66,7 @@ pub(super) async fn run(session: Box<dyn Session>, settings: Settings) -> Result
     let size = size();
     let now = settings.now;
     let mut app = App::attached(&past, snapshot, fixed, now(), size);
+    app.themes = themes;
     if let Some(complaint) = complaint {
         app.say(complaint, Tone::Refused);
     }
@@ -76,6 +81,7 @@ pub(super) async fn run(session: Box<dyn Session>, settings: Settings) -> Result
         arm: None,
         tick: Instant::now(),
         log: LogFeed::default(),
+        looks,
     };
     tui_logger::set_default_level(log::LevelFilter::Trace);
     // A panic in here is the console's alone, and its process still says what becomes of the deployment.
@@ -84,18 +90,6 @@ pub(super) async fn run(session: Box<dyn Session>, settings: Settings) -> Result
     tokio::join!(OptionFuture::from(asked), console.screen.settle());
     give_back();
     outcome
-}
-
-/// A theme that cannot be read does not keep anyone from the screen: the default, and a message.
-fn theme(name: &str, depth: Depth, ascii: bool) -> Result<(Theme, Option<String>), TuiError> {
-    match Theme::named(name, depth, ascii) {
-        Ok(theme) => Ok((theme, None)),
-        Err(error) => {
-            let default = Theme::named("default", depth, ascii)
-                .map_err(|broken| TuiError::Terminal(io::Error::other(broken.to_string())))?;
-            Ok((default, Some(format!("theme: {}", error.brief()))))
-        }
-    }
 }
 
 /// True where the locale is not UTF-8 or the terminal is known to lack the glyphs.
@@ -123,6 +117,7 @@ struct Console {
     /// The next second.
     tick: Instant,
     log: LogFeed,
+    looks: Looks,
 }
 
 /// Why the loop woke.
@@ -135,6 +130,10 @@ enum Wake {
     Written(io::Result<()>),
     Resized,
     Continued,
+    /// The user's own themes are to be looked at.
+    Look,
+    /// They have been, and this is new.
+    Themes(Option<Vec<ThemeFile>>),
     Time,
 }
 
@@ -166,6 +165,7 @@ impl Console {
             input = self.screen.reader.next() => wake_of(input),
             result = self.screen.writer.written() => Wake::Written(result),
             Some(reply) = self.replies.join_next() => reply_of(reply),
+            found = self.looks.found() => Wake::Themes(found),
             update = self.session.next(), if listening => Wake::Update(update),
             () = sleep_until(until) => Wake::Time,
         }
@@ -189,6 +189,9 @@ impl Console {
             until = until.min(self.tick);
         }
         if let Some((at, _)) = self.arm {
+            until = until.min(at);
+        }
+        if let Some(at) = self.looks.due().filter(|_| self.app.themes.watches()) {
             until = until.min(at);
         }
         if self.app.dirt != Dirt::Clean && !self.screen.writer.is_busy() {
@@ -230,6 +233,12 @@ impl Console {
                 self.repaint();
                 return Ok(None);
             }
+            Wake::Look => {
+                self.looks.look(true);
+                return Ok(None);
+            }
+            Wake::Themes(None) => return Ok(None),
+            Wake::Themes(Some(own)) => Msg::Themes(own),
             Wake::Time => match self.due() {
                 Some(msg) => msg,
                 None => return Ok(None),
@@ -251,6 +260,9 @@ impl Console {
             self.arm = None;
             return Some(Msg::Armed(id));
         }
+        if self.app.themes.watches() && self.looks.due().is_some_and(|at| at <= now) {
+            self.looks.look(false);
+        }
         if self.ticks() && self.tick <= now {
             let at = (self.now)();
             // On the second, so that countdowns and clock change together.
@@ -268,6 +280,7 @@ impl Console {
             // Each frame that shows it says so; only the first one begins its time.
             Cmd::Arm(id) if self.arm.is_some_and(|(_, arming)| arming == id) => {}
             Cmd::Arm(id) => self.arm = Some((Instant::now() + READ_FIRST, id)),
+            Cmd::Themes => self.looks.look(true),
             Cmd::Repaint => self.repaint(),
             Cmd::Suspend => return self.suspend().await,
             Cmd::Exit(exit) => return Ok(Some(exit)),
@@ -416,6 +429,7 @@ struct Signals {
     hang_up: Signal,
     window: Signal,
     continued: Signal,
+    user: Signal,
 }
 
 impl Signals {
@@ -427,6 +441,7 @@ impl Signals {
             hang_up: signal(SignalKind::hangup())?,
             window: signal(SignalKind::window_change())?,
             continued: signal(SignalKind::from_raw(rustix::process::Signal::CONT.as_raw()))?,
+            user: signal(SignalKind::user_defined1())?,
         })
     }
 
@@ -439,6 +454,7 @@ impl Signals {
             _ = self.hang_up.recv() => Wake::HungUp,
             _ = self.window.recv() => Wake::Resized,
             _ = self.continued.recv() => Wake::Continued,
+            _ = self.user.recv() => Wake::Look,
         }
     }
 }

@@ -6,7 +6,8 @@ use super::app::{App, Dirt, Link, Pane, Tone};
 use super::confirm::{Ask, Overlay, Reason, Typed};
 use super::keys::{Action, Key, action};
 use super::tab::{self, Tab};
-use super::{Exit, typing, view};
+use super::theme::ThemeFile;
+use super::{Exit, chooser, typing, view};
 use crate::command::{Command, Receipt};
 use crate::core::Consequence;
 use crate::model::{Seq, Timestamp};
@@ -36,6 +37,8 @@ pub enum Msg {
     Seen(u64),
     /// That frame has been there for long enough.
     Armed(u64),
+    /// The user's own themes as they are now.
+    Themes(Vec<ThemeFile>),
 }
 
 /// What is to be done.
@@ -54,6 +57,8 @@ pub enum Cmd {
     Refresh,
     /// Say `Armed` when this has been seen for long enough.
     Arm(u64),
+    /// Look at the user's own themes.
+    Themes,
     /// Paint everything again.
     Repaint,
     /// Give the terminal back and stop until continued.
@@ -102,6 +107,10 @@ pub fn update(app: &mut App, msg: Msg) -> Vec<Cmd> {
         Msg::Seen(_) => Vec::new(),
         Msg::Armed(id) => {
             arm(app, id);
+            Vec::new()
+        }
+        Msg::Themes(own) => {
+            chooser::take(app, own);
             Vec::new()
         }
     }
@@ -166,6 +175,7 @@ fn on_key(app: &mut App, key: Key) -> Vec<Cmd> {
         }
         Some(Overlay::Leave) => on_leave_key(app, key),
         Some(Overlay::Filter) => typing::on_key(app, key),
+        Some(Overlay::Themes) => chooser::on_key(app, key),
         Some(Overlay::Ask(_)) => on_ask_key(app, key),
         None => {
             if let Some(action) = action(key, app.state.started_at.is_none()) {
@@ -227,6 +237,7 @@ fn on_action(app: &mut App, action: Action) -> Vec<Cmd> {
                 Pane::Log => Pane::Both,
             };
         }
+        Action::Themes => return chooser::open(app),
         Action::Repaint => return vec![Cmd::Repaint],
         Action::Suspend => return vec![Cmd::Suspend],
         Action::Start
@@ -387,7 +398,7 @@ fn reconsider(app: &mut App) {
             Err("cancel: it is being cancelled by now; C again stops the commands that run".to_owned())
         }
         Some(Overlay::Ask(ask)) => consequence(state, &ask.command, now).map_err(|r| format!("{}: {r}", ask.command.verb())),
-        Some(Overlay::Help | Overlay::Leave | Overlay::Filter) | None => return,
+        Some(Overlay::Help | Overlay::Leave | Overlay::Filter | Overlay::Themes) | None => return,
     };
     match verdict {
         Err(why) => close_ask(app, &why),
