@@ -24,6 +24,8 @@ mod schema;
 mod signals;
 mod skew;
 mod startable;
+mod theme;
+mod themes;
 mod told;
 mod unwatched;
 mod verbs;
@@ -34,7 +36,9 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum as _;
 
-use self::args::{Color, DemoArgs, DeployArgs, EngineArgs, InitArgs, Output, PlanArgs, RecoverArgs, RollbackArgs, ScopeArgs};
+use self::args::{
+    Color, DemoArgs, DeployArgs, EngineArgs, InitArgs, Output, PlanArgs, RecoverArgs, RollbackArgs, ScopeArgs, ThemeVerb,
+};
 use crate::command::Command;
 use crate::config::{self, Config};
 use crate::demo::{instance::InstanceArgs, proxy::ProxyArgs};
@@ -257,6 +261,11 @@ pub fn check(common: &Common) -> u8 {
 /// `rollout init`.
 pub fn init(common: &Common, args: &InitArgs) -> u8 {
     run(init::init(common, args))
+}
+
+/// `rollout theme`.
+pub fn theme(common: &Common, verb: &ThemeVerb) -> u8 {
+    finish(theme::theme(common, verb))
 }
 
 /// `rollout schema`.

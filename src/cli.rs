@@ -138,6 +138,7 @@ fn run(common: &Common, verb: Verb) -> u8 {
         Verb::Check => app::check(common),
         Verb::Init(args) => app::init(common, &args),
         Verb::Schema => app::schema(),
+        Verb::Theme { verb } => app::theme(common, &verb),
         // A closed pipe is no news.
         Verb::Completions { shell } => written(generate::completions(&definition(), shell, &mut io::stdout().lock())),
         Verb::Man => written(generate::manual(definition(), &mut io::stdout().lock())),

@@ -8,6 +8,7 @@ mod allowed;
 mod app;
 mod baseline;
 mod chart;
+mod chooser;
 mod command_line;
 mod confirm;
 mod drain;
@@ -21,6 +22,7 @@ mod keys;
 mod list;
 mod log;
 mod logs;
+mod looks;
 mod past;
 mod plan;
 mod replay;
@@ -45,9 +47,10 @@ use jiff::tz::TimeZone;
 pub use app::{App, Dirt, Fact, Fixed, Link, LogView, NextGate, Oracle, Pane, Tone};
 pub use baseline::Comparison;
 pub use chart::{Chart, Mark};
+pub use chooser::{Themes, Told};
 pub use command_line::CommandLine;
 pub use confirm::{Ask, Overlay, Reason, Typed};
-pub use encoder::Encoder;
+pub use encoder::{Encoder, painted};
 pub use filter::{Candidate, Filter};
 pub use help::Help;
 pub use history::{History, Stage};
@@ -55,6 +58,7 @@ pub use keymap::{Bound, KeyFault, Keymap, Rebinding, action_names};
 pub use keys::{Action, Binding, Group, KEYMAP, Key};
 pub use list::{List, Sort};
 pub use logs::Logs;
+pub use looks::OwnThemes;
 pub use plan::PlanView;
 pub use replay::{Replay, Scrub};
 pub use runs::Runs;
@@ -78,6 +82,8 @@ use crate::ports::{Session, SessionError, Story};
 pub struct Settings {
     /// `[console] theme`: a theme's name.
     pub theme: String,
+    /// The user's own themes.
+    pub own_themes: OwnThemes,
     /// `--color`.
     pub color: ColorChoice,
     /// `--ascii`; `None` decides by the locale and the terminal.
@@ -120,7 +126,8 @@ impl Settings {
     /// The defaults, with this clock.
     pub fn new(now: Arc<dyn Fn() -> Timestamp + Send + Sync>) -> Self {
         Self {
-            theme: "default".to_owned(),
+            theme: DEFAULT.to_owned(),
+            own_themes: OwnThemes::default(),
             color: ColorChoice::Auto,
             ascii: None,
             read_only: false,

@@ -188,7 +188,7 @@ fn what_is_wrong_with_a_file_is_said_with_its_place_and_a_remedy() {
             "[palette]\nsea = { c16 = \"gren\" }",
             "mine.toml:2:15 palette.sea.c16 → \"gren\" is no colour; the nearest is \"green\"",
         ),
-        ("[palette]\nsea = { c8 = 1 }", "mine.toml:2:9 palette.sea.c8 → unknown key; the nearest known is c16"),
+        ("[palette]\nsea = { c8 = 1 }", "mine.toml:2:9 palette.sea.c8 → unknown key; known here: c16, c256, rgb"),
         ("[palette]\nsea = {}", "mine.toml:2:7 palette.sea → names no colour; give one of c16, c256, rgb"),
         (
             "[ui]\nbar = { attr = [\"blink\"] }",

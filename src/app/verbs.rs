@@ -17,7 +17,7 @@ use super::output::Lossy;
 use super::past::{ended_line, find, json, last_line, last_row, last_status, past, replayed};
 use super::signals::{Signal, Signals};
 use super::watching::Watching;
-use super::{Common, Done, Failure, PERSON, Place, SIGNALLED, complain, load, plan, say, skew, unwatched};
+use super::{Common, Done, Failure, PERSON, Place, SIGNALLED, complain, load, plan, say, skew, themes, unwatched};
 use crate::command::Command;
 use crate::config::{ColorDepth, Config, OnHangup};
 use crate::control::{self, Client};
@@ -150,6 +150,7 @@ pub(super) fn console_settings(common: &Common, config: &Config, scene: Scene) -
     };
     tui::Settings {
         theme: config.console.theme.clone(),
+        own_themes: themes::own(),
         color,
         ascii: (common.ascii || config.console.ascii).then_some(true),
         read_only: is_read_only(common, config),

@@ -9,6 +9,7 @@ use jiff::tz::TimeZone;
 use tui_logger::TuiWidgetState;
 
 use super::chart::Chart;
+use super::chooser::Themes;
 use super::command_line::CommandLine;
 use super::confirm::{Ask, Overlay};
 use super::drain::Drain;
@@ -63,7 +64,7 @@ impl Default for Oracle {
 /// What does not change while the console runs.
 #[derive(Debug, Clone)]
 pub struct Fixed {
-    /// Colours and glyphs.
+    /// Colours and glyphs: those of the chooser, once it was opened.
     pub theme: Theme,
     /// Nothing may be sent.
     pub read_only: bool,
@@ -260,6 +261,8 @@ pub struct App {
     pub command_line: CommandLine,
     /// The screen of the log.
     pub logs: Logs,
+    /// Which themes there are, and which one is tried.
+    pub themes: Themes,
     numbers: u64,
 }
 
@@ -267,6 +270,7 @@ impl App {
     /// The console on what is known now.
     pub fn new(snapshot: Snapshot, fixed: Fixed, now: Timestamp, size: (u16, u16)) -> Self {
         let mut app = Self {
+            themes: Themes::of(&fixed.theme),
             fixed,
             charts: Vec::new(),
             histories: snapshot.state.instances.values().map(History::of).collect(),
@@ -493,7 +497,8 @@ impl App {
     pub(super) fn ask(&mut self) -> Option<&mut Ask> {
         match &mut self.overlay {
             Some(Overlay::Ask(ask)) => Some(ask),
-            Some(Overlay::Help | Overlay::Leave | Overlay::Filter | Overlay::Command | Overlay::Search) | None => None,
+            Some(Overlay::Help | Overlay::Leave | Overlay::Filter | Overlay::Command | Overlay::Search | Overlay::Themes)
+            | None => None,
         }
     }
 

@@ -137,6 +137,8 @@ pub enum Action {
     PreviousMark,
     /// The next turn, in a replay.
     NextMark,
+    /// Try the themes.
+    Themes,
     /// Paint everything again.
     Repaint,
     /// Suspend the console only.
@@ -312,6 +314,7 @@ keymap! {
     "<"   [Key::Char('<')] Slower "" "in a replay: slower"
     ">"   [Key::Char('>')] Faster "" "in a replay: faster"
     "b"   [Key::Char('b')] Group "group" "timeline: by batch, zone, none"
+    "T"   [Key::Char('T')] Themes "" "themes: try them, live"
     "Ctrl-L" [Key::Ctrl('l')] Repaint "" "paint everything again"
     "Ctrl-Z" [Key::Ctrl('z')] Suspend "" "suspend the console only"
     ":"   [Key::Char(':')] Command "" "type a command; Tab completes"

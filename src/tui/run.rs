@@ -14,12 +14,14 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::app::{App, Dirt, Fixed, Link, Oracle, Tone};
+use super::chooser::Themes;
 use super::input::Input;
 use super::keys::{Action, Key};
 use super::log::LogFeed;
+use super::looks::Looks;
 use super::screen::Screen;
 use super::terminal::{Tty, details, give_back, is_ours, size, take_over};
-use super::theme::{Depth, Theme};
+use super::theme::ThemeFile;
 use super::update::{Cmd, Msg, update};
 use super::wire::{Export, MouseEvent, Wire, export};
 use super::{Exit, Settings, TuiError};
@@ -53,7 +55,9 @@ pub(super) async fn run(session: Box<dyn Session>, settings: Settings) -> Result
     let past = timeout(TELL, session.past(snapshot.seq, PAST)).await.ok().and_then(Result::ok).unwrap_or_default();
     let depth = settings.color.depth();
     let ascii = settings.ascii.unwrap_or_else(|| needs_ascii(|name| std::env::var(name).ok()));
-    let (theme, complaint) = theme(&settings.theme, depth, ascii)?;
+    let (looks, own) = Looks::begin(settings.own_themes, TELL).await;
+    let (themes, theme, complaint) = Themes::begin(&settings.theme, own, (depth, ascii))
+        .map_err(|broken| TuiError::Terminal(io::Error::other(broken.to_string())))?;
     let fixed = Fixed {
         theme,
         read_only: settings.read_only,
@@ -70,6 +74,7 @@ pub(super) async fn run(session: Box<dyn Session>, settings: Settings) -> Result
     let now = settings.now;
     let mut app = App::attached(&past, snapshot, fixed, now(), size);
     app.wire = Wire::new(settings.notify, settings.clipboard);
+    app.themes = themes;
     if let Some(complaint) = complaint {
         app.say(complaint, Tone::Refused);
     }
@@ -89,6 +94,7 @@ pub(super) async fn run(session: Box<dyn Session>, settings: Settings) -> Result
         arm: None,
         tick: Instant::now(),
         log: LogFeed::default(),
+        looks,
     };
     tui_logger::set_default_level(log::LevelFilter::Trace);
     // A panic in here is the console's alone, and its process still says what becomes of the deployment.
@@ -97,18 +103,6 @@ pub(super) async fn run(session: Box<dyn Session>, settings: Settings) -> Result
     tokio::join!(OptionFuture::from(asked), console.screen.settle());
     give_back();
     outcome
-}
-
-/// A theme that cannot be read does not keep anyone from the screen: the default, and a message.
-fn theme(name: &str, depth: Depth, ascii: bool) -> Result<(Theme, Option<String>), TuiError> {
-    match Theme::named(name, depth, ascii) {
-        Ok(theme) => Ok((theme, None)),
-        Err(error) => {
-            let default = Theme::named("default", depth, ascii)
-                .map_err(|broken| TuiError::Terminal(io::Error::other(broken.to_string())))?;
-            Ok((default, Some(format!("theme: {}", error.brief()))))
-        }
-    }
 }
 
 /// True where the locale is not UTF-8 or the terminal is known to lack the glyphs.
@@ -140,6 +134,7 @@ struct Console {
     /// The next second.
     tick: Instant,
     log: LogFeed,
+    looks: Looks,
 }
 
 /// Why the loop woke.
@@ -155,6 +150,10 @@ enum Wake {
     Written(io::Result<()>),
     Resized,
     Continued,
+    /// The user's own themes are to be looked at.
+    Look,
+    /// They have been, and this is new.
+    Themes(Option<Vec<ThemeFile>>),
     Time,
 }
 
@@ -187,6 +186,7 @@ impl Console {
             result = self.screen.writer.written() => Wake::Written(result),
             Some(reply) = self.replies.join_next() => reply_of(reply),
             Some(Ok(told)) = self.told.join_next() => Wake::Told(Box::new(told)),
+            found = self.looks.found() => Wake::Themes(found),
             update = self.session.next(), if listening => Wake::Update(update),
             () = sleep_until(until) => Wake::Time,
         }
@@ -213,6 +213,9 @@ impl Console {
             until = until.min(self.beat + BEAT);
         }
         if let Some((at, _)) = self.arm {
+            until = until.min(at);
+        }
+        if let Some(at) = self.looks.due().filter(|_| self.app.themes.watches()) {
             until = until.min(at);
         }
         let due = self.screen.due(self.app.dirt, &self.app.wire.meter).filter(|_| !self.screen.writer.is_busy());
@@ -263,6 +266,12 @@ impl Console {
                 self.repaint();
                 return Ok(None);
             }
+            Wake::Look => {
+                self.looks.look(true);
+                return Ok(None);
+            }
+            Wake::Themes(None) => return Ok(None),
+            Wake::Themes(Some(own)) => Msg::Themes(own),
             Wake::Time => match self.due() {
                 Some(msg) => msg,
                 None => return Ok(None),
@@ -289,6 +298,9 @@ impl Console {
             let passed = (now - self.beat).min(2 * BEAT);
             self.beat = now;
             return Some(Msg::Beat(Span::from(passed)));
+        }
+        if self.app.themes.watches() && self.looks.due().is_some_and(|at| at <= now) {
+            self.looks.look(false);
         }
         if self.ticks() && self.tick <= now {
             let at = (self.now)();
@@ -318,6 +330,7 @@ impl Console {
             Cmd::Copy { what, text } => self.copy(&what, &text),
             Cmd::Call(signal, text) => self.screen.beside.call(signal, &text),
             Cmd::Export => self.export().await,
+            Cmd::Themes => self.looks.look(true),
             Cmd::Repaint => self.repaint(),
             Cmd::Suspend => return self.suspend().await,
             Cmd::Exit(exit) => return Ok(Some(exit)),
@@ -495,6 +508,7 @@ struct Signals {
     hang_up: Signal,
     window: Signal,
     continued: Signal,
+    user: Signal,
 }
 
 impl Signals {
@@ -506,6 +520,7 @@ impl Signals {
             hang_up: signal(SignalKind::hangup())?,
             window: signal(SignalKind::window_change())?,
             continued: signal(SignalKind::from_raw(rustix::process::Signal::CONT.as_raw()))?,
+            user: signal(SignalKind::user_defined1())?,
         })
     }
 
@@ -518,6 +533,7 @@ impl Signals {
             _ = self.hang_up.recv() => Wake::HungUp,
             _ = self.window.recv() => Wake::Resized,
             _ = self.continued.recv() => Wake::Continued,
+            _ = self.user.recv() => Wake::Look,
         }
     }
 }

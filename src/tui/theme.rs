@@ -52,9 +52,11 @@ pub fn is_stripe(text: &str) -> bool {
 }
 
 /// A theme at one colour depth.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Theme {
     name: String,
+    /// Of the terminal; the theme may have fewer colours.
+    terminal: Depth,
     depth: Depth,
     ascii: bool,
     styles: Vec<Style>,
@@ -72,8 +74,8 @@ impl Theme {
     }
 
     /// What a theme is at this depth.
-    pub(super) fn of(name: &str, sheet: &Sheet, depth: Depth, ascii: bool) -> Self {
-        let depth = depth.min(sheet.depth);
+    pub(super) fn of(name: &str, sheet: &Sheet, terminal: Depth, ascii: bool) -> Self {
+        let depth = terminal.min(sheet.depth);
         let mut styles: Vec<Style> = Part::all().map(|part| sheet.style(part, depth)).collect();
         // Whatever a file says, what is selected is seen.
         if let Some(selected) = styles.get_mut(Part::Ui(Ui::Selected).index())
@@ -82,9 +84,8 @@ impl Theme {
         {
             selected.add_modifier = Modifier::REVERSED;
         }
-        // An own theme has the glyphs of the default, so that each state has one.
         let glyphs = InstanceState::ALL.map(|state| sheet.glyph(state, ascii).unwrap_or('?')).to_vec();
-        Self { name: name.to_owned(), depth, ascii, styles, glyphs, sheet: sheet.clone() }
+        Self { name: name.to_owned(), terminal, depth, ascii, styles, glyphs, sheet: sheet.clone() }
     }
 
     /// Its name.
@@ -95,6 +96,11 @@ impl Theme {
     /// The depth that its colours are of.
     pub fn depth(&self) -> Depth {
         self.depth
+    }
+
+    /// The depth of the terminal.
+    pub(super) fn terminal(&self) -> Depth {
+        self.terminal
     }
 
     /// True if only ASCII may be drawn.

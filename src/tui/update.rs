@@ -8,8 +8,9 @@ use super::keys::{Action, Key};
 use super::replay;
 use super::runs;
 use super::tab::{self, Tab};
+use super::theme::ThemeFile;
 use super::wire::{self, MouseEvent, Signal};
-use super::{Exit, command_line, help, logs, typing, view};
+use super::{Exit, chooser, command_line, help, logs, typing, view};
 use crate::command::{Command, Receipt};
 use crate::core::Consequence;
 use crate::model::{DeploymentId, Seq, Span, Timestamp};
@@ -47,6 +48,8 @@ pub enum Msg {
     Seen(u64),
     /// That frame has been there for long enough.
     Armed(u64),
+    /// The user's own themes as they are now.
+    Themes(Vec<ThemeFile>),
 }
 
 /// What is to be done.
@@ -80,6 +83,8 @@ pub enum Cmd {
     Call(Signal, String),
     /// Write the screen and the deployment to files.
     Export,
+    /// Look at the user's own themes.
+    Themes,
     /// Paint everything again.
     Repaint,
     /// Give the terminal back and stop until continued.
@@ -141,6 +146,10 @@ fn reduce(app: &mut App, msg: Msg) -> Vec<Cmd> {
         Msg::Seen(_) => Vec::new(),
         Msg::Armed(id) => {
             arm(app, id);
+            Vec::new()
+        }
+        Msg::Themes(own) => {
+            chooser::take(app, own);
             Vec::new()
         }
     }
@@ -213,6 +222,7 @@ fn on_key(app: &mut App, key: Key) -> Vec<Cmd> {
         Some(Overlay::Filter) => typing::on_key(app, key),
         Some(Overlay::Command) => command_line::on_key(app, key),
         Some(Overlay::Search) => logs::on_search_key(app, key),
+        Some(Overlay::Themes) => chooser::on_key(app, key),
         Some(Overlay::Ask(_)) => on_ask_key(app, key),
         None => {
             if let Some(action) = app.fixed.keys.action(key, app.state.started_at.is_none()) {
@@ -280,6 +290,7 @@ pub(super) fn on_action(app: &mut App, action: Action) -> Vec<Cmd> {
         Action::Play | Action::Faster | Action::Slower | Action::PreviousMark | Action::NextMark => {
             app.say("that is for a replay; 6 lists the deployments, Enter there replays one", Tone::Refused);
         }
+        Action::Themes => return chooser::open(app),
         Action::Repaint => return vec![Cmd::Repaint],
         Action::Suspend => return vec![Cmd::Suspend],
         Action::Copy => return wire::copy_selected(app),
@@ -453,7 +464,9 @@ fn reconsider(app: &mut App) {
             Err(format!("cancel: it is being cancelled by now; {again} again stops the commands that run"))
         }
         Some(Overlay::Ask(ask)) => consequence(state, &ask.command, now).map_err(|r| format!("{}: {r}", ask.command.verb())),
-        Some(Overlay::Help | Overlay::Leave | Overlay::Filter | Overlay::Command | Overlay::Search) | None => return,
+        Some(Overlay::Help | Overlay::Leave | Overlay::Filter | Overlay::Command | Overlay::Search | Overlay::Themes) | None => {
+            return;
+        }
     };
     match verdict {
         Err(why) => close_ask(app, &why),

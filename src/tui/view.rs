@@ -3,6 +3,7 @@
 //! Imports: tui parts, state, model. May not: change anything that is not the view's own place; do I/O; read a clock.
 
 mod card;
+mod chooser;
 mod dialog;
 mod foot;
 mod grid;
@@ -103,6 +104,7 @@ pub fn view(app: &App, frame: &mut Frame<'_>) {
         Some(Overlay::Help) => help::draw(&mut canvas, area),
         Some(Overlay::Ask(ask)) => dialog::ask(&mut canvas, area, ask),
         Some(Overlay::Leave) => dialog::leave(&mut canvas, area),
+        Some(Overlay::Themes) => chooser::draw(&mut canvas, &places, area),
         Some(Overlay::Filter | Overlay::Command | Overlay::Search) | None => {}
     }
 }

@@ -34,7 +34,7 @@ pub(super) struct File {
 }
 
 /// What a file says of one style.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(super) struct Patch {
     pub(super) fg: Option<Paint>,
     pub(super) bg: Option<Paint>,
@@ -42,7 +42,7 @@ pub(super) struct Patch {
 }
 
 /// What a file says of the glyph of one state.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(super) struct GlyphPatch {
     pub(super) glyph: Option<char>,
     pub(super) ascii: Option<char>,
@@ -267,6 +267,7 @@ impl Reader<'_> {
             let path = joined(key, &depth);
             let Some(slot) = DEPTHS.iter().position(|known| *known == depth).and_then(|n| colors.get_mut(n)) else {
                 self.unknown(key, &depth, place, &DEPTHS);
+                sound = false;
                 continue;
             };
             let text = self.colour(&path, &value);

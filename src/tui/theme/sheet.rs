@@ -17,7 +17,7 @@ use crate::model::InstanceState;
 const READABLE: f64 = 4.5;
 
 /// A whole theme.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Sheet {
     /// What it is for, in a few words.
     pub about: String,

@@ -12,7 +12,7 @@ use crate::model::{InstanceState, Timestamp, Version};
 use crate::state::{Awaits, State, Status};
 use crate::tui::app::{App, Link};
 use crate::tui::text::{clip, clock, fit, seconds, time_of_day, trouble, width, wrap};
-use crate::tui::theme::{Badge, Ui};
+use crate::tui::theme::{Badge, Depth, Ui};
 
 pub(super) fn draw(canvas: &mut Canvas<'_, '_>, places: &Places) {
     title(canvas, places.title);
@@ -29,7 +29,9 @@ fn title(canvas: &mut Canvas<'_, '_>, area: Rect) {
     right.push(Span::raw(times(app, area.width >= 100)));
     right.extend(link(app, area.width).into_iter().map(|(text, part)| Span::styled(text, theme.ui(part))));
     let right_width: usize = right.iter().map(|s| width(&s.content)).sum();
-    let env = format!(" {} ", plan.env);
+    // Without colours a stripe has brackets, too: not every terminal can reverse.
+    let bare = app.fixed.stripe.is_some() && theme.depth() == Depth::Mono;
+    let env = if bare { format!("[{}]", plan.env) } else { format!(" {} ", plan.env) };
     let env_width = width(&env);
     let room = columns.saturating_sub(right_width + env_width + 2);
     let arrow = if theme.ascii() { "->" } else { "→" };
