@@ -88,6 +88,17 @@ fn complaint(error: &ThemeError) -> String {
     format!("theme: {}", error.brief())
 }
 
+/// Puts on the theme of this name.
+///
+/// # Errors
+/// Fails if there is none, or if it cannot be read; what is on stays on.
+pub(super) fn put_on(app: &mut App, name: &str) -> Result<(), String> {
+    let (depth, ascii) = (app.fixed.theme.terminal(), app.fixed.theme.ascii());
+    app.fixed.theme = app.themes.library.theme(name, depth, ascii).map_err(|error| error.brief())?;
+    name.clone_into(&mut app.themes.wanted);
+    Ok(())
+}
+
 /// Opens the list, at the theme that is on.
 pub(super) fn open(app: &mut App) -> Vec<Cmd> {
     let before = app.fixed.theme.clone();
