@@ -11,6 +11,7 @@ mod confirm;
 mod encoder;
 mod filter;
 mod history;
+mod idle;
 mod input;
 mod keys;
 mod list;
@@ -42,6 +43,7 @@ pub use confirm::{Ask, Overlay, Reason, Typed};
 pub use encoder::Encoder;
 pub use filter::{Candidate, Filter};
 pub use history::{History, Stage};
+pub use idle::{Idle, Last};
 pub use keys::{Action, Binding, KEYMAP, Key, action};
 pub use list::{List, Sort};
 pub use replay::{Replay, Scrub};
@@ -52,7 +54,7 @@ pub use update::{Cmd, Msg, update};
 pub use view::view;
 
 use crate::command::Command;
-use crate::model::Timestamp;
+use crate::model::{Timestamp, Version};
 use crate::ports::{Session, SessionError, Story};
 
 /// What the console is told by configuration and command line.
@@ -76,6 +78,8 @@ pub struct Settings {
     pub next: Option<String>,
     /// What is asked of the engine when the terminal is lost (not when it is left); nothing in a read-only console.
     pub on_hangup: Option<Command>,
+    /// Nothing runs: the session tells of the fleet.
+    pub idle: Option<Idle>,
     /// A deployment that is replayed; there is nothing behind it.
     pub replay: Option<Story>,
     /// The zone of times on the screen.
@@ -103,6 +107,7 @@ impl Settings {
             demo: false,
             next: None,
             on_hangup: None,
+            idle: None,
             replay: None,
             zone: TimeZone::system(),
             now,
@@ -111,7 +116,7 @@ impl Settings {
 }
 
 /// How the console was left.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Exit {
     /// The deployment goes on, or stays planned: detached, or a signal.
     Left,
@@ -122,8 +127,10 @@ pub enum Exit {
         /// The process exit code of the contract.
         code: u8,
     },
-    /// It has ended and the operator pressed Enter for what comes next.
+    /// It has ended and the operator pressed Enter for what comes next; of a service in which nothing ran: a deployment began.
     Next,
+    /// Nothing runs, and the operator asks for this version.
+    Deploy(Version),
 }
 
 /// Why the console could not go on. The engine is not touched by any of these.

@@ -104,6 +104,8 @@ pub enum Action {
     Fitting,
     /// Events, log, or both.
     Pane,
+    /// Ask for a version, where nothing runs.
+    Deploy,
     /// Play the replay, or halt it.
     Play,
     /// Play faster.
@@ -202,6 +204,7 @@ keymap! {
     "+"   [Key::Char('+')] Finer "" "more of each instance"
     "-"   [Key::Char('-')] Coarser "" "less of each instance"
     "="   [Key::Char('=')] Fitting "" "as much as there is room for"
+    "d"   [Key::Char('d')] Deploy "deploy" "where nothing runs: deploy"
     "Space" [Key::Char(' ')] Play "play" "in a replay: play, halt"
     "{"   [Key::Char('{')] PreviousMark "" "in a replay: mark before"
     "}"   [Key::Char('}')] NextMark "next mark" "in a replay: next mark"

@@ -22,6 +22,7 @@ pub(super) fn draw(canvas: &mut Canvas<'_, '_>, places: &Places) {
     let area = if fleet { places.message } else { above };
     match (&canvas.app.overlay, &canvas.app.message) {
         (Some(Overlay::Filter), _) => typed(canvas, area),
+        (None, _) if canvas.app.idle.as_ref().is_some_and(|idle| idle.typing.is_some()) => super::idle::typed(canvas, area),
         (None, _) if canvas.app.runs.typing => super::runs::typed(canvas, area),
         (_, Some((text, tone))) => {
             let part = if *tone == Tone::Refused { Ui::Warning } else { Ui::Message };
@@ -62,7 +63,8 @@ fn typed(canvas: &mut Canvas<'_, '_>, area: Rect) {
 }
 
 /// The acts on the whole deployment, and what else there is room for.
-const FLEET: [Action; 13] = [
+const FLEET: [Action; 14] = [
+    Action::Deploy,
     Action::Pause,
     Action::Resume,
     Action::Cancel,
@@ -134,7 +136,7 @@ fn keys(canvas: &mut Canvas<'_, '_>, area: Rect) {
     let others: &[Action] = match app.tab {
         Tab::Instance => &ONE,
         // There, they are about deployments.
-        Tab::History => FLEET.get(..4).unwrap_or_default(),
+        Tab::History => FLEET.get(..5).unwrap_or_default(),
         _ => &FLEET,
     };
     for binding in others.iter().filter_map(|action| of(*action)) {

@@ -45,6 +45,7 @@ fn exceptions(canvas: &mut Canvas<'_, '_>, area: Rect) {
                 (format!("rollback {}", rollback.reason), Ui::Warning)
             }
             Some(rollback) => (format!("rollback by {}: {}", rollback.by.name(), rollback.reason), Ui::Warning),
+            None if app.idle.is_some() => ("nobody is sick or out of rotation".to_owned(), Ui::Quiet),
             None => ("no failed instances".to_owned(), Ui::Quiet),
         };
         let style = canvas.ui(part);
