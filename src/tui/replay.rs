@@ -197,10 +197,10 @@ impl Replay {
             Some(Action::Right) => self.go(here + 1),
             Some(Action::First) => self.go(1),
             Some(Action::Last) => self.go(usize::MAX),
-            Some(Action::PreviousMark) => self.to_mark(false),
-            Some(Action::NextMark) => self.to_mark(true),
-            Some(Action::PageUp) if pages => self.to_mark(false),
-            Some(Action::PageDown) if pages => self.to_mark(true),
+            Some(Action::PreviousMark) => self.turn_to(false),
+            Some(Action::NextMark) => self.turn_to(true),
+            Some(Action::PageUp) if pages => self.turn_to(false),
+            Some(Action::PageDown) if pages => self.turn_to(true),
             Some(Action::Play) => self.toggle(),
             Some(Action::Faster) => self.speed(true),
             Some(Action::Slower) => self.speed(false),
@@ -224,7 +224,7 @@ impl Replay {
         self.stand(at.unwrap_or_default());
     }
 
-    fn to_mark(&mut self, forward: bool) {
+    fn turn_to(&mut self, forward: bool) {
         let here = self.at();
         let found = if forward {
             self.marks.iter().find(|mark| **mark > here)

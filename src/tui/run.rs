@@ -78,6 +78,9 @@ pub(super) async fn run(session: Box<dyn Session>, settings: Settings) -> Result
     if let Some(complaint) = complaint {
         app.say(complaint, Tone::Refused);
     }
+    if let Some(idle) = settings.idle {
+        app.begin_idle(idle);
+    }
     if let Some(story) = settings.replay {
         app.begin_with(story).map_err(|why| TuiError::Session(SessionError::Link(why)))?;
     }

@@ -191,7 +191,7 @@ pub(super) fn places(app: &App, size: (u16, u16)) -> Places {
 }
 
 fn headline_rows(app: &App, columns: u16) -> u16 {
-    let rows = wrap(&app.state.headline(), usize::from(columns)).len();
+    let rows = wrap(&app.headline(), usize::from(columns)).len();
     u16::try_from(rows).unwrap_or(1)
 }
 
