@@ -88,6 +88,11 @@ impl Command {
     }
 }
 
+/// Why a session that only watches does not take this verb: the same words from the engine, a key and the command line.
+pub fn refused_read_only(verb: &str) -> String {
+    format!("{verb} is refused: this is a read-only session")
+}
+
 impl Command {
     /// The same with what `change` makes of its reason.
     #[must_use]

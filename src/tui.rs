@@ -6,18 +6,26 @@
 
 mod allowed;
 mod app;
+mod baseline;
 mod chart;
+mod chooser;
+mod command_line;
 mod confirm;
+mod drain;
 mod encoder;
 mod filter;
+mod help;
 mod history;
 mod input;
+mod keymap;
 mod keys;
 mod list;
 mod log;
 mod logs;
+mod looks;
 mod past;
 mod plan;
+mod replay;
 mod run;
 mod runs;
 mod screen;
@@ -37,34 +45,53 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 
 pub use app::{App, Dirt, Fact, Fixed, Link, LogView, NextGate, Oracle, Pane, Tone};
+pub use baseline::Comparison;
 pub use chart::{Chart, Mark};
+pub use chooser::{Themes, Told};
+pub use command_line::CommandLine;
 pub use confirm::{Ask, Overlay, Reason, Typed};
-pub use encoder::Encoder;
+pub use encoder::{Encoder, painted};
 pub use filter::{Candidate, Filter};
+pub use help::Help;
 pub use history::{History, Stage};
-pub use keys::{Action, Binding, KEYMAP, Key, action};
+pub use keymap::{Bound, KeyFault, Keymap, Rebinding, action_names};
+pub use keys::{Action, Binding, Group, KEYMAP, Key};
 pub use list::{List, Sort};
+pub use logs::Logs;
+pub use looks::OwnThemes;
+pub use plan::PlanView;
+pub use replay::{Replay, Scrub};
+pub use runs::Runs;
 pub use tab::Tab;
-pub use theme::{Badge, BuiltIn, ColorChoice, Depth, THEMES, Theme, ThemeError, Ui};
+pub use theme::check::check as check_theme;
+pub use theme::{
+    Background, Badge, BuiltIn, ColorChoice, Contrast, DEFAULT, Depth, Finding, Library, Part, Report, Shade, Sheet, Sight,
+    Surface, THEMES, Theme, ThemeError, ThemeFile, Ui, Weight, is_name, is_stripe,
+};
+pub use timeline::{Grouping, Timeline};
 pub use update::{Cmd, Msg, update};
 pub use view::view;
 pub use wire::{Click, Meter, MouseEvent, Notify, Signal, Wire};
 
 use crate::command::Command;
-use crate::model::Timestamp;
-use crate::ports::{Session, SessionError};
+use crate::model::{Span, Timestamp};
+use crate::ports::{Session, SessionError, Story};
 
 /// What the console is told by configuration and command line.
 #[derive(Clone)]
 pub struct Settings {
     /// `[console] theme`: a theme's name.
     pub theme: String,
+    /// The user's own themes.
+    pub own_themes: OwnThemes,
     /// `--color`.
     pub color: ColorChoice,
     /// `--ascii`; `None` decides by the locale and the terminal.
     pub ascii: Option<bool>,
     /// `--read-only`.
     pub read_only: bool,
+    /// `[console.keys]`: the keys as they are bound.
+    pub keys: Keymap,
     /// `[env.NAME] stripe`: a colour of the theme, one of the sixteen, a number or `#rrggbb`.
     pub stripe: Option<String>,
     /// `[env.NAME] protected`: a rollback takes the service's name.
@@ -75,10 +102,14 @@ pub struct Settings {
     pub next: Option<String>,
     /// What is asked of the engine when the terminal is lost (not when it is left); nothing in a read-only console.
     pub on_hangup: Option<Command>,
+    /// How long instances took in earlier deployments, from the order of the drain to the verdict.
+    pub earlier: Vec<Span>,
     /// `[console.notify]`.
     pub notify: Notify,
     /// `[console] clipboard`: texts may be sent to the terminal's.
     pub clipboard: bool,
+    /// A deployment that is replayed; there is nothing behind it.
+    pub replay: Option<Story>,
     /// The zone of times on the screen.
     pub zone: TimeZone,
     /// The clock.
@@ -95,17 +126,21 @@ impl Settings {
     /// The defaults, with this clock.
     pub fn new(now: Arc<dyn Fn() -> Timestamp + Send + Sync>) -> Self {
         Self {
-            theme: "default".to_owned(),
+            theme: DEFAULT.to_owned(),
+            own_themes: OwnThemes::default(),
             color: ColorChoice::Auto,
             ascii: None,
             read_only: false,
+            keys: Keymap::default(),
             stripe: None,
             protected: false,
             demo: false,
             next: None,
             on_hangup: None,
+            earlier: Vec::new(),
             notify: Notify { failed: Signal::Bell, waiting: Signal::Bell, ended: Signal::Bell, link: Signal::Bell },
             clipboard: true,
+            replay: None,
             zone: TimeZone::system(),
             now,
         }

@@ -167,12 +167,18 @@ fn help_names_every_key_of_the_keymap() {
     for (name, size, ascii) in [("small", SMALL, false), ("large", LARGE, false), ("small_ascii", SMALL, true)] {
         let mut app = console(&running(20), size, fixed(Depth::Rgb, ascii));
         press(&mut app, '?');
-        let text = picture(&app);
+        let first = picture(&app);
+        let mut text = first.clone();
+        // Page by page; the last one stays.
+        for _ in 0..4 {
+            update(&mut app, Msg::Key(Key::PageDown));
+            text.push_str(&picture(&app));
+        }
         for binding in rollout::tui::KEYMAP {
-            let words: String = binding.words.chars().take(30).collect();
+            let words: String = binding.words.chars().take(26).collect();
             assert!(text.contains(&words), "{words}");
         }
-        insta::assert_snapshot!(format!("help_{name}"), text);
+        insta::assert_snapshot!(format!("help_{name}"), first);
     }
 }
 
@@ -261,8 +267,8 @@ fn failed_instances_are_named_at_every_size() {
 fn positions_do_not_move_while_it_runs() {
     let rows = |world: &World| -> Vec<Option<usize>> {
         let text = picture(&console(world, SMALL, fixed(Depth::Rgb, false)));
-        let lines: Vec<&str> = text.lines().take(14).collect();
-        (1..=20).map(|n| lines.iter().skip(4).position(|line| line.contains(&format!(" web-{n:02} ")))).collect()
+        let lines: Vec<&str> = text.lines().take(15).collect();
+        (1..=20).map(|n| lines.iter().skip(5).position(|line| line.contains(&format!(" web-{n:02} ")))).collect()
     };
     let before = rows(&World::new(20));
     assert!(before.iter().all(Option::is_some), "{before:?}");
@@ -356,8 +362,10 @@ fn refused_keys_say_why_and_send_nothing() {
             assert!(press(&mut app, key).is_empty(), "{key}");
             assert!(app.overlay.is_none(), "{key}");
             let (text, _) = app.message.clone().expect("a reason");
-            let words = if is_read_only { "is refused: this is a read-only session" } else { "not possible: " };
-            assert!(text.contains(words), "{key}: {text}");
+            // The words of a read-only session are those of the command line.
+            let said =
+                if is_read_only { text.ends_with("this is a read-only session") } else { text.starts_with("not possible: ") };
+            assert!(said, "{key}: {text}");
         }
     }
 }

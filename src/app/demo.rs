@@ -12,6 +12,7 @@ use super::args::{DemoArgs, DemoBalancer, Output};
 use super::deploy::{Boot, Starting, already_there, connect, is_interactive, start};
 use super::verbs::{Left, Scene, front_door};
 use super::{Common, Done, Failure, Place, complain, load_file, parts, say};
+use crate::command::refused_read_only;
 use crate::config::Config;
 use crate::demo::world::{Lb, Spec, World};
 use crate::fleet;
@@ -33,7 +34,7 @@ const SERVING: Duration = Duration::from_mins(1);
 /// `rollout demo`.
 pub(super) async fn demo(common: &Common, args: &DemoArgs) -> Done {
     if common.read_only {
-        return Err(Failure::refused("demo is refused: this is a read-only session, by --read-only"));
+        return Err(Failure::refused(format!("{}, by --read-only", refused_read_only("demo"))));
     }
     let exe = std::env::current_exe().map_err(|e| Failure::person(format!("cannot find this program: {e}")))?;
     let lb = match args.lb {

@@ -17,7 +17,7 @@ use super::past::{ended_line, json, last_row, replayed};
 use super::request::to_engine;
 use super::verbs::{Scene, command, front_door, nothing_runs, reached};
 use super::{Common, Done, Failure, PERSON, Place, complain, load, logout, say, skew};
-use crate::command::{Command, Receipt};
+use crate::command::{Command, Receipt, refused_read_only};
 use crate::config::Config;
 use crate::control::{self, Client};
 use crate::event::Event;
@@ -74,7 +74,7 @@ pub(super) fn not_read_only(common: &Common, config: &Config, verb: &str) -> Res
         return Ok(());
     }
     let by = if common.read_only { "--read-only".to_owned() } else { format!("[console] read_only of {}", config.source.name()) };
-    Err(Failure::refused(format!("{verb} is refused: this is a read-only session, by {by}")))
+    Err(Failure::refused(format!("{}, by {by}", refused_read_only(verb))))
 }
 
 /// `rollout deploy`.

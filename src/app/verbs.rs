@@ -7,6 +7,7 @@ use rustix::fs::Access;
 use rustix::io::Errno;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
+use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -16,13 +17,14 @@ use super::output::Lossy;
 use super::past::{ended_line, find, json, last_line, last_row, last_status, past, replayed};
 use super::signals::{Signal, Signals};
 use super::watching::Watching;
-use super::{Common, Done, Failure, PERSON, Place, SIGNALLED, complain, load, say, skew, unwatched};
+use super::{Common, Done, Failure, PERSON, Place, SIGNALLED, complain, load, plan, say, skew, themes, unwatched};
 use crate::command::Command;
 use crate::config::{ColorDepth, Config, OnHangup};
 use crate::control::{self, Client};
 use crate::event::Actor;
 use crate::headless::{self, Followed, Format};
-use crate::journal::{self, Holder, Lease};
+use crate::journal::{self, Holder, Lease, Sqlite};
+use crate::model::Span;
 use crate::ports::{Session, SessionError, Update};
 use crate::state::{State, Status, Summary};
 use crate::tui;
@@ -33,6 +35,8 @@ const LEAVE: Duration = Duration::from_secs(12);
 const REASON: Duration = Duration::from_secs(20);
 /// How long whoever rolls back may: a bad version serves meanwhile.
 const URGENT_REASON: Duration = Duration::from_secs(5);
+/// How long the record of earlier deployments is read.
+const EARLIER: Duration = Duration::from_millis(300);
 /// Between two looks whether it has.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -65,7 +69,8 @@ pub(super) async fn front_door(
     if !is_interactive(common) {
         return headless(common, config, session).await;
     }
-    let settings = tui::Settings { on_hangup: on_hangup(config).await, ..console_settings(common, config, scene) };
+    let earlier = earlier(config).await;
+    let settings = tui::Settings { on_hangup: on_hangup(config).await, earlier, ..console_settings(common, config, scene) };
     let on_hangup = if settings.on_hangup.is_some() && !settings.read_only { SIGNALLED } else { 0 };
     let session = Watching::new(session, Place::of(config));
     match tui::run(Box::new(session), settings).await {
@@ -75,6 +80,17 @@ pub(super) async fn front_door(
         Ok(tui::Exit::Next) => result(config).map(|()| Left { code: 0, next: true, running: false }),
         Err(error) => Err(Failure::person(error)),
     }
+}
+
+/// How long instances took before. The screen comes first: what cannot be told at once is not waited for, and the time left is
+/// told once the first instances are through.
+async fn earlier(config: &Config) -> Vec<Span> {
+    let place = Place::of(config);
+    let told = spawn_blocking(move || {
+        let journal = Sqlite::view(&place.base, &place.service, &place.env)?;
+        plan::earlier(journal.as_ref())
+    });
+    timeout(EARLIER, told).await.ok().and_then(Result::ok).and_then(Result::ok).unwrap_or_default()
 }
 
 /// On the terminal that is given back stays how it ended.
@@ -124,7 +140,7 @@ async fn on_hangup(config: &Config) -> Option<Command> {
     }
 }
 
-fn console_settings(common: &Common, config: &Config, scene: Scene) -> tui::Settings {
+pub(super) fn console_settings(common: &Common, config: &Config, scene: Scene) -> tui::Settings {
     let color = match (common.color, config.console.color) {
         (Some(Color::Mono), _) | (None, ColorDepth::Mono) => tui::ColorChoice::Mono,
         (Some(Color::C16), _) | (None, ColorDepth::Ansi16) => tui::ColorChoice::Ansi16,
@@ -134,9 +150,11 @@ fn console_settings(common: &Common, config: &Config, scene: Scene) -> tui::Sett
     };
     tui::Settings {
         theme: config.console.theme.clone(),
+        own_themes: themes::own(),
         color,
         ascii: (common.ascii || config.console.ascii).then_some(true),
         read_only: is_read_only(common, config),
+        keys: config.console.keys.clone(),
         protected: config.env().is_some_and(|env| env.protected),
         stripe: config.env().and_then(|env| env.stripe.clone()),
         notify: config.console.notify,
@@ -160,7 +178,7 @@ async fn headless(common: &Common, config: &Config, session: Box<dyn Session>) -
         move || runtime.block_on(async { headless::run(session, format, &mut Lossy::new(io::stdout()), &leave).await })
     };
     // On a thread of its own: a reader that takes nothing keeps no signal from being heard.
-    let mut printing = tokio::task::spawn_blocking(printing);
+    let mut printing = spawn_blocking(printing);
     let mut first: Option<Signal> = None;
     loop {
         let caught = tokio::select! {

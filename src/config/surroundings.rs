@@ -5,9 +5,10 @@
 use indexmap::IndexMap;
 
 use super::document::Value;
+use super::fault::Place;
 use super::section::{Placed, Section};
 use super::value::shown;
-use crate::tui::{Notify, Signal};
+use crate::tui::{KeyFault, Keymap, Notify, Rebinding, Signal, action_names};
 
 /// `[service]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,7 +22,7 @@ pub struct Service {
 /// `[env.NAME]`: how an environment is told from the others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EnvSettings {
-    /// `stripe`: a colour by name, number (0 to 255) or `#rrggbb`.
+    /// `stripe`: a colour by its name in the theme or among the sixteen, a number (0 to 255) or `#rrggbb`.
     pub stripe: Option<String>,
     /// `protected`: dangerous verbs ask for the service's name.
     pub protected: bool,
@@ -30,7 +31,7 @@ pub struct EnvSettings {
 /// `[console]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Console {
-    /// `theme`, `default` by default.
+    /// `theme`, `default` by default: a name, of one that comes with the program or of the user's own.
     pub theme: String,
     /// `color`.
     pub color: ColorDepth,
@@ -44,6 +45,8 @@ pub struct Console {
     pub clipboard: bool,
     /// `[console.notify]`.
     pub notify: Notify,
+    /// `[console.keys]`.
+    pub keys: Keymap,
 }
 
 /// How many colours the console uses.
@@ -152,7 +155,7 @@ pub(super) fn read_envs(root: &mut Section<'_>, current: &Service) -> IndexMap<S
 
 fn stripe(section: &mut Section<'_>) -> Option<String> {
     let stripe = section.plain("stripe")?;
-    if stripe.value.parse::<ratatui::style::Color>().is_err() {
+    if !crate::tui::is_stripe(&stripe.value) {
         let remedy = format!("{} is no colour; write \"red\", a number from 0 to 255 or \"#rrggbb\"", shown(&stripe.value));
         section.fault(stripe.place, "stripe", remedy);
     }
@@ -162,8 +165,13 @@ fn stripe(section: &mut Section<'_>) -> Option<String> {
 /// Reads `[console]`.
 pub(super) fn read_console(root: &mut Section<'_>) -> Console {
     let mut section = root.table("console");
-    let themes: Vec<(&str, &str)> = crate::tui::THEMES.iter().map(|theme| (theme.name, theme.name)).collect();
-    let theme = section.choice("theme", &themes, &[]).map_or("default", |theme| theme.value).to_owned();
+    let theme = section.plain("theme");
+    if let Some(theme) = theme.as_ref().filter(|theme| !crate::tui::is_name(&theme.value)) {
+        // Whose themes there are is known where the console is: this file is shared by many.
+        let remedy = format!("{} is no theme's name; `rollout theme list` has them all", shown(&theme.value));
+        section.fault(theme.place, "theme", remedy);
+    }
+    let theme = theme.map_or_else(|| crate::tui::DEFAULT.to_owned(), |theme| theme.value);
     let depths = [
         ("auto", ColorDepth::Auto),
         ("mono", ColorDepth::Mono),
@@ -179,9 +187,9 @@ pub(super) fn read_console(root: &mut Section<'_>) -> Console {
     let clipboards = [("osc52", true), ("off", false)];
     let clipboard = section.choice("clipboard", &clipboards, &[]).is_none_or(|choice| choice.value);
     let notify = read_notify(&mut section);
-    section.later("keys", "the keys are those that ? shows");
+    let keys = read_keys(&mut section);
     section.finish();
-    Console { theme, color, ascii, read_only, on_hangup, clipboard, notify }
+    Console { theme, color, ascii, read_only, on_hangup, clipboard, notify, keys }
 }
 
 /// Reads `[console.notify]`.
@@ -192,6 +200,36 @@ fn read_notify(console: &mut Section<'_>) -> Notify {
     let notify = Notify { failed: of("failed"), waiting: of("waiting"), ended: of("ended"), link: of("link") };
     section.finish();
     notify
+}
+
+/// Reads `[console.keys]`: which keys there are and who may have them is known to the console alone.
+fn read_keys(console: &mut Section<'_>) -> Keymap {
+    let mut section = console.table("keys");
+    let mut wishes: Vec<Rebinding> = Vec::new();
+    // By wish: where its value stands, and each of its keys.
+    let mut places: Vec<(Place, Vec<Place>)> = Vec::new();
+    for name in action_names() {
+        let Some(keys) = section.texts(&name).filter(|keys| keys.sound) else { continue };
+        let (of_keys, texts) = keys.value.into_iter().map(|(place, text)| (place, text.raw)).unzip();
+        wishes.push(Rebinding { name, keys: texts });
+        places.push((keys.place, of_keys));
+    }
+    let place_of = |(wish, key): (usize, Option<usize>)| {
+        let (whole, of_keys) = places.get(wish)?;
+        Some(key.map_or(*whole, |key| of_keys.get(key).copied().unwrap_or(*whole)))
+    };
+    let keys = Keymap::bind(&wishes).unwrap_or_else(|faults| {
+        for KeyFault { at, other, text } in faults {
+            let (Some(place), Some(wish)) = (place_of(at), wishes.get(at.0)) else { continue };
+            match other.and_then(|(wish, key)| place_of((wish, Some(key)))) {
+                Some(other) => section.fault_with(place, other, &wish.name, text),
+                None => section.fault(place, &wish.name, text),
+            }
+        }
+        Keymap::default()
+    });
+    section.finish();
+    keys
 }
 
 /// Refuses the tables of the contract that are not in this version.

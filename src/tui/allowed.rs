@@ -4,15 +4,27 @@
 //! Imports: tui::app, tui::keys, command, state. May not: change anything.
 
 use super::app::{App, Link};
-use super::keys::{self, Action, Binding, Key};
-use crate::command::Command;
+use super::keymap::Bound;
+use super::keys::{Action, Key};
+use super::update::Cmd;
+use crate::command::{Command, refused_read_only};
+use crate::model::InstanceId;
 use crate::state::{Awaits, Phase, Status};
 
 impl App {
     /// The command that `action` stands for, on the instance that is selected now.
     pub(super) fn command(&self, action: Action) -> Option<Command> {
-        let reason = String::new();
-        let instance = || self.selection().and_then(|index| self.id_at(index)).cloned();
+        self.command_on(action, self.selected_id().as_ref(), String::new())
+    }
+
+    /// The instance that is selected now.
+    pub(super) fn selected_id(&self) -> Option<InstanceId> {
+        self.selection().and_then(|index| self.id_at(index)).cloned()
+    }
+
+    /// The command that `action` stands for on this instance.
+    pub(super) fn command_on(&self, action: Action, id: Option<&InstanceId>, reason: String) -> Option<Command> {
+        let instance = || id.cloned();
         Some(match action {
             Action::Start => Command::Start,
             Action::Pause => Command::Pause { reason },
@@ -35,16 +47,48 @@ impl App {
     /// # Errors
     /// Fails with the reason.
     pub fn allowed(&self, action: Action) -> Result<(), String> {
+        self.allowed_with(action, self.selected_id().as_ref())
+    }
+
+    /// Why `action` on this instance cannot be done now, as a sentence; the same from a key and from the command line.
+    pub(super) fn refusal_on(&self, action: Action, id: Option<&InstanceId>) -> Option<String> {
+        if action.acts() && self.fixed.read_only {
+            // As the engine says it, and the command line.
+            let command = self.command_on(action, id, String::new());
+            return Some(refused_read_only(&command.map_or_else(|| action.name(), |command| command.verb().to_owned())));
+        }
+        self.allowed_with(action, id).err().map(|why| format!("not possible: {why}"))
+    }
+
+    /// The same on the instance that is selected now.
+    pub(super) fn refusal(&self, action: Action) -> Option<String> {
+        self.refusal_on(action, self.selected_id().as_ref())
+    }
+
+    /// What a key does whatever is open, if it is no text.
+    pub(super) fn aside(&self, key: Key) -> Option<Cmd> {
+        match self.fixed.keys.while_typing(key)? {
+            Action::Suspend => Some(Cmd::Suspend),
+            _ => Some(Cmd::Repaint),
+        }
+    }
+
+    fn allowed_with(&self, action: Action, id: Option<&InstanceId>) -> Result<(), String> {
         if !action.acts() {
             return Ok(());
         }
         let refuse = |why: &str| Err(why.to_owned());
+        if self.runs.scrub.is_some() {
+            return Err(format!("this is a replay of {}", self.state.plan.deployment));
+        }
         if self.fixed.read_only {
             return refuse("this is a read-only session");
         }
         if self.state.end.is_some() {
             let undo = matches!(action, Action::Rollback | Action::BackAlone) && !self.fixed.demo;
-            let how = if undo { "; q, then `rollout rollback` undoes it as a deployment of its own" } else { "" };
+            let quit = self.fixed.keys.hint(Action::Quit);
+            let how = format!("; {quit}, then `rollout rollback` undoes it as a deployment of its own");
+            let how = if undo { how } else { String::new() };
             return Err(format!("the deployment has ended{how}"));
         }
         match &self.link {
@@ -52,16 +96,16 @@ impl App {
             Link::Down { .. } => return refuse("the link to the engine is down; nothing was sent"),
             Link::Gone { .. } | Link::Closed => return refuse("the engine is gone"),
         }
-        if action.acts_on_one() { self.allowed_on_one(action) } else { self.allowed_on_all(action) }
+        if action.acts_on_one() { self.allowed_on_one(action, id) } else { self.allowed_on_all(action) }
     }
 
     /// True if the key does something now: with the deployment as it stands, and on the instance that is selected.
-    pub(super) fn offers(&self, binding: &Binding) -> bool {
+    pub(super) fn offers(&self, bound: &Bound) -> bool {
         // `s` is two acts, one of which it is now.
         let planned = self.state.started_at.is_none();
-        let is_it = |key: &Key| keys::action(*key, planned) == Some(binding.action);
-        binding.keys.iter().any(is_it)
-            && match binding.action {
+        let is_it = |key: &Key| self.fixed.keys.action(*key, planned) == Some(bound.binding.action);
+        bound.keys.iter().any(is_it)
+            && match bound.binding.action {
                 Action::NextFailure => self.grave().next().is_some(),
                 Action::Follow => self.state.end.is_none(),
                 Action::Pause if self.state.status() == Status::Paused => false,
@@ -74,29 +118,32 @@ impl App {
         let status = state.status();
         let approval = state.awaits == Some(Awaits::Approval);
         let refuse = |why: &str| Err(why.to_owned());
+        let hint = |action| self.fixed.keys.hint(action);
         match action {
             Action::Start if status != Status::Pending => refuse("it has started already"),
             Action::Pause if status == Status::Pending => refuse("it has not started"),
             Action::Pause if status == Status::RollingBack => refuse("it is rolling back, which needs no pause"),
             Action::Pause if state.cancel.is_some() => refuse("it is being cancelled"),
             Action::Resume if status != Status::Paused && approval => {
-                refuse("it is not paused: it waits for approval of the next batch; a approves it")
+                Err(format!("it is not paused: it waits for approval of the next batch; {} approves it", hint(Action::Promote)))
             }
             Action::Resume if status != Status::Paused => refuse("it is not paused"),
             Action::Cancel if state.stopped.is_some() => refuse("it is being cancelled, and its commands are stopped"),
             Action::Cancel if state.cancel.is_some() && !self.runs_commands() => {
                 refuse("it is being cancelled already, and no command runs that could be stopped")
             }
-            Action::Rollback if status == Status::Pending => refuse("nothing has been touched; C cancels the plan"),
+            Action::Rollback if status == Status::Pending => {
+                Err(format!("nothing has been touched; {} cancels the plan", hint(Action::Cancel)))
+            }
             Action::Rollback if state.rollback.is_some() && status == Status::RollingBack => refuse("it is rolling back already"),
             Action::Promote | Action::PromoteAll if !approval => refuse("no batch waits for approval"),
             _ => Ok(()),
         }
     }
 
-    fn allowed_on_one(&self, action: Action) -> Result<(), String> {
-        let selected = self.selection().and_then(|index| self.state.instances.get_index(index));
-        let (Some((id, instance)), Some(command)) = (selected, self.command(action)) else {
+    fn allowed_on_one(&self, action: Action, id: Option<&InstanceId>) -> Result<(), String> {
+        let of = id.and_then(|id| Some((id, self.state.instances.get(id)?)));
+        let (Some((id, instance)), Some(command)) = (of, self.command_on(action, id, String::new())) else {
             return Err("no instance is selected".to_owned());
         };
         match action {

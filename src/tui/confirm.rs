@@ -49,6 +49,11 @@ pub struct Reason {
 }
 
 impl Reason {
+    /// What was typed already, with the command.
+    pub(super) fn given(text: &str) -> Self {
+        Self { text: text.chars().take(REASON_MAX).collect(), typing: false }
+    }
+
     /// A key while it is typed.
     fn on_key(&mut self, key: Key) {
         match key {
@@ -176,4 +181,10 @@ pub enum Overlay {
     Leave,
     /// The line in which the filter is typed.
     Filter,
+    /// The line in which a command is typed.
+    Command,
+    /// The place in which a search in the log is typed.
+    Search,
+    /// The list of themes.
+    Themes,
 }

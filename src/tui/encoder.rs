@@ -12,7 +12,7 @@ use crossterm::terminal::{BeginSynchronizedUpdate, Clear, ClearType as Part, End
 use ratatui::backend::{Backend, ClearType, WindowSize};
 use ratatui::buffer::Cell;
 use ratatui::layout::{Position, Size};
-use ratatui::style::{Color, Modifier};
+use ratatui::style::{Color, Modifier, Style};
 use unicode_width::UnicodeWidthStr;
 
 use super::theme::Depth;
@@ -53,6 +53,18 @@ pub struct Encoder {
     cursor: Option<(u16, u16)>,
     /// What the terminal shows, row after row: what stands between two changes is sometimes cheaper than a move.
     shown: Vec<Cell>,
+}
+
+/// A text in this style, for a terminal of this depth.
+pub fn painted(text: &str, style: Style, depth: Depth) -> String {
+    let mut encoder = Encoder::new(Size::ZERO, depth, false);
+    let mut cell = Cell::default();
+    cell.set_style(style);
+    let pen = encoder.pen_of(&cell);
+    encoder.set_pen(pen);
+    encoder.put(&clean(text));
+    encoder.set_pen(Pen::PLAIN);
+    String::from_utf8_lossy(&encoder.out).into_owned()
 }
 
 impl Encoder {
@@ -321,7 +333,6 @@ impl Backend for Encoder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ratatui::style::Style;
 
     fn bytes(depth: Depth, ascii: bool, cells: &[(&str, Style)]) -> String {
         let mut encoder = Encoder::new(Size::new(80, 24), depth, ascii);

@@ -242,6 +242,9 @@ fn step(bytes: &[u8]) -> Step {
         // The mouse of a terminal that knows no other way to tell: three bytes that look like keys.
         [0x1b, b'[', b'M', _, _, _, ..] => Step::Took(6, None),
         [0x1b, b'[', b'M', ..] => Step::More,
+        // The function keys of the Linux console: the letter alone would be another key.
+        [0x1b, b'[', b'['] => Step::More,
+        [0x1b, b'[', b'[', letter @ b'A'..=b'E', ..] => key(4, Key::F(letter - b'A' + 1)),
         [0x1b, b'[', rest @ ..] => sequence(rest, 2),
         [0x1b, b'O', end, ..] => Step::Took(3, final_key(*end).map(Input::Key)),
         // Alt and a key: on a slow link it cannot be told from escape and that key. Escape is harmless, the key may not be.
@@ -292,9 +295,23 @@ fn sequence(rest: &[u8], before: usize) -> Step {
         (Some(b"4" | b"8"), Some(b'~')) => Some(Key::End),
         (Some(b"5"), Some(b'~')) => Some(Key::PageUp),
         (Some(b"6"), Some(b'~')) => Some(Key::PageDown),
+        (Some(b"3"), Some(b'~')) => Some(Key::Delete),
+        (Some(number), Some(b'~')) => function(number),
         _ => None,
     };
     Step::Took(before + end + 1, key.map(Input::Key))
+}
+
+/// `ESC [ 15 ~` and its like; the numbers have gaps.
+fn function(number: &[u8]) -> Option<Key> {
+    let number: u8 = std::str::from_utf8(number).ok()?.parse().ok()?;
+    let n = match number {
+        11..=15 => number - 10,
+        17..=21 => number - 11,
+        23..=24 => number - 12,
+        _ => return None,
+    };
+    Some(Key::F(n))
 }
 
 fn final_key(last: u8) -> Option<Key> {
@@ -307,6 +324,7 @@ fn final_key(last: u8) -> Option<Key> {
         b'F' => Some(Key::End),
         b'Z' => Some(Key::BackTab),
         b'M' => Some(Key::Enter),
+        b'P'..=b'S' => Some(Key::F(last - b'P' + 1)),
         _ => None,
     }
 }
@@ -366,6 +384,15 @@ mod tests {
             keys(&[b"\x03\x0c\x1a\r\t\x7f"]),
             [Key::Ctrl('c'), Key::Ctrl('l'), Key::Ctrl('z'), Key::Enter, Key::Tab, Key::Backspace]
         );
+    }
+
+    #[test]
+    fn function_keys_of_every_kind_of_terminal() {
+        let f = |n| Key::F(n);
+        assert_eq!(keys(&[b"\x1bOP\x1bOS\x1b[11~\x1b[15~"]), [f(1), f(4), f(1), f(5)]);
+        assert_eq!(keys(&[b"\x1b[17~\x1b[21~\x1b[23~\x1b[24~"]), [f(6), f(10), f(11), f(12)]);
+        assert_eq!(keys(&[b"\x1b[[A\x1b[[E", b"\x1b[[", b"B"]), [f(1), f(5), f(2)]);
+        assert_eq!(keys(&[b"\x1b[3~\x1b[25~q\x1b[1;2P"]), [Key::Delete, Key::Char('q')]);
     }
 
     #[test]

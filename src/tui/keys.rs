@@ -1,6 +1,9 @@
-//! The keymap: which key is which act, in which words. Help and the key line are made from it.
+//! The keys and what they ask for, as they are by default, in which words. `keymap` has them as they are bound; help, the key
+//! line and the table of the README are made from it.
 //!
 //! Imports: tui::tab. May not: act.
+
+use std::fmt;
 
 use super::tab::Tab;
 
@@ -23,6 +26,24 @@ pub enum Key {
     End,
     PageUp,
     PageDown,
+    Delete,
+    F(u8),
+}
+
+impl fmt::Display for Key {
+    /// As it is written in the configuration.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Char(' ') => f.write_str("Space"),
+            Self::Char(c) => write!(f, "{c}"),
+            Self::Ctrl(c) => write!(f, "Ctrl-{}", c.to_ascii_uppercase()),
+            Self::F(n) => write!(f, "F{n}"),
+            Self::BackTab => f.write_str("Shift-Tab"),
+            Self::PageUp => f.write_str("PgUp"),
+            Self::PageDown => f.write_str("PgDn"),
+            other => write!(f, "{other:?}"),
+        }
+    }
 }
 
 /// What a key asks for. Every act names one end state; none toggles the deployment.
@@ -102,8 +123,22 @@ pub enum Action {
     Coarser,
     /// As much of each instance as there is room for.
     Fitting,
+    /// Another grouping of the timeline.
+    Group,
     /// Events, log, or both.
     Pane,
+    /// Play the replay, or halt it.
+    Play,
+    /// Play faster.
+    Faster,
+    /// Play slower.
+    Slower,
+    /// The turn before, in a replay.
+    PreviousMark,
+    /// The next turn, in a replay.
+    NextMark,
+    /// Try the themes.
+    Themes,
     /// Paint everything again.
     Repaint,
     /// Suspend the console only.
@@ -114,6 +149,12 @@ pub enum Action {
     Export,
     /// The mouse on or off.
     Mouse,
+    /// Type a command.
+    Command,
+    /// The log lines that name the selected instance, or all again.
+    OnlyThis,
+    /// Long log lines on several rows, or cut.
+    Wrap,
 }
 
 impl Action {
@@ -124,31 +165,80 @@ impl Action {
             || self.acts_on_one()
     }
 
-    /// The verb of the command that it is.
-    pub fn verb(self) -> Option<&'static str> {
-        Some(match self {
-            Self::Start => "start",
-            Self::Pause => "pause",
-            Self::Resume => "resume",
-            Self::Cancel => "cancel",
-            Self::Rollback | Self::BackAlone => "rollback",
-            Self::Promote | Self::PromoteAll => "promote",
-            Self::Retry => "retry",
-            Self::Skip => "skip",
-            Self::Hold => "hold",
-            Self::Release => "release",
-            _ => return None,
-        })
-    }
-
     /// True if it is asked for something on the selected instance.
     pub fn acts_on_one(self) -> bool {
         matches!(self, Self::Retry | Self::Skip | Self::Hold | Self::Release | Self::BackAlone)
     }
+
+    /// Its name in `[console.keys]` and on the command line of the console.
+    pub fn name(self) -> String {
+        if let Self::Open(tab) = self {
+            return tab.words().0.to_lowercase();
+        }
+        let mut name = String::new();
+        for c in format!("{self:?}").chars() {
+            if c.is_ascii_uppercase() && !name.is_empty() {
+                name.push('-');
+            }
+            name.push(c.to_ascii_lowercase());
+        }
+        name
+    }
+
+    /// Under which heading help has it.
+    pub fn group(self) -> Group {
+        match self {
+            Self::Open(_) => Group::Screens,
+            one if one.acts_on_one() => Group::One,
+            all if all.acts() => Group::Deployment,
+            Self::Up | Self::Down | Self::Left | Self::Right | Self::PageUp | Self::PageDown | Self::First | Self::Last => {
+                Group::Move
+            }
+            Self::Previous
+            | Self::Next
+            | Self::NextFailure
+            | Self::PreviousFailure
+            | Self::Enter
+            | Self::Inspect
+            | Self::Back => Group::Move,
+            _ => Group::View,
+        }
+    }
+}
+
+/// A heading of help.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Group {
+    /// Acts on the deployment.
+    Deployment,
+    /// Acts on one instance.
+    One,
+    /// From one instance to another.
+    Move,
+    /// What is shown, and how.
+    View,
+    /// The screens.
+    Screens,
+}
+
+impl Group {
+    /// All of them, in the order of help.
+    pub const ALL: [Self; 5] = [Self::Deployment, Self::One, Self::Move, Self::View, Self::Screens];
+
+    /// In words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Deployment => "the deployment",
+            Self::One => "the selected instance",
+            Self::Move => "move and look",
+            Self::View => "view",
+            Self::Screens => "screens",
+        }
+    }
 }
 
 /// One row of the keymap.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Binding {
     /// The keys.
     pub keys: &'static [Key],
@@ -212,48 +302,22 @@ keymap! {
     "N"   [Key::Char('N')] PreviousFailure "" "failed or held one before"
     "O"   [Key::Char('O')] SortAgain "" "sort again, as things stand"
     "i"   [Key::Char('i')] Inspect "" "look at the selected instance"
-    "+"   [Key::Char('+')] Finer "" "more of each instance"
+    "+"   [Key::Char('+')] Finer "scale" "more of each instance"
     "-"   [Key::Char('-')] Coarser "" "less of each instance"
     "="   [Key::Char('=')] Fitting "" "as much as there is room for"
     "y"   [Key::Char('y')] Copy "" "copy the selected one's name"
     "e"   [Key::Char('e')] Export "" "write screen and summary to files"
     "m"   [Key::Char('m')] Mouse "" "mouse on or off"
+    "Space" [Key::Char(' ')] Play "play" "in a replay: play, halt"
+    "{"   [Key::Char('{')] PreviousMark "" "in a replay: mark before"
+    "}"   [Key::Char('}')] NextMark "next mark" "in a replay: next mark"
+    "<"   [Key::Char('<')] Slower "" "in a replay: slower"
+    ">"   [Key::Char('>')] Faster "" "in a replay: faster"
+    "b"   [Key::Char('b')] Group "group" "timeline: by batch, zone, none"
+    "T"   [Key::Char('T')] Themes "" "themes: try them, live"
     "Ctrl-L" [Key::Ctrl('l')] Repaint "" "paint everything again"
     "Ctrl-Z" [Key::Ctrl('z')] Suspend "" "suspend the console only"
-}
-
-/// What `key` asks for. `s` starts what is planned, and skips an instance of what has begun.
-pub fn action(key: Key, planned: bool) -> Option<Action> {
-    let other = if planned { Action::Skip } else { Action::Start };
-    KEYMAP.iter().find(|binding| binding.keys.contains(&key) && binding.action != other).map(|binding| binding.action)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn s_starts_what_is_planned_and_skips_in_what_has_begun() {
-        assert_eq!(action(Key::Char('s'), true), Some(Action::Start));
-        assert_eq!(action(Key::Char('s'), false), Some(Action::Skip));
-    }
-
-    #[test]
-    fn no_key_is_bound_twice_and_none_that_must_not_act() {
-        let mut seen = std::collections::HashSet::new();
-        for binding in KEYMAP {
-            for key in binding.keys {
-                assert!(seen.insert(*key) || binding.action == Action::Skip, "{key:?} twice");
-            }
-            assert!(
-                !binding.action.acts() || binding.keys.iter().all(|k| matches!(k, Key::Char(_))),
-                "{:?} on a control key",
-                binding.action
-            );
-        }
-        // tmux, screen, flow control, browsers: nothing of ours.
-        for reserved in ['a', 'b', 'o', 'g', 's', 'q', 'd', 'w', 't', 'n'] {
-            assert_eq!(action(Key::Ctrl(reserved), false), None);
-        }
-    }
+    ":"   [Key::Char(':')] Command "" "type a command; Tab completes"
+    "x"   [Key::Char('x')] OnlyThis "" "log lines of the selected one"
+    "w"   [Key::Char('w')] Wrap "" "logs: wrap long lines, or cut"
 }

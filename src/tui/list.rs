@@ -6,8 +6,9 @@
 use std::cmp::{Ordering, Reverse};
 
 use super::app::{App, Dirt, Tone};
-use super::chart::Mark;
+use super::chart::{Chart, Mark};
 use super::filter::{Candidate, Filter};
+use super::keys::Action;
 use super::view::Level;
 use crate::model::{InstanceState, Timestamp, Version};
 use crate::state::{Goal, Instance, Phase, State};
@@ -41,6 +42,9 @@ pub enum Sort {
 }
 
 impl Sort {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Plan, Self::State, Self::Latency, Self::Name];
+
     /// In a word.
     pub fn word(self) -> &'static str {
         match self {
@@ -108,7 +112,7 @@ pub(super) fn version_of<'a>(state: &'a State, index: usize, instance: &'a Insta
     }
 }
 
-fn candidate(state: &State, index: usize) -> Option<Candidate<'_>> {
+fn candidate<'a>(state: &'a State, charts: &[Chart], index: usize) -> Option<Candidate<'a>> {
     let (id, instance) = state.instances.get_index(index)?;
     let target = state.plan.members.get(index).map(|member| &member.target);
     Some(Candidate {
@@ -117,6 +121,7 @@ fn candidate(state: &State, index: usize) -> Option<Candidate<'_>> {
         zone: target.and_then(|target| target.zone.as_deref()),
         version: version_of(state, index, instance).1.map(Version::as_str),
         state: instance.shown(),
+        latency: charts.get(index).and_then(|chart| chart.latency),
     })
 }
 
@@ -178,13 +183,13 @@ impl App {
     /// Applies the filter anew. If that takes the selected one away, its neighbour is selected.
     pub(super) fn refilter(&mut self) {
         let position = self.position();
-        let state = &self.state;
+        let (state, charts) = (&self.state, &self.charts);
         if self.list.filter.is_empty() {
             self.list.shown.clone_from(&self.list.ranked);
         } else {
-            self.list.filter.settle(&(0..state.instances.len()).filter_map(|index| candidate(state, index)));
+            self.list.filter.settle(&(0..state.instances.len()).filter_map(|index| candidate(state, charts, index)));
             let filter = &self.list.filter;
-            let passes = |index: &usize| candidate(state, *index).is_some_and(|candidate| filter.passes(&candidate));
+            let passes = |index: &usize| candidate(state, charts, *index).is_some_and(|candidate| filter.passes(&candidate));
             self.list.shown = self.list.ranked.iter().copied().filter(passes).collect();
         }
         if !self.list.shown.contains(&self.selected) {
@@ -195,7 +200,7 @@ impl App {
     /// An instance changed: it may have entered or left the filter; and with `f` the selection goes where work is.
     pub(super) fn relist(&mut self, index: usize) {
         if !self.list.filter.is_empty() {
-            let passes = candidate(&self.state, index).is_some_and(|candidate| self.list.filter.passes(&candidate));
+            let passes = candidate(&self.state, &self.charts, index).is_some_and(|candidate| self.list.filter.passes(&candidate));
             if passes != self.list.shown.contains(&index) {
                 self.refilter();
             }
@@ -222,6 +227,12 @@ impl App {
         self.dirt = Dirt::Now;
     }
 
+    /// This order.
+    pub(super) fn sort_by(&mut self, sort: Sort) {
+        self.list.sort = sort;
+        self.set_sort(true);
+    }
+
     /// The next order; `again`: the same order, as things stand now.
     pub(super) fn set_sort(&mut self, again: bool) {
         if !again {
@@ -229,11 +240,12 @@ impl App {
         }
         self.sort();
         let word = self.list.sort.word();
+        let again = self.fixed.keys.hint(Action::SortAgain);
         let how = match self.list.sort {
-            Sort::Plan => "the plan's order",
-            Sort::State => "the gravest first; O sorts again as things stand then",
-            Sort::Latency => "missed first, then the slowest; O sorts again as things stand then",
-            Sort::Name => "numbers by their value",
+            Sort::Plan => "the plan's order".to_owned(),
+            Sort::State => format!("the gravest first; {again} sorts again as things stand then"),
+            Sort::Latency => format!("missed first, then the slowest; {again} sorts again as things stand then"),
+            Sort::Name => "numbers by their value".to_owned(),
         };
         self.say(format!("sorted by {word}: {how}"), Tone::Plain);
     }

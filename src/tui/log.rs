@@ -24,7 +24,9 @@ impl LogFeed {
     pub(super) fn take(&mut self, line: &LogLine, zone: &TimeZone) {
         for (level, text) in self.lines(line, zone) {
             let mut record = log::Record::builder();
-            tui_logger::Drain::new().log(&record.level(level).target("engine").args(format_args!("{text}")).build());
+            // By its part, so that the pane shows the levels that the screen of the log has.
+            let target = part(&line.target);
+            tui_logger::Drain::new().log(&record.level(level).target(target).args(format_args!("{text}")).build());
         }
     }
 
@@ -54,7 +56,7 @@ impl LogFeed {
 }
 
 /// `engine` of `rollout::engine::bus`, and of a foreign part its first name.
-fn part(target: &str) -> &str {
+pub(super) fn part(target: &str) -> &str {
     let target = target.strip_prefix("rollout::").unwrap_or(target);
     target.split("::").next().unwrap_or(target)
 }

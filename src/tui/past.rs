@@ -48,6 +48,7 @@ impl App {
         app.facts.clear();
         for event in past {
             let fact = Fact::of(event);
+            app.logs.take_event(event);
             if let Some((index, ..)) = event.kind.instance().and_then(|id| app.state.instances.get_full(id))
                 && let Some(history) = app.histories.get_mut(index)
             {

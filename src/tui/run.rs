@@ -14,18 +14,20 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::app::{App, Dirt, Fixed, Link, Oracle, Tone};
+use super::chooser::Themes;
 use super::input::Input;
-use super::keys::Key;
+use super::keys::{Action, Key};
 use super::log::LogFeed;
+use super::looks::Looks;
 use super::screen::Screen;
 use super::terminal::{Tty, details, give_back, is_ours, size, take_over};
-use super::theme::{Depth, Theme};
+use super::theme::ThemeFile;
 use super::update::{Cmd, Msg, update};
 use super::wire::{Export, MouseEvent, Wire, export};
 use super::{Exit, Settings, TuiError};
 use crate::command::{Command, Receipt};
-use crate::model::{Seq, Timestamp};
-use crate::ports::{Session, Update};
+use crate::model::{Seq, Span, Timestamp};
+use crate::ports::{Session, SessionError, Update};
 
 /// How long a question must have been on the screen before an answer counts.
 const READ_FIRST: Duration = Duration::from_millis(500);
@@ -41,6 +43,8 @@ const EXPORTED: u64 = 100_000;
 const TELL: Duration = Duration::from_secs(1);
 /// How long the engine is waited for when the terminal is gone. The console must be gone a second after it.
 const HANG_UP: Duration = Duration::from_millis(600);
+/// Between two steps of a replay that plays.
+const BEAT: Duration = Duration::from_millis(200);
 /// A terminal that took nothing for this long is painted anew.
 const STALL: Duration = Duration::from_secs(5);
 
@@ -51,14 +55,18 @@ pub(super) async fn run(session: Box<dyn Session>, settings: Settings) -> Result
     let past = timeout(TELL, session.past(snapshot.seq, PAST)).await.ok().and_then(Result::ok).unwrap_or_default();
     let depth = settings.color.depth();
     let ascii = settings.ascii.unwrap_or_else(|| needs_ascii(|name| std::env::var(name).ok()));
-    let (theme, complaint) = theme(&settings.theme, depth, ascii)?;
+    let (looks, own) = Looks::begin(settings.own_themes, TELL).await;
+    let (themes, theme, complaint) = Themes::begin(&settings.theme, own, (depth, ascii))
+        .map_err(|broken| TuiError::Terminal(io::Error::other(broken.to_string())))?;
     let fixed = Fixed {
         theme,
         read_only: settings.read_only,
+        keys: settings.keys,
         protected: settings.protected,
         stripe: settings.stripe,
         demo: settings.demo,
         next: settings.next,
+        earlier: settings.earlier,
         zone: settings.zone,
         oracle: Oracle::default(),
     };
@@ -66,11 +74,17 @@ pub(super) async fn run(session: Box<dyn Session>, settings: Settings) -> Result
     let now = settings.now;
     let mut app = App::attached(&past, snapshot, fixed, now(), size);
     app.wire = Wire::new(settings.notify, settings.clipboard);
+    app.themes = themes;
     if let Some(complaint) = complaint {
         app.say(complaint, Tone::Refused);
     }
+    if let Some(story) = settings.replay {
+        app.begin_with(story).map_err(|why| TuiError::Session(SessionError::Link(why)))?;
+    }
     let mut console = Console {
         replies: JoinSet::new(),
+        told: JoinSet::new(),
+        beat: Instant::now(),
         signals: Signals::catch().map_err(TuiError::Terminal)?,
         screen: Screen::enter(&tty, size, (depth, ascii)).map_err(TuiError::Terminal)?,
         session,
@@ -80,6 +94,7 @@ pub(super) async fn run(session: Box<dyn Session>, settings: Settings) -> Result
         arm: None,
         tick: Instant::now(),
         log: LogFeed::default(),
+        looks,
     };
     tui_logger::set_default_level(log::LevelFilter::Trace);
     // A panic in here is the console's alone, and its process still says what becomes of the deployment.
@@ -88,18 +103,6 @@ pub(super) async fn run(session: Box<dyn Session>, settings: Settings) -> Result
     tokio::join!(OptionFuture::from(asked), console.screen.settle());
     give_back();
     outcome
-}
-
-/// A theme that cannot be read does not keep anyone from the screen: the default, and a message.
-fn theme(name: &str, depth: Depth, ascii: bool) -> Result<(Theme, Option<String>), TuiError> {
-    match Theme::named(name, depth, ascii) {
-        Ok(theme) => Ok((theme, None)),
-        Err(error) => {
-            let default = Theme::named("default", depth, ascii)
-                .map_err(|broken| TuiError::Terminal(io::Error::other(broken.to_string())))?;
-            Ok((default, Some(error.to_string())))
-        }
-    }
 }
 
 /// True where the locale is not UTF-8 or the terminal is known to lack the glyphs.
@@ -122,11 +125,16 @@ struct Console {
     on_hangup: Option<Command>,
     now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     replies: JoinSet<(&'static str, Result<Receipt, String>)>,
+    /// What is being read of the past.
+    told: JoinSet<Msg>,
+    /// When a replay last played on.
+    beat: Instant,
     /// When what is unseen has been seen for long enough.
     arm: Option<(Instant, u64)>,
     /// The next second.
     tick: Instant,
     log: LogFeed,
+    looks: Looks,
 }
 
 /// Why the loop woke.
@@ -138,9 +146,14 @@ enum Wake {
     Answer,
     Update(Update),
     Reply(&'static str, Result<Receipt, String>),
+    Told(Box<Msg>),
     Written(io::Result<()>),
     Resized,
     Continued,
+    /// The user's own themes are to be looked at.
+    Look,
+    /// They have been, and this is new.
+    Themes(Option<Vec<ThemeFile>>),
     Time,
 }
 
@@ -172,6 +185,8 @@ impl Console {
             input = self.screen.reader.next() => wake_of(input),
             result = self.screen.writer.written() => Wake::Written(result),
             Some(reply) = self.replies.join_next() => reply_of(reply),
+            Some(Ok(told)) = self.told.join_next() => Wake::Told(Box::new(told)),
+            found = self.looks.found() => Wake::Themes(found),
             update = self.session.next(), if listening => Wake::Update(update),
             () = sleep_until(until) => Wake::Time,
         }
@@ -194,7 +209,13 @@ impl Console {
         if self.ticks() {
             until = until.min(self.tick);
         }
+        if self.app.plays() {
+            until = until.min(self.beat + BEAT);
+        }
         if let Some((at, _)) = self.arm {
+            until = until.min(at);
+        }
+        if let Some(at) = self.looks.due().filter(|_| self.app.themes.watches()) {
             until = until.min(at);
         }
         let due = self.screen.due(self.app.dirt, &self.app.wire.meter).filter(|_| !self.screen.writer.is_busy());
@@ -220,6 +241,7 @@ impl Console {
             }
             Wake::Update(news) => Msg::Update(news),
             Wake::Reply(verb, result) => Msg::Reply { verb, result },
+            Wake::Told(told) => *told,
             Wake::Written(Ok(())) => {
                 if let Some((took, seq)) = self.screen.arrived() {
                     self.app.took(took, seq, (self.now)());
@@ -244,6 +266,12 @@ impl Console {
                 self.repaint();
                 return Ok(None);
             }
+            Wake::Look => {
+                self.looks.look(true);
+                return Ok(None);
+            }
+            Wake::Themes(None) => return Ok(None),
+            Wake::Themes(Some(own)) => Msg::Themes(own),
             Wake::Time => match self.due() {
                 Some(msg) => msg,
                 None => return Ok(None),
@@ -265,6 +293,15 @@ impl Console {
             self.arm = None;
             return Some(Msg::Armed(id));
         }
+        if self.app.plays() && self.beat + BEAT <= now {
+            // However long it stood still before: it goes on from there.
+            let passed = (now - self.beat).min(2 * BEAT);
+            self.beat = now;
+            return Some(Msg::Beat(Span::from(passed)));
+        }
+        if self.app.themes.watches() && self.looks.due().is_some_and(|at| at <= now) {
+            self.looks.look(false);
+        }
         if self.ticks() && self.tick <= now {
             let at = (self.now)();
             // On the second, so that countdowns and clock change together.
@@ -279,12 +316,21 @@ impl Console {
             Cmd::Send { command, revision } => self.send(command, revision),
             Cmd::Log(line) => self.log.take(&line, &self.app.fixed.zone),
             Cmd::Refresh => return Ok(self.refresh().await),
+            Cmd::Past => {
+                let past = self.session.deployments();
+                self.told.spawn(async { Msg::Past(past.await.map_err(|error| error.to_string())) });
+            }
+            Cmd::Story(id) => {
+                let story = self.session.story(id.clone());
+                self.told.spawn(async { Msg::Story(id, story.await.map_err(|error| error.to_string())) });
+            }
             // Each frame that shows it says so; only the first one begins its time.
             Cmd::Arm(id) if self.arm.is_some_and(|(_, arming)| arming == id) => {}
             Cmd::Arm(id) => self.arm = Some((Instant::now() + READ_FIRST, id)),
             Cmd::Copy { what, text } => self.copy(&what, &text),
             Cmd::Call(signal, text) => self.screen.beside.call(signal, &text),
             Cmd::Export => self.export().await,
+            Cmd::Themes => self.looks.look(true),
             Cmd::Repaint => self.repaint(),
             Cmd::Suspend => return self.suspend().await,
             Cmd::Exit(exit) => return Ok(Some(exit)),
@@ -303,7 +349,10 @@ impl Console {
                 input = self.screen.reader.next() => wake_of(input),
             };
             match wake {
-                Wake::Stop | Wake::Key(Key::Char('q') | Key::Ctrl('c')) => return Some(self.left(Exit::Left)),
+                Wake::Stop => return Some(self.left(Exit::Left)),
+                Wake::Key(key) if self.app.fixed.keys.action(key, false) == Some(Action::Quit) => {
+                    return Some(self.left(Exit::Left));
+                }
                 Wake::HungUp => return Some(self.left(Exit::HungUp)),
                 Wake::Resized | Wake::Continued => repaint = true,
                 _ => {}
@@ -459,6 +508,7 @@ struct Signals {
     hang_up: Signal,
     window: Signal,
     continued: Signal,
+    user: Signal,
 }
 
 impl Signals {
@@ -470,6 +520,7 @@ impl Signals {
             hang_up: signal(SignalKind::hangup())?,
             window: signal(SignalKind::window_change())?,
             continued: signal(SignalKind::from_raw(rustix::process::Signal::CONT.as_raw()))?,
+            user: signal(SignalKind::user_defined1())?,
         })
     }
 
@@ -482,6 +533,7 @@ impl Signals {
             _ = self.hang_up.recv() => Wake::HungUp,
             _ = self.window.recv() => Wake::Resized,
             _ = self.continued.recv() => Wake::Continued,
+            _ = self.user.recv() => Wake::Look,
         }
     }
 }

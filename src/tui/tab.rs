@@ -43,6 +43,18 @@ impl Tab {
     }
 }
 
+impl Tab {
+    /// What keys mean on it and nowhere else: their label, and their words for help.
+    pub(super) fn keys(self) -> &'static [(Action, &'static str, &'static str)] {
+        match self {
+            Self::Logs => &logs::KEYS,
+            Self::Timeline => &timeline::KEYS,
+            Self::History => &runs::KEYS,
+            Self::Fleet | Self::Instance | Self::Plan => &[],
+        }
+    }
+}
+
 impl App {
     /// One instance has the screen.
     pub(super) fn inspecting(&self) -> bool {

@@ -167,7 +167,7 @@ pub(super) fn zone_name(at: Timestamp, zone: &TimeZone) -> String {
     zoned(at, zone).map_or_else(String::new, |at| at.strftime("%Z").to_string())
 }
 
-fn zoned(at: Timestamp, zone: &TimeZone) -> Option<jiff::Zoned> {
+pub(super) fn zoned(at: Timestamp, zone: &TimeZone) -> Option<jiff::Zoned> {
     let ms = i64::try_from(at.as_millis()).ok()?;
     Some(jiff::Timestamp::from_millisecond(ms).ok()?.to_zoned(zone.clone()))
 }

@@ -3,7 +3,7 @@
 //! Imports: tui parts. May not: send.
 
 use super::app::App;
-use super::keys::{Key, action};
+use super::keys::{Action, Key};
 use super::update::Cmd;
 use super::view;
 
@@ -27,14 +27,12 @@ pub(super) fn on_key(app: &mut App, key: Key) -> Vec<Cmd> {
         }
         Key::Ctrl('u') => app.set_filter(""),
         Key::Char(c) if text.chars().count() < LONGEST => app.set_filter(&format!("{text}{c}")),
-        Key::Up | Key::Down | Key::PageUp | Key::PageDown => {
-            if let Some(action) = action(key, app.state.started_at.is_none()) {
-                view::walk(app, action);
-            }
-        }
-        Key::Ctrl('z') => return vec![Cmd::Suspend],
-        Key::Ctrl('l') => return vec![Cmd::Repaint],
-        _ => {}
+        // Whatever is bound: an arrow is no text.
+        Key::Up => view::walk(app, Action::Up),
+        Key::Down => view::walk(app, Action::Down),
+        Key::PageUp => view::walk(app, Action::PageUp),
+        Key::PageDown => view::walk(app, Action::PageDown),
+        _ => return app.aside(key).into_iter().collect(),
     }
     Vec::new()
 }

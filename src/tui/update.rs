@@ -4,14 +4,17 @@
 
 use super::app::{App, Dirt, Link, Pane, Tone};
 use super::confirm::{Ask, Overlay, Reason, Typed};
-use super::keys::{Action, Key, action};
+use super::keys::{Action, Key};
+use super::replay;
+use super::runs;
 use super::tab::{self, Tab};
+use super::theme::ThemeFile;
 use super::wire::{self, MouseEvent, Signal};
-use super::{Exit, typing, view};
+use super::{Exit, chooser, command_line, help, logs, typing, view};
 use crate::command::{Command, Receipt};
 use crate::core::Consequence;
-use crate::model::{Seq, Timestamp};
-use crate::ports::{LogLine, Snapshot, Update};
+use crate::model::{DeploymentId, Seq, Span, Timestamp};
+use crate::ports::{Chapters, LogLine, Snapshot, Story, Update};
 
 /// What happened.
 #[derive(Debug, Clone)]
@@ -31,6 +34,12 @@ pub enum Msg {
         /// Its receipt, or why not, in words.
         result: Result<Receipt, String>,
     },
+    /// The past of the service, none where nobody tells it, or why it cannot be told.
+    Past(Result<Option<Chapters>, String>),
+    /// All that is recorded of one deployment, none where nobody tells it, or why it cannot be told.
+    Story(DeploymentId, Result<Option<Story>, String>),
+    /// A replay plays, and so much time went by.
+    Beat(Span),
     /// It is this late.
     Tick(Timestamp),
     /// The terminal has so many columns and rows.
@@ -39,6 +48,8 @@ pub enum Msg {
     Seen(u64),
     /// That frame has been there for long enough.
     Armed(u64),
+    /// The user's own themes as they are now.
+    Themes(Vec<ThemeFile>),
 }
 
 /// What is to be done.
@@ -53,6 +64,10 @@ pub enum Cmd {
     },
     /// Hand it to the log pane.
     Log(LogLine),
+    /// Ask for the past of the service.
+    Past,
+    /// Ask for all that is recorded of a deployment.
+    Story(DeploymentId),
     /// Read everything again.
     Refresh,
     /// Say `Armed` when this has been seen for long enough.
@@ -68,6 +83,8 @@ pub enum Cmd {
     Call(Signal, String),
     /// Write the screen and the deployment to files.
     Export,
+    /// Look at the user's own themes.
+    Themes,
     /// Paint everything again.
     Repaint,
     /// Give the terminal back and stop until continued.
@@ -91,7 +108,7 @@ fn reduce(app: &mut App, msg: Msg) -> Vec<Cmd> {
         }
         Msg::Key(key) => {
             app.dirt = Dirt::Now;
-            on_key(app, key)
+            runs::on_key(app, key).unwrap_or_else(|| on_key(app, key))
         }
         Msg::Update(news) => on_update(app, news),
         Msg::Fresh(snapshot) => {
@@ -109,12 +126,16 @@ fn reduce(app: &mut App, msg: Msg) -> Vec<Cmd> {
             }
             Vec::new()
         }
+        Msg::Past(told) => runs::take_past(app, told),
+        Msg::Story(id, story) => runs::take_story(app, &id, story),
+        Msg::Beat(passed) => replay::beat(app, passed),
         Msg::Tick(now) => {
             app.tick(now);
             Vec::new()
         }
         Msg::Resize(width, height) => {
             app.size = (width, height);
+            replay::resize(app);
             // Dragging a border is dozens of sizes, and each is a whole paint.
             app.dirt = app.dirt.max(Dirt::Soon);
             // It must be read in full before it may be answered.
@@ -125,6 +146,10 @@ fn reduce(app: &mut App, msg: Msg) -> Vec<Cmd> {
         Msg::Seen(_) => Vec::new(),
         Msg::Armed(id) => {
             arm(app, id);
+            Vec::new()
+        }
+        Msg::Themes(own) => {
+            chooser::take(app, own);
             Vec::new()
         }
     }
@@ -147,7 +172,11 @@ fn on_update(app: &mut App, news: Update) -> Vec<Cmd> {
             }
             app.notice_since(before, Some(&event));
             reconsider(app);
-            if app.leaving && app.state.end.is_some() { leave(app) } else { Vec::new() }
+            replay::meanwhile(app, &event);
+            if app.leaving && app.state.end.is_some() {
+                return leave(app);
+            }
+            if event.kind.is_terminal() { runs::outdated(app) } else { Vec::new() }
         }
         Update::Progress(progress) => {
             app.heard();
@@ -188,48 +217,43 @@ fn lost(app: &mut App, link: Link) -> Vec<Cmd> {
 
 fn on_key(app: &mut App, key: Key) -> Vec<Cmd> {
     match &app.overlay {
-        Some(Overlay::Help) => {
-            match action(key, app.state.started_at.is_none()) {
-                Some(Action::Suspend) => return vec![Cmd::Suspend],
-                Some(Action::Repaint) => return vec![Cmd::Repaint],
-                _ => app.overlay = None,
-            }
-            Vec::new()
-        }
+        Some(Overlay::Help) => help::on_key(app, key),
         Some(Overlay::Leave) => on_leave_key(app, key),
         Some(Overlay::Filter) => typing::on_key(app, key),
+        Some(Overlay::Command) => command_line::on_key(app, key),
+        Some(Overlay::Search) => logs::on_search_key(app, key),
+        Some(Overlay::Themes) => chooser::on_key(app, key),
         Some(Overlay::Ask(_)) => on_ask_key(app, key),
         None => {
-            if let Some(action) = action(key, app.state.started_at.is_none()) {
+            if let Some(action) = app.fixed.keys.action(key, app.state.started_at.is_none()) {
                 app.message = None;
                 return on_action(app, action);
             }
-            app.say(format!("{} does nothing here; ? shows the keys", shown(key)), Tone::Refused);
+            let help = app.fixed.keys.hint(Action::Help);
+            app.say(format!("{key} does nothing here; {help} shows the keys"), Tone::Refused);
             Vec::new()
         }
     }
 }
 
-fn on_action(app: &mut App, action: Action) -> Vec<Cmd> {
-    if let Err(why) = app.allowed(action) {
-        // In a read-only session it is refused in the same words as everywhere.
-        let verb = if app.fixed.read_only { action.verb() } else { None };
-        let what = verb.map_or_else(|| "not possible:".to_owned(), |verb| format!("{verb} is refused:"));
-        app.say(format!("{what} {why}"), Tone::Refused);
+/// What a key asks for, or its name on the command line.
+pub(super) fn on_action(app: &mut App, action: Action) -> Vec<Cmd> {
+    if let Some(refusal) = app.refusal(action) {
+        app.say(refusal, Tone::Refused);
         return Vec::new();
     }
     if let Some(cmds) = tab::on_action(app, action) {
         return cmds;
     }
     match action {
-        // The safe direction: at once.
-        Action::Pause => return app.command(action).map(|command| Cmd::Send { command, revision: None }).into_iter().collect(),
         Action::Enter => return on_enter(app),
         Action::Quit => return quit(app),
-        Action::Help => app.overlay = Some(Overlay::Help),
+        Action::Help => help::open(app),
+        Action::Command => command_line::open(app),
         Action::Back if app.close_tab() => {}
         Action::Back => app.set_filter(""),
         Action::Open(Tab::Instance) => inspect(app),
+        Action::Open(Tab::History) => return runs::open(app),
         Action::Open(tab) => app.open(tab),
         Action::Inspect => inspect(app),
         Action::Filter => {
@@ -250,6 +274,7 @@ fn on_action(app: &mut App, action: Action) -> Vec<Cmd> {
             view::walk(app, action);
         }
         Action::Finer | Action::Coarser | Action::Fitting => view::set_detail(app, action),
+        Action::Group => app.say("b groups the rows of the timeline (3)", Tone::Refused),
         Action::NextFailure => app.next_failure(true),
         Action::PreviousFailure => app.next_failure(false),
         Action::Sort => app.set_sort(false),
@@ -262,12 +287,19 @@ fn on_action(app: &mut App, action: Action) -> Vec<Cmd> {
                 Pane::Log => Pane::Both,
             };
         }
+        Action::Play | Action::Faster | Action::Slower | Action::PreviousMark | Action::NextMark => {
+            app.say("that is for a replay; 6 lists the deployments, Enter there replays one", Tone::Refused);
+        }
+        Action::Themes => return chooser::open(app),
         Action::Repaint => return vec![Cmd::Repaint],
         Action::Suspend => return vec![Cmd::Suspend],
         Action::Copy => return wire::copy_selected(app),
         Action::Export => return vec![Cmd::Export],
         Action::Mouse => wire::toggle(app),
+        Action::OnlyThis => logs::only_this(app),
+        Action::Wrap => app.say("only the log has lines that are cut", Tone::Refused),
         Action::Start
+        | Action::Pause
         | Action::Resume
         | Action::Cancel
         | Action::Rollback
@@ -277,12 +309,18 @@ fn on_action(app: &mut App, action: Action) -> Vec<Cmd> {
         | Action::Skip
         | Action::Hold
         | Action::Release
-        | Action::BackAlone => {
-            if let Some(command) = app.command(action) {
-                open_ask(app, command);
-            }
-        }
+        | Action::BackAlone => return app.command(action).map_or_else(Vec::new, |command| order(app, command)),
     }
+    Vec::new()
+}
+
+/// What a key or a typed command stands for is possible: asks, or sends what needs no question.
+pub(super) fn order(app: &mut App, command: Command) -> Vec<Cmd> {
+    // The safe direction: at once.
+    if matches!(command, Command::Pause { .. }) {
+        return vec![Cmd::Send { command, revision: None }];
+    }
+    open_ask(app, command);
     Vec::new()
 }
 
@@ -339,9 +377,7 @@ fn on_leave_key(app: &mut App, key: Key) -> Vec<Cmd> {
             app.overlay = None;
             Vec::new()
         }
-        Key::Ctrl('z') => vec![Cmd::Suspend],
-        Key::Ctrl('l') => vec![Cmd::Repaint],
-        _ => Vec::new(),
+        _ => app.aside(key).into_iter().collect(),
     }
 }
 
@@ -357,7 +393,11 @@ fn open_ask(app: &mut App, command: Command) {
             let id = app.number();
             let typed = word_to_type(app, &command).map(|wanted| Typed { wanted, so_far: String::new() });
             let again = app.state.cancel.is_some();
-            let reason = Reason::default();
+            let mut reason = Reason::default();
+            let command = command.with_reason(|given| {
+                reason = Reason::given(given);
+                String::new()
+            });
             let ask = Ask { id, command, consequence, typed, reason, armed: false, changed: false, again };
             app.overlay = Some(Overlay::Ask(Box::new(ask)));
         }
@@ -375,10 +415,8 @@ fn word_to_type(app: &App, command: &Command) -> Option<String> {
 }
 
 fn on_ask_key(app: &mut App, key: Key) -> Vec<Cmd> {
-    match key {
-        Key::Ctrl('z') => return vec![Cmd::Suspend],
-        Key::Ctrl('l') => return vec![Cmd::Repaint],
-        _ => {}
+    if let Some(cmd) = app.aside(key) {
+        return vec![cmd];
     }
     if key != Key::Ctrl('c') && app.ask().is_some_and(|ask| ask.on_reason_key(key)) {
         return Vec::new();
@@ -422,10 +460,13 @@ fn reconsider(app: &mut App) {
     let verdict: Result<Consequence, String> = match &app.overlay {
         // Somebody else was quicker: the same command would stop the commands now.
         Some(Overlay::Ask(ask)) if matches!(ask.command, Command::Cancel { .. }) && ask.again != state.cancel.is_some() => {
-            Err("cancel: it is being cancelled by now; C again stops the commands that run".to_owned())
+            let again = app.fixed.keys.hint(Action::Cancel);
+            Err(format!("cancel: it is being cancelled by now; {again} again stops the commands that run"))
         }
         Some(Overlay::Ask(ask)) => consequence(state, &ask.command, now).map_err(|r| format!("{}: {r}", ask.command.verb())),
-        Some(Overlay::Help | Overlay::Leave | Overlay::Filter) | None => return,
+        Some(Overlay::Help | Overlay::Leave | Overlay::Filter | Overlay::Command | Overlay::Search | Overlay::Themes) | None => {
+            return;
+        }
     };
     match verdict {
         Err(why) => close_ask(app, &why),
@@ -470,14 +511,5 @@ fn arm(app: &mut App, id: u64) {
         ask.armed = true;
     } else if let Some(next) = &mut app.next {
         next.armed = true;
-    }
-}
-
-fn shown(key: Key) -> String {
-    match key {
-        Key::Char(' ') => "Space".to_owned(),
-        Key::Char(c) => c.to_string(),
-        Key::Ctrl(c) => format!("Ctrl-{}", c.to_ascii_uppercase()),
-        other => format!("{other:?}"),
     }
 }

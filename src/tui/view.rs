@@ -3,6 +3,7 @@
 //! Imports: tui parts, state, model. May not: change anything that is not the view's own place; do I/O; read a clock.
 
 mod card;
+mod chooser;
 mod dialog;
 mod foot;
 mod grid;
@@ -11,10 +12,13 @@ mod help;
 mod hit;
 mod inspect;
 mod logs;
+mod next;
 mod panes;
 mod place;
 mod plan;
 mod runs;
+mod scrub;
+mod spent;
 mod tabs;
 mod timeline;
 mod words;
@@ -31,8 +35,12 @@ use super::tab::Tab;
 use super::text::{clip, width, wrap};
 use super::theme::Ui;
 
+pub(super) use help::page as help_page;
 pub(super) use hit::{Hit, hit};
+pub(super) use inspect::names;
+pub(super) use logs::rows as log_rows;
 pub(super) use place::{Level, set_detail, walk};
+pub(super) use runs::page as runs_page;
 
 /// A question is only asked where all of it can be read.
 pub(super) const QUESTION: (u16, u16) = (40, 14);
@@ -47,8 +55,26 @@ pub(super) fn shows_both(size: (u16, u16)) -> bool {
     size.0 >= 120
 }
 
+/// Columns of time on the timeline.
+pub(super) fn chart_columns(app: &App) -> usize {
+    timeline::layout(app, place::places(app, app.size).body).columns
+}
+
+/// Rows of the timeline.
+pub(super) fn chart_rows(app: &App) -> usize {
+    usize::from(timeline::layout(app, place::places(app, app.size).body).chart.height)
+}
+
+/// Columns and rows of the plan, without the line over it.
+pub(super) fn plan_room(app: &App) -> (usize, usize) {
+    let body = place::places(app, app.size).body;
+    (usize::from(body.width), usize::from(body.height.saturating_sub(1)))
+}
+
 /// Draws everything.
 pub fn view(app: &App, frame: &mut Frame<'_>) {
+    // A replay lies over what is live.
+    let app = app.shown();
     let area = frame.area();
     if area.is_empty() {
         return;
@@ -61,6 +87,7 @@ pub fn view(app: &App, frame: &mut Frame<'_>) {
     }
     header::draw(&mut canvas, &places);
     tabs::draw(&mut canvas, places.tabs);
+    scrub::draw(&mut canvas, places.scrub);
     match app.tab {
         Tab::Fleet => {
             grid::draw(&mut canvas, &places);
@@ -77,7 +104,8 @@ pub fn view(app: &App, frame: &mut Frame<'_>) {
         Some(Overlay::Help) => help::draw(&mut canvas, area),
         Some(Overlay::Ask(ask)) => dialog::ask(&mut canvas, area, ask),
         Some(Overlay::Leave) => dialog::leave(&mut canvas, area),
-        Some(Overlay::Filter) | None => {}
+        Some(Overlay::Themes) => chooser::draw(&mut canvas, &places, area),
+        Some(Overlay::Filter | Overlay::Command | Overlay::Search) | None => {}
     }
 }
 

@@ -244,10 +244,10 @@ pub(super) const DOCS: &[(&str, &str)] = &[
     ("journal.keep", "How many ended deployments stay in it; older ones are removed when a new one is planned."),
     ("env", "How environments are told from each other on the screen; service.env chooses one."),
     ("env.NAME", "One environment."),
-    ("env.NAME.stripe", "A colour by name, 0 to 255 or \"#rrggbb\"."),
+    ("env.NAME.stripe", "A colour: \"red\" or another of the sixteen, a name of the theme, 0 to 255 or \"#rrggbb\"."),
     ("env.NAME.protected", "Dangerous verbs ask for the service's name."),
     ("console", "The screen."),
-    ("console.theme", "Its theme."),
+    ("console.theme", "Its theme: one of those that `rollout theme list` names, your own among them."),
     ("console.color", "How many colours it uses."),
     ("console.ascii", "No character beyond ASCII."),
     ("console.read_only", "Watch only: every command is refused."),
@@ -258,6 +258,8 @@ pub(super) const DOCS: &[(&str, &str)] = &[
     ("console.notify.waiting", "When it waits for a person, or the engine has paused it."),
     ("console.notify.ended", "When the deployment has ended."),
     ("console.notify.link", "When the link is back after half a minute and something happened meanwhile."),
+    ("console.keys", "Which key is which act; what is not named keeps its key."),
+    ("console.keys.*", "The key of this action, or several in a list; [] for none."),
 ];
 
 /// The form of a value that its reader looks at in a way of its own.

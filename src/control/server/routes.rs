@@ -20,7 +20,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::Limits;
-use crate::command;
+use crate::command::{self, refused_read_only};
 use crate::control::ledger::{Answer, Ledger};
 use crate::control::peer::{Peer, address, who_may};
 use crate::control::wire::{
@@ -175,7 +175,7 @@ async fn commands(State(shared): State<Arc<Shared>>, Extension(peer): Extension<
     let actor = peer.actor(from).await;
     if watches {
         tracing::info!(target: "operator", "{}: {verb} refused: a session that only watches", actor.name_and_place());
-        let message = format!("{verb} is refused: this is a read-only session");
+        let message = refused_read_only(verb);
         return (StatusCode::CONFLICT, Json(command::Refusal { message })).into_response();
     }
     let key = order.key.unwrap_or_else(|| uuid::Uuid::now_v7().to_string());

@@ -6,11 +6,13 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
 use super::Canvas;
+use super::help::plain_arrows;
 use super::place::Places;
 use crate::state::Awaits;
 use crate::tui::app::{App, Tone};
 use crate::tui::confirm::Overlay;
-use crate::tui::keys::{Action, Binding, KEYMAP};
+use crate::tui::keymap::Bound;
+use crate::tui::keys::Action;
 use crate::tui::tab::Tab;
 use crate::tui::text::width;
 use crate::tui::theme::Ui;
@@ -22,6 +24,8 @@ pub(super) fn draw(canvas: &mut Canvas<'_, '_>, places: &Places) {
     let area = if fleet { places.message } else { above };
     match (&canvas.app.overlay, &canvas.app.message) {
         (Some(Overlay::Filter), _) => typed(canvas, area),
+        (None, _) if canvas.app.runs.typing => super::runs::typed(canvas, area),
+        (Some(Overlay::Command), _) => command(canvas, area),
         (_, Some((text, tone))) => {
             let part = if *tone == Tone::Refused { Ui::Warning } else { Ui::Message };
             canvas.clear(area);
@@ -31,7 +35,49 @@ pub(super) fn draw(canvas: &mut Canvas<'_, '_>, places: &Places) {
         (_, None) if area == places.pane_rule && fleet => {}
         (_, None) => canvas.rule(area, Vec::new()),
     }
-    keys(canvas, places.keys);
+    if matches!(canvas.app.overlay, Some(Overlay::Command)) {
+        candidates(canvas, places.keys);
+    } else {
+        keys(canvas, places.keys);
+    }
+}
+
+/// The command as it is typed; its end is always seen.
+fn command(canvas: &mut Canvas<'_, '_>, area: Rect) {
+    canvas.clear(area);
+    let text = canvas.app.command_line.text();
+    let room = usize::from(area.width).saturating_sub(4);
+    let tail: String = text.chars().skip(text.chars().count().saturating_sub(room)).collect();
+    let spans = vec![Span::styled(" :", canvas.ui(Ui::Key)), Span::raw(tail), Span::styled(" ", canvas.ui(Ui::Selected))];
+    canvas.lines(area, vec![Line::from(spans)]);
+}
+
+/// What may follow, in the place of the keys; the one that was taken is marked.
+fn candidates(canvas: &mut Canvas<'_, '_>, area: Rect) {
+    canvas.clear(area);
+    let columns = usize::from(area.width);
+    let (found, taken) = canvas.app.command_line.candidates(canvas.app);
+    if found.is_empty() {
+        canvas.text(area, " Enter does it, Esc drops it", Ui::Quiet);
+        return;
+    }
+    let mut spans = vec![Span::raw(" ")];
+    let mut used = 1;
+    // The one that was taken is in sight.
+    let first = taken.map_or(0, |taken| taken.saturating_sub(2));
+    for (number, candidate) in found.iter().enumerate().skip(first) {
+        let more = format!("+{}", found.len() - number);
+        let mark = if taken == Some(number) { ("[", "] ") } else { (" ", "  ") };
+        let text = format!("{}{}{}", mark.0, candidate, mark.1);
+        let last = number + 1 == found.len();
+        if used + width(&text) + if last { 0 } else { more.len() } > columns {
+            spans.push(Span::styled(more, canvas.ui(Ui::Quiet)));
+            break;
+        }
+        used += width(&text);
+        spans.push(Span::styled(text, canvas.ui(if taken == Some(number) { Ui::Key } else { Ui::Sentence })));
+    }
+    canvas.lines(area, vec![Line::from(spans)]);
 }
 
 /// The filter as it is typed; its end is always seen.
@@ -40,7 +86,7 @@ fn typed(canvas: &mut Canvas<'_, '_>, area: Rect) {
     let list = &canvas.app.list;
     let columns = usize::from(area.width);
     let count = format!("{} of {}", list.shown().len(), canvas.app.state.instances.len());
-    let hint = format!("{count}  state: zone: version: !not  Enter keeps, Esc clears");
+    let hint = format!("{count}  state: zone: version: latency> !not  Enter keeps, Esc clears");
     let text = list.filter.text();
     // The text comes first, then how many pass, then the help.
     let hint = if width(text) + width(&hint) + 5 <= columns { hint } else { count };
@@ -77,6 +123,9 @@ const FLEET: [Action; 13] = [
     Action::Pane,
 ];
 
+/// How many of them are on every screen.
+const URGENT: usize = 4;
+
 /// The acts on one instance come first while it is looked at.
 const ONE: [Action; 11] = [
     Action::Skip,
@@ -98,27 +147,57 @@ fn keys(canvas: &mut Canvas<'_, '_>, area: Rect) {
     let app = canvas.app;
     let columns = usize::from(area.width);
     let wide = columns >= 78;
-    let part = |binding: &Binding| {
-        let key = binding.shown.split(' ').next().unwrap_or(binding.shown);
-        let label = if wide { format!(" {}  ", binding.label) } else { " ".to_owned() };
-        [Span::styled(key.to_owned(), canvas.ui(Ui::Key)), Span::styled(label, canvas.ui(Ui::Sentence))]
+    let ascii = canvas.ascii();
+    let part = |bound: &Bound, label: &'static str| {
+        let key = bound.first().unwrap_or_default();
+        let key = if ascii { plain_arrows(&key) } else { key };
+        let label = if wide { format!(" {label}  ") } else { " ".to_owned() };
+        [Span::styled(key, canvas.ui(Ui::Key)), Span::styled(label, canvas.ui(Ui::Sentence))]
     };
-    let of = |action: Action| KEYMAP.iter().find(|binding| binding.action == action).filter(|binding| app.offers(binding));
+    let of = |action: Action| app.fixed.keys.of(action).filter(|bound| app.offers(bound));
     let columns_of = |spans: &[Span<'static>]| spans.iter().map(|s| width(&s.content)).sum::<usize>();
-    let right: Vec<Span<'static>> = [Action::Help, Action::Quit].into_iter().filter_map(of).flat_map(part).collect();
+    let right: Vec<Span<'static>> =
+        [Action::Help, Action::Quit].into_iter().filter_map(of).flat_map(|bound| part(bound, bound.binding.label)).collect();
     let room = columns.saturating_sub(columns_of(&right));
     let mut spans = Vec::new();
     if app.inspecting() {
-        for (key, label) in [("Esc", " back  "), ("[", " previous  "), ("]", " next  ")] {
+        let walks = [(Action::Back, " back  "), (Action::Previous, " previous  "), (Action::Next, " next  ")];
+        for (action, label) in walks {
+            let Some(key) = app.fixed.keys.of(action).and_then(Bound::first) else { continue };
             let label = if wide { label } else { " " };
             spans.extend([Span::styled(key, canvas.ui(Ui::Key)), Span::raw(label)]);
         }
     }
+    let named = |action: Action, label: &'static str| {
+        let key = app.fixed.keys.hint(action);
+        let label = if wide { label } else { " " };
+        [Span::styled(key, canvas.ui(Ui::Key)), Span::raw(label)]
+    };
+    if app.runs.scrub.is_some() {
+        let steps = [
+            (Action::Left, " "),
+            (Action::Right, " step  "),
+            (Action::Play, " play  "),
+            (Action::NextMark, " next mark  "),
+            (Action::Faster, " faster  "),
+            (Action::Back, " out  "),
+        ];
+        spans.extend(steps.into_iter().flat_map(|(action, label)| named(action, label)));
+    }
     // What is next to be done has the first place, whichever it is.
-    spans.extend(of(next_act(app)).into_iter().flat_map(part));
-    let others: &[Action] = if app.inspecting() { &ONE } else { &FLEET };
-    for binding in others.iter().filter_map(|action| of(*action)) {
-        let next = part(binding);
+    spans.extend(of(next_act(app)).into_iter().flat_map(|bound| part(bound, bound.binding.label)));
+    // What keys mean on this screen alone comes after the acts that may be urgent on every screen.
+    let own = app.tab.keys();
+    let others = match app.tab {
+        Tab::Instance => ONE.as_slice(),
+        _ if own.is_empty() => &FLEET,
+        _ => FLEET.get(..URGENT).unwrap_or(&FLEET),
+    };
+    let others = others.iter().filter_map(|action| of(*action)).map(|bound| (bound, bound.binding.label));
+    let own = own.iter().filter(|(_, label, _)| !label.is_empty());
+    let own = own.filter_map(|(action, label, _)| Some((app.fixed.keys.of(*action)?, *label)));
+    for (bound, label) in others.chain(own) {
+        let next = part(bound, label);
         if columns_of(&spans) + columns_of(&next) > room {
             break;
         }

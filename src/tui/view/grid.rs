@@ -117,6 +117,8 @@ fn row_spans(
     let name_style = if selected { theme.ui(Ui::Selected) } else { ratatui::style::Style::new() };
     let chart = app.charts.get(index);
     let latency = latency(chart, instance);
+    // Slower than it was itself, before it was touched.
+    let latency_style = if app.is_slower(index) { theme.ui(Ui::Warning) } else { ratatui::style::Style::new() };
     let mut spans = vec![
         Span::raw(if selected { ">" } else { " " }),
         Span::styled(theme.glyph(shown).to_string(), style),
@@ -124,7 +126,7 @@ fn row_spans(
         Span::styled(fit(id.as_str(), widths.name), name_style),
         Span::raw(" "),
         Span::styled(fit(&word(app, id, instance), WORD), style),
-        Span::raw(fit_right(&latency, LATENCY)),
+        Span::styled(fit_right(&latency, LATENCY), latency_style),
         Span::raw(" "),
         Span::raw(fit_middle(&version(app, index, instance), widths.version)),
     ];

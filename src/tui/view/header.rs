@@ -12,7 +12,7 @@ use crate::model::{InstanceState, Timestamp, Version};
 use crate::state::{Awaits, State, Status};
 use crate::tui::app::{App, Link};
 use crate::tui::text::{clip, clock, fit, seconds, time_of_day, trouble, width, wrap};
-use crate::tui::theme::{Badge, Ui};
+use crate::tui::theme::{Badge, Depth, Ui};
 
 pub(super) fn draw(canvas: &mut Canvas<'_, '_>, places: &Places) {
     title(canvas, places.title);
@@ -29,7 +29,9 @@ fn title(canvas: &mut Canvas<'_, '_>, area: Rect) {
     right.push(Span::raw(times(app, area.width >= 100)));
     right.extend(link(app, area.width).into_iter().map(|(text, part)| Span::styled(text, theme.ui(part))));
     let right_width: usize = right.iter().map(|s| width(&s.content)).sum();
-    let env = format!(" {} ", plan.env);
+    // Without colours a stripe has brackets, too: not every terminal can reverse.
+    let bare = app.fixed.stripe.is_some() && theme.depth() == Depth::Mono;
+    let env = if bare { format!("[{}]", plan.env) } else { format!(" {} ", plan.env) };
     let env_width = width(&env);
     let room = columns.saturating_sub(right_width + env_width + 2);
     let arrow = if theme.ascii() { "->" } else { "→" };
@@ -86,7 +88,9 @@ pub(super) fn badge_line(app: &App) -> Line<'static> {
     };
     let theme = &app.fixed.theme;
     let mut spans = vec![Span::styled(text, theme.badge(badge))];
-    if app.fixed.read_only {
+    if app.runs.scrub.is_some() {
+        spans.push(Span::styled(" [REPLAY]", theme.badge(Badge::ReadOnly)));
+    } else if app.fixed.read_only {
         spans.push(Span::styled(" [RO]", theme.badge(Badge::ReadOnly)));
     }
     Line::from(spans)
@@ -100,8 +104,8 @@ fn times(app: &App, spread: bool) -> String {
     let known = if app.link == Link::Up { app.now } else { app.heard_at };
     let until = state.end.as_ref().map_or(known, |end| end.at);
     let text = format!(" {}", clock(until.since(started)));
-    let forward = state.status() == Status::InProgress && state.cancel.is_none() && app.link == Link::Up;
-    if !forward {
+    let goes = matches!(state.status(), Status::InProgress | Status::RollingBack) && state.cancel.is_none();
+    if !goes || app.link != Link::Up {
         return text;
     }
     // Its room is kept, so that the badge does not move when it is known.
@@ -248,7 +252,15 @@ fn reason(canvas: &mut Canvas<'_, '_>, area: Rect) {
         }
     }
     let style = canvas.ui(part);
-    canvas.lines(area, lines.into_iter().map(|line| Line::styled(line, style)).collect());
+    let mut lines: Vec<Line<'static>> = lines.into_iter().map(|line| Line::styled(line, style)).collect();
+    if let ([line], true) = (lines.as_mut_slice(), columns >= BESIDE) {
+        let next = super::next::words(canvas.app);
+        let free = columns.saturating_sub(line.width() + width(&next) + 1);
+        if !next.is_empty() && free >= 3 {
+            line.spans.extend([Span::raw(" ".repeat(free)), Span::raw(next)]);
+        }
+    }
+    canvas.lines(area, lines);
 }
 
 fn until_words(app: &App, until: Timestamp) -> String {
@@ -258,6 +270,9 @@ fn until_words(app: &App, until: Timestamp) -> String {
     }
     format!(" (until {}, {} left)", time_of_day(until, &app.fixed.zone), seconds(left))
 }
+
+/// From so many columns on, what comes next stands beside why it waits.
+const BESIDE: usize = 120;
 
 /// Where what to do begins while it is paused.
 const TO_DO: [&str; 2] = ["; resume, ", "; else cancel "];

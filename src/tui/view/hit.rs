@@ -26,7 +26,7 @@ pub(in crate::tui) fn hit(app: &App, (column, row): (u16, u16)) -> Option<Hit> {
         return None;
     }
     if places.tabs.contains(at) {
-        return tabs::under(places.tabs, column).map(Hit::Tab);
+        return tabs::under(app, places.tabs, column).map(Hit::Tab);
     }
     if app.tab != Tab::Fleet || !places.grid.contains(at) {
         return None;

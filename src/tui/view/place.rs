@@ -77,6 +77,8 @@ pub(super) struct Places {
     pub(super) headline: Rect,
     pub(super) sentence: Rect,
     pub(super) tabs: Rect,
+    /// Where a replay stands.
+    pub(super) scrub: Rect,
     /// Everything between the tabs and the line above the keys, for every other screen than the fleet.
     pub(super) body: Rect,
     pub(super) zones: Rect,
@@ -143,9 +145,10 @@ pub(super) fn places(app: &App, size: (u16, u16)) -> Places {
     let headline = headline_rows(app, width);
     // Title, zones and keys have one row each.
     let below = heights.exceptions + heights.vip + heights.selected + heights.detail + heights.pane_rule + heights.message;
-    let fixed = 3 + headline + heights.sentence + heights.tabs + below;
+    let scrub = u16::from(app.runs.scrub.is_some());
+    let fixed = 3 + headline + heights.sentence + heights.tabs + scrub + below;
     let room = height.saturating_sub(fixed);
-    let most = room.saturating_sub(heights.pane_min).max(1);
+    let most = room.saturating_sub(heights.pane_min.saturating_sub(scrub)).max(1);
     let (grid, grid_height) = grid_in(app, size, most);
     let grid_rows = u16::try_from(grid_height).unwrap_or(most).min(most);
     let mut y = 0;
@@ -162,6 +165,7 @@ pub(super) fn places(app: &App, size: (u16, u16)) -> Places {
         headline: take(headline),
         sentence: take(heights.sentence),
         tabs: take(heights.tabs),
+        scrub: take(scrub),
         zones: take(1),
         grid: take(if heights.pane_rule == 0 { room } else { grid_rows }),
         exceptions: take(heights.exceptions),
