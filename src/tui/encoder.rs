@@ -381,7 +381,7 @@ mod tests {
             screen.process(&last);
         }
         let text = screen.screen().rows(0, 40).next().unwrap();
-        (text, String::from_utf8(last).unwrap().replace("\x1b[?2026h", "").replace("\x1b[?2026l", ""))
+        (text.trim_end().to_owned(), String::from_utf8(last).unwrap().replace("\x1b[?2026h", "").replace("\x1b[?2026l", ""))
     }
 
     #[test]

@@ -222,6 +222,8 @@ fn rest_of(torn: &[u8], bytes: &[u8]) -> Option<Step> {
         Step::Took(n, input) => {
             let ends = whole.get(n.wrapping_sub(1)).copied();
             let known = input.is_some() || matches!(ends, Some(b'~')) || whole.starts_with(MOUSE);
+            // F1 to F4.
+            let known = known || matches!(whole.as_slice(), [0x1b, b'O', b'P'..=b'S', ..]);
             let taken = n.checked_sub(torn.len()).filter(|taken| *taken > 0 && known)?;
             Some(Step::Took(taken, input.filter(|input| !matches!(input, Input::Key(_)))))
         }

@@ -246,8 +246,8 @@ impl Console {
             Wake::Reply(verb, result) => Msg::Reply { verb, result },
             Wake::Told(told) => *told,
             Wake::Written(Ok(())) => {
-                if let Some(took) = self.screen.arrived() {
-                    self.app.wire.meter.wrote(took, (self.now)());
+                if let Some((took, seq)) = self.screen.arrived() {
+                    self.app.took(took, seq, (self.now)());
                 }
                 if self.screen.underway() > STALL {
                     let text = format!("the terminal took nothing for {}s", self.screen.underway().as_secs());

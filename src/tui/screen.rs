@@ -18,6 +18,7 @@ use super::terminal::{Tty, Writer, give_back, switched_on, take_over};
 use super::theme::Depth;
 use super::view;
 use super::wire::{Beside, Dialect, Meter};
+use crate::model::Seq;
 
 /// How long an answer of the terminal is waited for while leaving.
 const LAST_ANSWER: Duration = Duration::from_millis(300);
@@ -33,7 +34,7 @@ pub(super) struct Screen {
     /// Everything is to be painted.
     forgotten: bool,
     /// When the frame that is on its way was sent.
-    sent: Option<Instant>,
+    sent: Option<(Instant, Seq)>,
     /// What goes with the frames.
     pub(super) beside: Beside,
 }
@@ -75,14 +76,15 @@ impl Screen {
         frame.extend(self.beside.take(app, !frame.is_empty(), now));
         switched_on(self.beside.switched_on());
         // An empty frame is written at once; so what it shows is seen by the same path. It says nothing of the link.
-        self.sent = (!frame.is_empty()).then_some(now);
+        self.sent = (!frame.is_empty()).then_some((now, app.state.seq));
         self.writer.send(frame);
         Ok(())
     }
 
     /// The frame was written: how long it was on its way, if it held anything.
-    pub(super) fn arrived(&mut self) -> Option<Duration> {
-        self.sent.take().map(|sent| sent.elapsed())
+    /// And which fact was its last.
+    pub(super) fn arrived(&mut self) -> Option<(Duration, Seq)> {
+        self.sent.take().map(|(sent, seq)| (sent.elapsed(), seq))
     }
 
     /// The whole screen as it stands, to be written to a file.

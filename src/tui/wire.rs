@@ -11,8 +11,11 @@ mod notice;
 mod osc;
 mod stray;
 
+use std::time::Duration;
+
 use super::app::{App, Link};
 use crate::event::Event;
+use crate::model::{Seq, Span, Timestamp};
 use notice::Before;
 
 pub(super) use beside::Beside;
@@ -47,6 +50,12 @@ impl App {
             Link::Up | Link::Closed => None,
         };
         Before::of(&self.state, down)
+    }
+
+    /// A frame was on its way for so long, with this fact as its last.
+    pub(super) fn took(&mut self, took: Duration, seq: Seq, now: Timestamp) {
+        self.wire.meter.wrote(took, now);
+        self.wire.notices.back(Span::from(took), seq, &self.state);
     }
 
     /// Something arrived: it may be worth a call.

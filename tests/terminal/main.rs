@@ -23,6 +23,8 @@ mod pty;
 mod stalled;
 mod stopped;
 mod successor;
+mod tmux;
+mod wire;
 
 /// A fleet of six whose checks a busy machine does not fail.
 fn steady(sets: &[&str]) -> fleet::Fleet {

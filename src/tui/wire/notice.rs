@@ -3,7 +3,7 @@
 //! Imports: event, model, state, tui::app. May not: send.
 
 use crate::event::{Actor, Event, EventKind};
-use crate::model::{Span, Timestamp};
+use crate::model::{Seq, Span, Timestamp};
 use crate::state::{Awaits, State};
 
 /// At most one call in this time; of what comes meanwhile, the last is told then.
@@ -53,14 +53,14 @@ pub(in crate::tui) struct Notices {
 pub(in crate::tui) struct Before {
     awaits: Option<Awaits>,
     ended: bool,
-    seq: u64,
+    seq: Seq,
     /// Since when there was no link.
     down: Option<Timestamp>,
 }
 
 impl Before {
     pub(in crate::tui) fn of(state: &State, down: Option<Timestamp>) -> Self {
-        Self { awaits: state.awaits, ended: state.end.is_some(), seq: state.seq.0, down }
+        Self { awaits: state.awaits, ended: state.end.is_some(), seq: state.seq, down }
     }
 }
 
@@ -78,9 +78,8 @@ impl Notices {
             self.keep(self.notify.ended, headline());
             return;
         }
-        if let Some(since) = before.down.filter(|since| now.since(*since) > AWAY && state.seq.0 != before.seq) {
-            let away = now.since(since).as_millis() / 1000;
-            self.keep(self.notify.link, said(&format!("link back after {away}s; {}", state.headline())));
+        if let Some(since) = before.down {
+            self.back(now.since(since), before.seq, state);
         }
         let Some(event) = event else { return };
         match &event.kind {
@@ -95,6 +94,14 @@ impl Notices {
                 self.keep(self.notify.waiting, headline());
             }
             _ => {}
+        }
+    }
+
+    /// A link, to the engine or to the terminal, is back after this time; what was known before ended with `seq`.
+    pub(in crate::tui) fn back(&mut self, away: Span, seq: Seq, state: &State) {
+        if away > AWAY && state.seq != seq {
+            let (plan, away, headline) = (&state.plan, away.as_millis() / 1000, state.headline());
+            self.keep(self.notify.link, format!("{} {}: link back after {away}s; {headline}", plan.service, plan.env));
         }
     }
 
