@@ -72,13 +72,14 @@ pub(super) fn draw(canvas: &mut Canvas<'_, '_>, area: Rect) {
 fn rule(canvas: &mut Canvas<'_, '_>, area: Rect, axis: &Axis) {
     let app = canvas.app;
     let wide = area.width >= 100;
-    let mut title = vec![Span::raw(format!("timeline, a column is {}", axis.step))];
+    let name = if area.width >= 60 { "timeline, " } else { "" };
+    let mut title = vec![Span::raw(format!("{name}a column is {}", axis.step))];
     if let Some(since) = app.known_from.filter(|since| *since > begins(app)) {
         let text = format!("  phases known since {}", time_of_day(since, &app.fixed.zone));
         title.push(Span::styled(text, canvas.ui(Ui::Warning)));
     }
     let mut right = vec![Span::raw(if wide { format!("{}, ", grouping(app).word()) } else { String::new() })];
-    right.push(match (app.timeline.is_live(), app.state.end.is_some(), app.timeline.fits()) {
+    right.push(match (app.timeline.is_live(), app.state.end.is_some(), app.timeline.is_fitted()) {
         (true, true, _) => Span::raw("ended"),
         (true, false, true) if follows(app) => Span::raw("follows, fitted"),
         (true, false, false) if follows(app) => Span::raw("follows now"),
