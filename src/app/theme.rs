@@ -192,7 +192,7 @@ fn table(sheet: &Sheet, report: &Report) {
         if of_depth.is_empty() {
             continue;
         }
-        let heads: String = Surface::ALL.iter().map(|surface| format!("{:>9}", surface.word())).collect();
+        let heads = Surface::ALL.map(|surface| format!("{:>9}", surface.word())).concat();
         say(&format!("{:<24}{heads}   made for: {}", format!("{word}:"), words(sheet.background(depth))));
         for row in of_depth.chunks(Surface::ALL.len()) {
             let Some(first) = row.first() else { continue };
