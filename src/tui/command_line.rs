@@ -189,7 +189,8 @@ fn complete(app: &mut App, forward: bool) {
     let (before, found) = found(app, &text);
     match found.as_slice() {
         [] => {}
-        // A value of a filter's word goes on with a comma as well as with a blank.
+        // What follows a colon belongs to the same word.
+        [only] if only.ends_with(':') => app.command_line.type_anew(format!("{before}{only}")),
         [only] => app.command_line.type_anew(format!("{before}{only} ")),
         several => {
             let common = several.iter().skip(1).fold(several.first().cloned().unwrap_or_default(), |a, b| common(&a, b));
@@ -362,7 +363,8 @@ fn tab(app: &mut App, name: &str) -> Result<Vec<Cmd>, String> {
 /// Another theme, for this session.
 fn theme(app: &mut App, name: &str) -> Result<Vec<Cmd>, String> {
     let now = &app.fixed.theme;
-    app.fixed.theme = Theme::named(name, now.depth(), now.ascii()).map_err(|error| error.to_string())?;
+    app.fixed.theme =
+        Theme::named(name, now.depth(), now.ascii()).map_err(|error| error.to_string().replacen("theme: ", "", 1))?;
     app.say(format!("theme {name}"), Tone::Plain);
     // Every cell may have another colour.
     Ok(vec![Cmd::Repaint])

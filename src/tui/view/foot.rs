@@ -155,7 +155,8 @@ fn keys(canvas: &mut Canvas<'_, '_>, area: Rect) {
     };
     let of = |action: Action| app.fixed.keys.of(action).filter(|bound| app.offers(bound));
     let columns_of = |spans: &[Span<'static>]| spans.iter().map(|s| width(&s.content)).sum::<usize>();
-    let right: Vec<Span<'static>> = [Action::Help, Action::Quit].into_iter().filter_map(of).flat_map(|bound| part(bound, bound.binding.label)).collect();
+    let right: Vec<Span<'static>> =
+        [Action::Help, Action::Quit].into_iter().filter_map(of).flat_map(|bound| part(bound, bound.binding.label)).collect();
     let room = columns.saturating_sub(columns_of(&right));
     let mut spans = Vec::new();
     if app.inspecting() {
@@ -170,7 +171,8 @@ fn keys(canvas: &mut Canvas<'_, '_>, area: Rect) {
     spans.extend(of(next_act(app)).into_iter().flat_map(|bound| part(bound, bound.binding.label)));
     // What keys mean on this screen alone comes after the acts that may be urgent on every screen.
     let own = app.tab.keys();
-    let others: &[Action] = if app.inspecting() { &ONE } else { FLEET.get(..if own.is_empty() { FLEET.len() } else { URGENT }).unwrap_or(&FLEET) };
+    let others: &[Action] =
+        if app.inspecting() { &ONE } else { FLEET.get(..if own.is_empty() { FLEET.len() } else { URGENT }).unwrap_or(&FLEET) };
     let others = others.iter().filter_map(|action| of(*action)).map(|bound| (bound, bound.binding.label));
     let own = own.iter().filter(|(_, label, _)| !label.is_empty());
     let own = own.filter_map(|(action, label, _)| Some((app.fixed.keys.of(*action)?, *label)));

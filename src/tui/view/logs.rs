@@ -86,7 +86,8 @@ fn state(canvas: &mut Canvas<'_, '_>, area: Rect) {
 fn rule(canvas: &mut Canvas<'_, '_>, area: Rect) {
     let app = canvas.app;
     let logs = &app.logs;
-    let lost = Span::styled(format!("{} lost", thousands(logs.lost)), canvas.ui(if logs.lost > 0 { Ui::Warning } else { Ui::Quiet }));
+    let lost =
+        Span::styled(format!("{} lost", thousands(logs.lost)), canvas.ui(if logs.lost > 0 { Ui::Warning } else { Ui::Quiet }));
     let of = format!("{} shown of {} kept", thousands(logs.shown().len() as u64), thousands(logs.kept() as u64));
     let follow = match logs.waiting() {
         None => Span::styled("FOLLOW", canvas.ui(Ui::Sentence)),
