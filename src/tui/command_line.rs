@@ -189,7 +189,8 @@ fn complete(app: &mut App, forward: bool) {
     let (before, found) = found(app, &text);
     match found.as_slice() {
         [] => {}
-        // A value of a filter's word goes on with a comma as well as with a blank.
+        // What follows a colon belongs to the same word.
+        [only] if only.ends_with(':') => app.command_line.type_anew(format!("{before}{only}")),
         [only] => app.command_line.type_anew(format!("{before}{only} ")),
         several => {
             let common = several.iter().skip(1).fold(several.first().cloned().unwrap_or_default(), |a, b| common(&a, b));

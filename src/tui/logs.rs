@@ -34,8 +34,8 @@ const LONGEST: usize = 80;
 
 /// What keys mean here: their label, and their words for help.
 pub(super) const KEYS: [(Action, &str, &str); 11] = [
-    (Action::Filter, "search", "search; then next and previous"),
-    (Action::NextFailure, "next match", "next match of the search"),
+    (Action::Filter, "search", "look for a text"),
+    (Action::NextFailure, "next", "next match of the search"),
     (Action::PreviousFailure, "", "the match before"),
     (Action::OnlyThis, "instance", "only the selected one's lines"),
     (Action::Wrap, "wrap", "wrap long lines, or cut them"),
