@@ -120,7 +120,7 @@ fn row_spans(
     let chart = app.charts.get(index);
     let latency = latency(chart, instance);
     // Slower than it was itself, before it was touched.
-    let latency_style = if app.is_slower(index) { theme.ui(Ui::Warning) } else { ratatui::style::Style::new() };
+    let latency_style = if app.is_slower(index) { theme.ui(Ui::Warning) } else { Style::new() };
     let mut spans = vec![
         Span::raw(if selected { ">" } else { " " }),
         Span::styled(theme.glyph(shown).to_string(), style),
