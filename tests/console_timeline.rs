@@ -244,7 +244,7 @@ fn the_way_back_is_told_in_its_order() {
     // Once they are back, by when they were.
     let done = back.until(|s| s.end.is_some());
     let text = lines(&picture(&opened(&done, '5', LARGE, false)));
-    let times: Vec<&str> = text.iter().filter_map(|line| line.split_once("back since ")).map(|(_, at)| at.trim()).collect();
+    let times: Vec<&str> = text.iter().filter_map(|line| line.split_once("  back since ")).map(|(_, at)| at.trim()).collect();
     assert!(times.len() == 5 && times.is_sorted(), "{times:?}");
 }
 

@@ -1,7 +1,7 @@
 //! The plan: which batches there are, and what happens next; on the way back, in which order. Here is which rows there are
 //! and what they say; nothing is decided.
 //!
-//! Imports: tui parts, core's look ahead, event, state, model. May not: draw; send.
+//! Imports: tui parts, core's look ahead, state, model. May not: draw; send.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -13,7 +13,6 @@ use super::timeline::predicted;
 use super::update::Cmd;
 use super::view;
 use crate::core::{self, Ahead};
-use crate::event::Ending;
 use crate::model::{Before, Confirm, Count, DeploymentKind, OnDrainTimeout, OnFailure, Pacing, Span, Timestamp, Zones};
 use crate::state::{Awaits, Goal, Instance, Phase};
 
@@ -286,11 +285,6 @@ pub(super) fn note_ahead(app: &App, batch: &Ahead) -> String {
 /// Time that is only foretold.
 pub(super) fn about(span: Span) -> Span {
     Span::from_millis(span.as_millis().div_ceil(1000) * 1000)
-}
-
-/// True if what was planned came to its end.
-pub(super) fn is_through(app: &App) -> bool {
-    app.state.end.as_ref().is_some_and(|end| end.ending == Ending::Completed)
 }
 
 /// The first row that is seen.
