@@ -120,9 +120,13 @@ fn a_version_is_typed_planned_confirmed_and_rolled_out() {
 
 #[test]
 fn a_deployment_that_is_refused_says_why_on_the_screen_of_the_fleet() {
-    let fleet = steady(&["strategy.min_serving=4"]);
+    let fleet = steady(&["strategy.batch_size=1", "strategy.max_unavailable=1"]);
     let mut terminal = terminal(&fleet, &[]);
     terminal.shows(&fleet, "4 of 4 serving, v1");
+    // One is sick: that leaves no room for another.
+    fleet.update(&InstanceId::new("web-03").unwrap(), "v3-bad");
+    terminal.shows(&fleet, "3 of 4 serving");
+    terminal.shows(&fleet, "✗ web-03 status 503");
     let refused = fleet.run(&["deploy", "v2", "--yes"]);
     assert_eq!(refused.code, Some(6), "{refused:?}");
     terminal.press("d");
@@ -130,11 +134,11 @@ fn a_deployment_that_is_refused_says_why_on_the_screen_of_the_fleet() {
     terminal.press("v2\r");
     let said = refused.err.trim().trim_start_matches("rollout: ").split_whitespace().take(6).collect::<Vec<_>>().join(" ");
     terminal.shows(&fleet, &said);
-    terminal.shows(&fleet, "4 of 4 serving, v1");
+    terminal.shows(&fleet, "3 of 4 serving");
     terminal.press("q");
     assert_eq!(terminal.ended(&fleet), 0);
     let mut reader = self::terminal(&fleet, &["--read-only"]);
-    reader.shows(&fleet, "4 of 4 serving, v1");
+    reader.shows(&fleet, "3 of 4 serving");
     reader.press("d");
     reader.shows(&fleet, "not possible: this is a read-only session");
     reader.press("q");
@@ -151,7 +155,15 @@ fn a_replay_is_what_was_recorded_and_needs_no_engine_and_nothing_to_write() {
     assert_eq!(without.code, Some(2), "{without:?}");
     assert!(without.err.contains("rollout events demo-2"), "{without:?}");
     assert_eq!(fleet.run(&["replay", "9"]).code, Some(2));
-    let before = std::fs::read_dir(fleet.service_dir()).unwrap().count();
+    // Whoever reads the store leaves what SQLite keeps beside it.
+    let files = || {
+        let names =
+            std::fs::read_dir(fleet.service_dir()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<String> = names.filter(|name| !name.ends_with("-wal") && !name.ends_with("-shm")).collect();
+        names.sort();
+        names
+    };
+    let before = files();
     let mut terminal = terminal(&fleet, &["replay", "2"]);
     terminal.shows(&fleet, "[REPLAY]");
     terminal.shows(&fleet, "0/4 updated, 0 failed, planned");
@@ -165,5 +177,35 @@ fn a_replay_is_what_was_recorded_and_needs_no_engine_and_nothing_to_write() {
     terminal.shows(&fleet, "FAILED");
     terminal.press("q");
     assert_eq!(terminal.ended(&fleet), 0);
-    assert_eq!(std::fs::read_dir(fleet.service_dir()).unwrap().count(), before, "nothing is left behind");
+    assert_eq!(files(), before, "nothing is left behind");
+
+    // What is damaged is replayed up to there, and the history lists it as that.
+    let store = rusqlite::Connection::open(fleet.service_dir().join("journal.sqlite3")).unwrap();
+    store.execute_batch("UPDATE events SET body = replace(body, 'web-0', 'web-1') WHERE deployment = 1 AND seq = 4").unwrap();
+    drop(store);
+    let mut terminal = self::terminal(&fleet, &["replay", "1"]);
+    terminal.shows(&fleet, "record 4");
+    terminal.press("\x1b[F");
+    terminal.shows(&fleet, "3/3");
+    terminal.press("q");
+    assert_eq!(terminal.ended(&fleet), 0);
+    let mut terminal = self::terminal(&fleet, &[]);
+    terminal.shows(&fleet, "last: demo-2 v3-bad rolled_back");
+    terminal.press("6");
+    terminal.shows(&fleet, "damaged");
+    terminal.press("q");
+    assert_eq!(terminal.ended(&fleet), 0);
+}
+
+#[test]
+fn an_interrupted_deployment_is_pointed_to_as_ever() {
+    let fleet = steady(&["strategy.batch_pause=60s"]);
+    assert_eq!(fleet.run(&["deploy", "v2", "--yes", "--detach"]).code, Some(0));
+    fleet.until("the first batch is through", |s| s["updated"].as_u64() == Some(2));
+    let engine = fleet.engine_pid().unwrap();
+    pty::send(engine, rustix::process::Signal::KILL);
+    fleet.wait("the engine is gone", || (!pty::lives(engine)).then_some(()));
+    let mut terminal = terminal(&fleet, &[]);
+    terminal.shows(&fleet, "rollout recover");
+    assert_eq!(terminal.ended(&fleet), 0);
 }
