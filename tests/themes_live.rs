@@ -1,7 +1,7 @@
 //! A theme of one's own in a real console, in tmux: it is on, follows its file, and the list tries others.
 //!
 //! Imports: nothing of the crate; the program is what is tested. May not: look at anything but the screen.
-#![expect(clippy::unwrap_used, reason = "in the functions that tests share, too")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "in the functions that tests share, too")]
 
 #[path = "common/mod.rs"]
 mod common;
