@@ -4,6 +4,7 @@
 
 use crate::tui::app::{App, Tone};
 use crate::tui::tab::Tab;
+use crate::tui::text::time_of_day;
 use crate::tui::update::Cmd;
 
 /// Sends `text`, which is `what`, to the terminal's clipboard.
@@ -15,8 +16,18 @@ pub(in crate::tui) fn copy(app: &mut App, what: &str, text: String) -> Vec<Cmd> 
     vec![Cmd::Copy { what: what.to_owned(), text }]
 }
 
-/// What is selected: the error of the instance that is looked at, else its id.
+/// What is selected on the open screen: the line that was found or stands last in the log, the deployment of the history,
+/// the error of the instance that is looked at, else an instance's id.
 pub(in crate::tui) fn copy_selected(app: &mut App) -> Vec<Cmd> {
+    match app.tab {
+        Tab::Logs => return copy_line(app),
+        Tab::History => {
+            if let Some(id) = app.runs.selection().map(|chapter| chapter.id.to_string()) {
+                return copy(app, &id.clone(), id);
+            }
+        }
+        Tab::Fleet | Tab::Instance | Tab::Timeline | Tab::Plan => {}
+    }
     let Some((id, instance)) = app.selection().and_then(|index| app.state.instances.get_index(index)) else {
         app.say("no instance is selected", Tone::Refused);
         return Vec::new();
@@ -28,4 +39,16 @@ pub(in crate::tui) fn copy_selected(app: &mut App) -> Vec<Cmd> {
         None => (id.to_string(), id.to_string()),
     };
     copy(app, &what, text)
+}
+
+fn copy_line(app: &mut App) -> Vec<Cmd> {
+    let logs = &app.logs;
+    let last = logs.shown().get(logs.place()).copied();
+    let Some(line) = logs.found.or(last).and_then(|number| logs.line(number)) else {
+        app.say("there is no line to copy", Tone::Refused);
+        return Vec::new();
+    };
+    let level = line.level.map_or_else(String::new, |level| format!("{level} "));
+    let text = format!("{} {level}{}: {}", time_of_day(line.at, &app.fixed.zone), line.target, line.text);
+    copy(app, "the line", text)
 }

@@ -5,7 +5,7 @@
 use crate::tui::app::{App, Tone};
 use crate::tui::keys::Action;
 use crate::tui::tab::{self, Tab};
-use crate::tui::update::Cmd;
+use crate::tui::update::{Cmd, on_action};
 use crate::tui::view::{self, Hit};
 
 /// Clicks and the wheel, as numbers in ASCII. Moves are not asked for.
@@ -44,21 +44,24 @@ pub(in crate::tui) fn toggle(app: &mut App) {
 
 /// Takes what the mouse did.
 pub(in crate::tui) fn on_mouse(app: &mut App, event: MouseEvent) -> Vec<Cmd> {
-    // A late report after it was turned off, or anything while a question is open.
-    if !app.wire.mouse || app.overlay.is_some() {
+    // A late report after it was turned off, or anything while a question or a replay is open.
+    if !app.wire.mouse || app.overlay.is_some() || app.runs.replay.is_some() {
         return Vec::new();
     }
     match event.click {
-        Click::Left => on_click(app, view::hit(app, (event.column, event.row))),
-        Click::WheelUp => return turn(app, Action::Up),
-        Click::WheelDown => return turn(app, Action::Down),
+        Click::Left => {
+            let hit = view::hit(app, (event.column, event.row));
+            on_click(app, hit)
+        }
+        Click::WheelUp => turn(app, Action::Up),
+        Click::WheelDown => turn(app, Action::Down),
     }
-    Vec::new()
 }
 
-fn on_click(app: &mut App, hit: Option<Hit>) {
+fn on_click(app: &mut App, hit: Option<Hit>) -> Vec<Cmd> {
     match hit {
-        Some(Hit::Tab(tab)) => app.open(tab),
+        // As its key does it.
+        Some(Hit::Tab(tab)) => return on_action(app, Action::Open(tab)),
         // The second click on it looks at it.
         Some(Hit::Instance(place)) if app.position() == place && app.listed(place) == app.selection() => app.open(Tab::Instance),
         Some(Hit::Instance(place)) => {
@@ -67,6 +70,7 @@ fn on_click(app: &mut App, hit: Option<Hit>) {
         }
         None => {}
     }
+    Vec::new()
 }
 
 /// As the arrow keys do it on the open screen.
