@@ -181,10 +181,9 @@ impl Parser {
 
 fn step(bytes: &[u8]) -> Step {
     match bytes {
-        [] | [0x1b] | [0x1b, b'O'] => Step::More,
+        [] | [0x1b] | [0x1b, b'O'] | [0x1b, b'[', b'['] => Step::More,
         [0x1b, 0x1b, ..] => Step::Took(1, Some(Key::Esc)),
         // The function keys of the Linux console: the letter alone would be another key.
-        [0x1b, b'[', b'['] => Step::More,
         [0x1b, b'[', b'[', letter @ b'A'..=b'E', ..] => Step::Took(4, Some(Key::F(letter - b'A' + 1))),
         [0x1b, b'[', rest @ ..] => sequence(rest, 2),
         [0x1b, b'O', end, ..] => Step::Took(3, final_key(*end)),

@@ -248,19 +248,19 @@ impl Logs {
 
 /// Who did it, if it was no rule of the engine.
 fn operator(kind: &EventKind) -> Option<&Actor> {
-    let by = match kind {
-        EventKind::DeploymentStarted { by }
-        | EventKind::DeploymentPaused { by, .. }
-        | EventKind::DeploymentResumed { by }
-        | EventKind::CancelRequested { by, .. }
-        | EventKind::CommandsStopped { by, .. }
-        | EventKind::RollbackStarted { by, .. }
-        | EventKind::BatchApproved { by, .. }
-        | EventKind::InstanceHeld { by, .. }
-        | EventKind::InstanceReleased { by, .. }
-        | EventKind::InstanceRetried { by, .. }
-        | EventKind::InstanceDiscounted { by, .. } => by,
-        _ => return None,
+    let (EventKind::DeploymentStarted { by }
+    | EventKind::DeploymentPaused { by, .. }
+    | EventKind::DeploymentResumed { by }
+    | EventKind::CancelRequested { by, .. }
+    | EventKind::CommandsStopped { by, .. }
+    | EventKind::RollbackStarted { by, .. }
+    | EventKind::BatchApproved { by, .. }
+    | EventKind::InstanceHeld { by, .. }
+    | EventKind::InstanceReleased { by, .. }
+    | EventKind::InstanceRetried { by, .. }
+    | EventKind::InstanceDiscounted { by, .. }) = kind
+    else {
+        return None;
     };
     (!matches!(by, Actor::Engine)).then_some(by)
 }

@@ -190,9 +190,8 @@ pub(super) fn on_action(app: &mut App, action: Action) -> Vec<Cmd> {
         Action::Command => command_line::open(app),
         Action::Back if app.close_tab() => {}
         Action::Back => app.set_filter(""),
-        Action::Open(Tab::Instance) => inspect(app),
+        Action::Open(Tab::Instance) | Action::Inspect => inspect(app),
         Action::Open(tab) => app.open(tab),
-        Action::Inspect => inspect(app),
         Action::Filter => {
             app.open(Tab::Fleet);
             app.overlay = Some(Overlay::Filter);
