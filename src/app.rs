@@ -9,6 +9,7 @@ mod deploy;
 mod engine;
 mod files;
 mod gather;
+mod idle;
 mod init;
 mod lease;
 mod logout;
@@ -18,11 +19,15 @@ mod past;
 mod plan;
 mod recover;
 mod redact;
+mod replay;
 mod request;
 mod schema;
 mod signals;
 mod skew;
 mod startable;
+mod theme;
+mod themes;
+mod told;
 mod unwatched;
 mod verbs;
 mod watching;
@@ -32,7 +37,9 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum as _;
 
-use self::args::{Color, DemoArgs, DeployArgs, EngineArgs, InitArgs, Output, PlanArgs, RecoverArgs, RollbackArgs, ScopeArgs};
+use self::args::{
+    Color, DemoArgs, DeployArgs, EngineArgs, InitArgs, Output, PlanArgs, RecoverArgs, RollbackArgs, ScopeArgs, ThemeVerb,
+};
 use crate::command::Command;
 use crate::config::{self, Config};
 use crate::demo::{instance::InstanceArgs, proxy::ProxyArgs};
@@ -184,7 +191,7 @@ fn finish(done: Done) -> u8 {
     }
 }
 
-/// `rollout`: the console on what runs, else a hint.
+/// `rollout`: the console on what runs, else on the fleet; without a terminal, a hint.
 pub fn console(common: &Common) -> u8 {
     run(verbs::console(common))
 }
@@ -242,6 +249,11 @@ pub fn events(common: &Common, id: &str, follow: bool) -> u8 {
     run(past::events(common, id, follow))
 }
 
+/// `rollout replay`.
+pub fn replay(common: &Common, id: &str) -> u8 {
+    run(replay::replay(common, id))
+}
+
 /// `rollout check`.
 pub fn check(common: &Common) -> u8 {
     run(check::check(common))
@@ -250,6 +262,11 @@ pub fn check(common: &Common) -> u8 {
 /// `rollout init`.
 pub fn init(common: &Common, args: &InitArgs) -> u8 {
     run(init::init(common, args))
+}
+
+/// `rollout theme`.
+pub fn theme(common: &Common, verb: &ThemeVerb) -> u8 {
+    finish(theme::theme(common, verb))
 }
 
 /// `rollout schema`.

@@ -124,6 +124,7 @@ fn run(common: &Common, verb: Verb) -> u8 {
         Verb::History { limit } => app::history(common, limit),
         Verb::Show { id } => app::show(common, &id),
         Verb::Events { id, follow } => app::events(common, &id, follow),
+        Verb::Replay { id } => app::replay(common, &id),
         Verb::Pause(args) => app::command(common, Command::Pause { reason: args.reason }),
         Verb::Resume => app::command(common, Command::Resume),
         Verb::Cancel(args) => app::command(common, Command::Cancel { reason: args.reason }),
@@ -137,6 +138,7 @@ fn run(common: &Common, verb: Verb) -> u8 {
         Verb::Check => app::check(common),
         Verb::Init(args) => app::init(common, &args),
         Verb::Schema => app::schema(),
+        Verb::Theme { verb } => app::theme(common, &verb),
         // A closed pipe is no news.
         Verb::Completions { shell } => written(generate::completions(&definition(), shell, &mut io::stdout().lock())),
         Verb::Man => written(generate::manual(definition(), &mut io::stdout().lock())),

@@ -5,6 +5,7 @@
 //!
 //! Imports: state, event, command, effect, model. May not: act, or see anything but its arguments.
 
+mod ahead;
 mod approval;
 mod budget;
 #[cfg(test)]
@@ -49,7 +50,8 @@ use crate::model::{EffectId, InstanceId, Rotation, Sample, Span, Timestamp};
 use crate::mutant::{self, Mutant};
 use crate::state::{Illegal, State};
 
-pub use consequence::{Consequence, consequence};
+pub use ahead::{Ahead, ahead, way_back};
+pub use consequence::{Capacity, Consequence, capacity, consequence};
 pub use forecast::{Forecast, estimate, forecast};
 pub use observed::{Observed, Seen};
 pub use operate::{check, check_request};

@@ -2,12 +2,14 @@
 //!
 //! Imports: event, command, state, model. May not: hold an implementation.
 
+mod chapter;
 mod fleet;
 mod journal;
 mod probe;
 mod session;
 mod traffic;
 
+pub use chapter::{Chapter, Chapters, Outcome, Story, Turn};
 pub use fleet::{FleetDriver, FleetError, StopOrder, UpdateOrder};
 pub use journal::{DeploymentRow, Journal, JournalError, Past};
 pub use probe::{Prober, VipProber};

@@ -6,21 +6,27 @@
 
 mod allowed;
 mod app;
+mod baseline;
 mod chart;
+mod chooser;
 mod command_line;
 mod confirm;
+mod drain;
 mod encoder;
 mod filter;
 mod help;
 mod history;
+mod idle;
 mod input;
 mod keymap;
 mod keys;
 mod list;
 mod log;
 mod logs;
+mod looks;
 mod past;
 mod plan;
+mod replay;
 mod run;
 mod runs;
 mod screen;
@@ -32,6 +38,7 @@ mod timeline;
 mod typing;
 mod update;
 mod view;
+mod wire;
 
 use std::io;
 use std::sync::Arc;
@@ -39,31 +46,46 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 
 pub use app::{App, Dirt, Fact, Fixed, Link, LogView, NextGate, Oracle, Pane, Tone};
+pub use baseline::Comparison;
 pub use chart::{Chart, Mark};
+pub use chooser::{Themes, Told};
 pub use command_line::CommandLine;
 pub use confirm::{Ask, Overlay, Reason, Typed};
-pub use encoder::Encoder;
+pub use encoder::{Encoder, painted};
 pub use filter::{Candidate, Filter};
 pub use help::Help;
 pub use history::{History, Stage};
+pub use idle::{Idle, Last};
 pub use keymap::{Bound, KeyFault, Keymap, Rebinding, action_names};
 pub use keys::{Action, Binding, Group, KEYMAP, Key};
 pub use list::{List, Sort};
 pub use logs::Logs;
+pub use looks::OwnThemes;
+pub use plan::PlanView;
+pub use replay::{Replay, Scrub};
+pub use runs::Runs;
 pub use tab::Tab;
-pub use theme::{Badge, BuiltIn, ColorChoice, Depth, THEMES, Theme, ThemeError, Ui};
+pub use theme::check::check as check_theme;
+pub use theme::{
+    Background, Badge, BuiltIn, ColorChoice, Contrast, DEFAULT, Depth, Finding, Library, Part, Report, Shade, Sheet, Sight,
+    Surface, THEMES, Theme, ThemeError, ThemeFile, Ui, Weight, is_name, is_stripe,
+};
+pub use timeline::{Grouping, Timeline};
 pub use update::{Cmd, Msg, update};
 pub use view::view;
+pub use wire::{Click, Meter, MouseEvent, Notify, Signal, Wire};
 
 use crate::command::Command;
-use crate::model::Timestamp;
-use crate::ports::{Session, SessionError};
+use crate::model::{Span, Timestamp, Version};
+use crate::ports::{Session, SessionError, Story};
 
 /// What the console is told by configuration and command line.
 #[derive(Clone)]
 pub struct Settings {
     /// `[console] theme`: a theme's name.
     pub theme: String,
+    /// The user's own themes.
+    pub own_themes: OwnThemes,
     /// `--color`.
     pub color: ColorChoice,
     /// `--ascii`; `None` decides by the locale and the terminal.
@@ -82,6 +104,16 @@ pub struct Settings {
     pub next: Option<String>,
     /// What is asked of the engine when the terminal is lost (not when it is left); nothing in a read-only console.
     pub on_hangup: Option<Command>,
+    /// How long instances took in earlier deployments, from the order of the drain to the verdict.
+    pub earlier: Vec<Span>,
+    /// `[console.notify]`.
+    pub notify: Notify,
+    /// `[console] clipboard`: texts may be sent to the terminal's.
+    pub clipboard: bool,
+    /// Nothing runs: the session tells of the fleet.
+    pub idle: Option<Idle>,
+    /// A deployment that is replayed; there is nothing behind it.
+    pub replay: Option<Story>,
     /// The zone of times on the screen.
     pub zone: TimeZone,
     /// The clock.
@@ -98,7 +130,8 @@ impl Settings {
     /// The defaults, with this clock.
     pub fn new(now: Arc<dyn Fn() -> Timestamp + Send + Sync>) -> Self {
         Self {
-            theme: "default".to_owned(),
+            theme: DEFAULT.to_owned(),
+            own_themes: OwnThemes::default(),
             color: ColorChoice::Auto,
             ascii: None,
             read_only: false,
@@ -108,6 +141,11 @@ impl Settings {
             demo: false,
             next: None,
             on_hangup: None,
+            earlier: Vec::new(),
+            notify: Notify { failed: Signal::Bell, waiting: Signal::Bell, ended: Signal::Bell, link: Signal::Bell },
+            clipboard: true,
+            idle: None,
+            replay: None,
             zone: TimeZone::system(),
             now,
         }
@@ -115,7 +153,7 @@ impl Settings {
 }
 
 /// How the console was left.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Exit {
     /// The deployment goes on, or stays planned: detached, or a signal.
     Left,
@@ -126,8 +164,10 @@ pub enum Exit {
         /// The process exit code of the contract.
         code: u8,
     },
-    /// It has ended and the operator pressed Enter for what comes next.
+    /// It has ended and the operator pressed Enter for what comes next; of a service in which nothing ran: a deployment began.
     Next,
+    /// Nothing runs, and the operator asks for this version.
+    Deploy(Version),
 }
 
 /// Why the console could not go on. The engine is not touched by any of these.

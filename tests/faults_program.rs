@@ -13,7 +13,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use common::temp_dir;
+use common::{copy_program, temp_dir};
 use haproxy::World;
 use rollout::model::Rotation;
 use tempfile::TempDir;
@@ -70,7 +70,7 @@ async fn f01_a_socket_that_this_user_may_not_open_refuses_the_deployment() {
     let program = Program::new(&world, "admin", ["web-01", "web-02"]);
     // Nothing is forbidden to root, so the program runs as somebody else, from where that one may read it.
     let copy = program.dir.path().join("rollout");
-    std::fs::copy(env!("CARGO_BIN_EXE_rollout"), &copy).expect("a copy");
+    copy_program(env!("CARGO_BIN_EXE_rollout").as_ref(), &copy);
     std::fs::set_permissions(program.dir.path(), Permissions::from_mode(0o755)).expect("a directory of ours");
     std::fs::set_permissions(world.dir.path().join("admin"), Permissions::from_mode(0o000)).expect("a socket of ours");
     let mut command = program.command(&copy, &["plan", "v2"]);

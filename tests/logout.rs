@@ -16,7 +16,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use common::{free_port, server, servers_are_required, temp_dir};
+use common::{copy_program, free_port, server, servers_are_required, temp_dir};
 use machine::{Machine, Tree};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -76,7 +76,7 @@ impl Host {
     fn boot() -> Option<Self> {
         let (dir, ssh) = (temp_dir(), server("ssh")?);
         let tree = Tree::new(dir.path())?;
-        fs::copy(env!("CARGO_BIN_EXE_rollout"), tree.path("usr/bin/rollout")).expect("the program");
+        copy_program(env!("CARGO_BIN_EXE_rollout").as_ref(), &tree.path("usr/bin/rollout"));
         tree.write("etc/systemd/logind.conf.d/kill.conf", 0o644, "[Login]\nKillUserProcesses=yes\n");
         for (login, uid) in [(LINGERS, 4711), (DOES_NOT, 4712)] {
             let home = format!("/home/{login}");

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 
 mod common;
 
-use common::wait_for;
+use common::{copy_program, wait_for};
 
 #[tokio::test]
 async fn what_a_killed_engine_left_running_is_ended_as_a_group() {
@@ -214,7 +214,7 @@ async fn what_another_user_left_is_refused_and_kept() {
     fs::set_permissions(left.dir.path(), fs::Permissions::from_mode(0o2770)).unwrap();
     // Where this binary is, another user may not look.
     let copy = left.dir.path().join("orphans");
-    fs::copy(this(), &copy).unwrap();
+    copy_program(&this(), &copy);
     for process in [Some(left.leader.clone()), None] {
         left.write(process, false);
         chown(left.file(), None, Some(OTHER)).unwrap();

@@ -267,8 +267,8 @@ fn failed_instances_are_named_at_every_size() {
 fn positions_do_not_move_while_it_runs() {
     let rows = |world: &World| -> Vec<Option<usize>> {
         let text = picture(&console(world, SMALL, fixed(Depth::Rgb, false)));
-        let lines: Vec<&str> = text.lines().take(14).collect();
-        (1..=20).map(|n| lines.iter().skip(4).position(|line| line.contains(&format!(" web-{n:02} ")))).collect()
+        let lines: Vec<&str> = text.lines().take(15).collect();
+        (1..=20).map(|n| lines.iter().skip(5).position(|line| line.contains(&format!(" web-{n:02} ")))).collect()
     };
     let before = rows(&World::new(20));
     assert!(before.iter().all(Option::is_some), "{before:?}");

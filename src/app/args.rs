@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum, ValueHint};
+use clap::{Args, Subcommand, ValueEnum, ValueHint};
 
 use crate::model::{InstanceId, Version};
 
@@ -32,6 +32,23 @@ pub enum Color {
     C256,
     /// 24 bits.
     Truecolor,
+}
+
+/// `rollout theme`.
+#[derive(Debug, Subcommand)]
+pub enum ThemeVerb {
+    /// Every theme: what it is made for, and where it is
+    List,
+    /// A theme's file, and a sample of it in the colours of this terminal
+    Show {
+        /// Its name, or a file
+        theme: String,
+    },
+    /// Whether its texts can be read and its states told apart; without a name, of every theme
+    Check {
+        /// Its name, or a file
+        theme: Option<String>,
+    },
 }
 
 /// `rollout demo`.

@@ -133,19 +133,30 @@ pub(super) async fn show(common: &Common, id: &str) -> Done {
     Ok(0)
 }
 
+/// As `find`, where a deployment that is damaged will do as well.
+pub(super) fn found_or_damaged(past: &Past, id: &str) -> Result<DeploymentId, Failure> {
+    named(past, id).map(|(id, _)| id.clone())
+}
+
 /// An exact id, or the only one that begins with it. A bare number is the number of the deployment.
 pub(super) fn find<'a>(past: &'a Past, id: &str) -> Result<&'a DeploymentRow, Failure> {
+    named(past, id)?.1.map_err(Failure::refused)
+}
+
+/// One of the history, whole or damaged.
+type Named<'a> = (&'a DeploymentId, Result<&'a DeploymentRow, &'a JournalError>);
+
+fn named<'a>(past: &'a Past, id: &str) -> Result<Named<'a>, Failure> {
     let whole = past.rows.iter().map(|row| (&row.id, Ok(row)));
     let damaged = past.damaged.iter().filter_map(|damage| Some((damage.damaged()?, Err(damage))));
-    let mut all: Vec<(&DeploymentId, Result<&DeploymentRow, &JournalError>)> = whole.chain(damaged).collect();
+    let mut all: Vec<Named<'_>> = whole.chain(damaged).collect();
     all.sort_by_key(|(id, _)| std::cmp::Reverse(id.number()));
-    let found = |row: Result<&'a DeploymentRow, &JournalError>| row.map_err(Failure::refused);
-    if let Some((_, row)) = all.iter().find(|(one, _)| one.to_string() == id || one.number().to_string() == id) {
-        return found(*row);
+    if let Some(named) = all.iter().find(|(one, _)| one.to_string() == id || one.number().to_string() == id) {
+        return Ok(*named);
     }
     all.retain(|(one, _)| !id.is_empty() && one.to_string().starts_with(id));
     match all.as_slice() {
-        [(_, row)] => found(*row),
+        [named] => Ok(*named),
         [] => Err(Failure::usage(format!("there is no deployment {id:?}; rollout history lists them"))),
         [(first, _), .., (last, _)] => Err(Failure::usage(format!("{id} is not unique: {last} to {first}"))),
     }

@@ -22,7 +22,7 @@ use crate::control::own_login;
 use crate::core::{Forecast, Planned, PlannedBatch, batches, estimate};
 use crate::journal::{Memory, Sqlite};
 use crate::model::{Confirm, DeploymentId, InstanceId, Member, Pacing, Plan, Span, Version, Zones};
-use crate::ports::Journal;
+use crate::ports::{Journal, JournalError};
 use crate::state::{State, Status};
 
 /// Earlier deployments that an estimate is made from.
@@ -89,7 +89,7 @@ pub(super) async fn plan(common: &Common, args: &PlanArgs) -> Done {
         Planned::Plan(plan) | Planned::AlreadyThere(plan) => plan,
     };
     let lost = startable::back(&parts, &plan).await;
-    let mut outlook = Outlook::of(*plan, &config, &earlier(&config, journal.as_ref())?);
+    let mut outlook = Outlook::of(*plan, &config, &earlier(journal.as_ref()).map_err(Failure::refused)?);
     outlook.doubts.extend(since);
     let why: BTreeSet<String> = lost.values().cloned().collect();
     if !why.is_empty() {
@@ -119,10 +119,10 @@ fn rolled_back_before(config: &Config, version: &Version) -> Result<Option<Strin
 }
 
 /// How long instances took in the last deployments, from the order of the drain to the verdict.
-fn earlier(config: &Config, journal: Option<&Sqlite>) -> Result<Vec<Span>, Failure> {
+pub(super) fn earlier(journal: Option<&Sqlite>) -> Result<Vec<Span>, JournalError> {
     let Some(journal) = journal else { return Ok(Vec::new()) };
     let mut took = Vec::new();
-    for row in past::past(config)?.rows.iter().filter(|row| row.ended_at.is_some()).take(EARLIER) {
+    for row in journal.past()?.rows.iter().filter(|row| row.ended_at.is_some()).take(EARLIER) {
         // A record that cannot be read is a matter for `show`, not for an estimate.
         let state = journal.read(&row.id).ok().and_then(|events| State::replay(&events).ok());
         took.extend(state.iter().flat_map(|state| state.instances.values().filter_map(|i| i.took)));

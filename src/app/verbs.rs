@@ -7,6 +7,7 @@ use rustix::fs::Access;
 use rustix::io::Errno;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
+use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -16,13 +17,14 @@ use super::output::Lossy;
 use super::past::{ended_line, find, json, last_line, last_row, last_status, past, replayed};
 use super::signals::{Signal, Signals};
 use super::watching::Watching;
-use super::{Common, Done, Failure, PERSON, Place, SIGNALLED, complain, load, say, skew, unwatched};
+use super::{Common, Done, Failure, PERSON, Place, SIGNALLED, complain, idle, load, plan, say, skew, themes, unwatched};
 use crate::command::Command;
 use crate::config::{ColorDepth, Config, OnHangup};
 use crate::control::{self, Client};
 use crate::event::Actor;
 use crate::headless::{self, Followed, Format};
-use crate::journal::{self, Holder, Lease};
+use crate::journal::{self, Holder, Lease, Sqlite};
+use crate::model::Span;
 use crate::ports::{Session, SessionError, Update};
 use crate::state::{State, Status, Summary};
 use crate::tui;
@@ -33,6 +35,8 @@ const LEAVE: Duration = Duration::from_secs(12);
 const REASON: Duration = Duration::from_secs(20);
 /// How long whoever rolls back may: a bad version serves meanwhile.
 const URGENT_REASON: Duration = Duration::from_secs(5);
+/// How long the record of earlier deployments is read.
+const EARLIER: Duration = Duration::from_millis(300);
 /// Between two looks whether it has.
 const LOOK: Duration = Duration::from_millis(20);
 
@@ -65,16 +69,28 @@ pub(super) async fn front_door(
     if !is_interactive(common) {
         return headless(common, config, session).await;
     }
-    let settings = tui::Settings { on_hangup: on_hangup(config).await, ..console_settings(common, config, scene) };
+    let earlier = earlier(config).await;
+    let settings = tui::Settings { on_hangup: on_hangup(config).await, earlier, ..console_settings(common, config, scene) };
     let on_hangup = if settings.on_hangup.is_some() && !settings.read_only { SIGNALLED } else { 0 };
     let session = Watching::new(session, Place::of(config));
     match tui::run(Box::new(session), settings).await {
         Ok(tui::Exit::Left) => left(config).await,
         Ok(tui::Exit::HungUp) => Ok(Left { code: on_hangup, next: false, running: true }),
         Ok(tui::Exit::Ended { code }) => result(config).map(|()| Left { code, next: false, running: false }),
-        Ok(tui::Exit::Next) => result(config).map(|()| Left { code: 0, next: true, running: false }),
+        Ok(tui::Exit::Next | tui::Exit::Deploy(_)) => result(config).map(|()| Left { code: 0, next: true, running: false }),
         Err(error) => Err(Failure::person(error)),
     }
+}
+
+/// How long instances took before. The screen comes first: what cannot be told at once is not waited for, and the time left is
+/// told once the first instances are through.
+async fn earlier(config: &Config) -> Vec<Span> {
+    let place = Place::of(config);
+    let told = spawn_blocking(move || {
+        let journal = Sqlite::view(&place.base, &place.service, &place.env)?;
+        plan::earlier(journal.as_ref())
+    });
+    timeout(EARLIER, told).await.ok().and_then(Result::ok).and_then(Result::ok).unwrap_or_default()
 }
 
 /// On the terminal that is given back stays how it ended.
@@ -124,7 +140,7 @@ async fn on_hangup(config: &Config) -> Option<Command> {
     }
 }
 
-fn console_settings(common: &Common, config: &Config, scene: Scene) -> tui::Settings {
+pub(super) fn console_settings(common: &Common, config: &Config, scene: Scene) -> tui::Settings {
     let color = match (common.color, config.console.color) {
         (Some(Color::Mono), _) | (None, ColorDepth::Mono) => tui::ColorChoice::Mono,
         (Some(Color::C16), _) | (None, ColorDepth::Ansi16) => tui::ColorChoice::Ansi16,
@@ -134,12 +150,15 @@ fn console_settings(common: &Common, config: &Config, scene: Scene) -> tui::Sett
     };
     tui::Settings {
         theme: config.console.theme.clone(),
+        own_themes: themes::own(),
         color,
         ascii: (common.ascii || config.console.ascii).then_some(true),
         read_only: is_read_only(common, config),
         keys: config.console.keys.clone(),
         protected: config.env().is_some_and(|env| env.protected),
         stripe: config.env().and_then(|env| env.stripe.clone()),
+        notify: config.console.notify,
+        clipboard: config.console.clipboard,
         demo: scene.demo,
         next: scene.next,
         ..tui::Settings::new(super::clock())
@@ -159,7 +178,7 @@ async fn headless(common: &Common, config: &Config, session: Box<dyn Session>) -
         move || runtime.block_on(async { headless::run(session, format, &mut Lossy::new(io::stdout()), &leave).await })
     };
     // On a thread of its own: a reader that takes nothing keeps no signal from being heard.
-    let mut printing = tokio::task::spawn_blocking(printing);
+    let mut printing = spawn_blocking(printing);
     let mut first: Option<Signal> = None;
     loop {
         let caught = tokio::select! {
@@ -296,7 +315,7 @@ pub(super) async fn nothing_in_the_way(config: &Config) -> Result<(), Failure> {
 
 /// `rollout`.
 pub(super) async fn console(common: &Common) -> Done {
-    let (_, config) = match load(common) {
+    let (path, config) = match load(common) {
         Ok(loaded) => loaded,
         Err(failure) if common.config.is_none() => {
             complain("To see a real rolling deployment here and now, with nothing to install: rollout demo");
@@ -309,8 +328,12 @@ pub(super) async fn console(common: &Common) -> Done {
         let client = if is_read_only(common, &config) { client.watching() } else { client };
         return front_door(common, &config, Box::new(client), Scene::default()).await.map(|left| left.code);
     }
+    let settled = last_row(&config)?.is_none_or(|row| row.ended_at.is_some());
+    if settled && is_interactive(common) {
+        return idle::idle(common, (&path, &config)).await;
+    }
     last_status(common, &config)?;
-    if last_row(&config)?.is_none_or(|row| row.ended_at.is_some()) {
+    if settled {
         say("to deploy: rollout deploy VERSION");
     }
     Ok(0)

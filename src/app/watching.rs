@@ -9,12 +9,12 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use tokio::time::{Instant, sleep_until};
 
-use super::Place;
+use super::{Place, told};
 use crate::command::{Command, Receipt};
 use crate::event::{Event, FORMAT};
 use crate::journal::Sqlite;
 use crate::model::{DeploymentId, Seq};
-use crate::ports::{Progress, Session, SessionError, Snapshot, Update};
+use crate::ports::{Chapters, Progress, Session, SessionError, Snapshot, Story, Update};
 use crate::state::State;
 
 /// Between two looks at whether the journal has changed.
@@ -78,6 +78,14 @@ impl Session for Watching {
 
     fn past(&self, until: Seq, most: u64) -> BoxFuture<'_, Result<Vec<Event>, SessionError>> {
         self.session.past(until, most)
+    }
+
+    fn deployments(&self) -> BoxFuture<'static, Result<Option<Chapters>, SessionError>> {
+        told::deployments(self.place.clone())
+    }
+
+    fn story(&self, id: DeploymentId) -> BoxFuture<'static, Result<Option<Story>, SessionError>> {
+        told::story(self.place.clone(), id)
     }
 
     fn next(&mut self) -> BoxFuture<'_, Update> {

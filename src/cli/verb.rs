@@ -5,7 +5,7 @@
 use clap::{Args, Subcommand};
 use clap_complete::Shell;
 
-use crate::app::args::{DemoArgs, DeployArgs, EngineArgs, InitArgs, PlanArgs, RecoverArgs, RollbackArgs};
+use crate::app::args::{DemoArgs, DeployArgs, EngineArgs, InitArgs, PlanArgs, RecoverArgs, RollbackArgs, ThemeVerb};
 use crate::model::InstanceId;
 
 /// A verb.
@@ -42,6 +42,11 @@ pub(super) enum Verb {
         /// Go on with what happens, to the end
         #[arg(long, short)]
         follow: bool,
+    },
+    /// A past deployment in the console, from its journal: forwards, backwards, playing
+    Replay {
+        /// Its id, e.g. shop-142; the beginning or the number alone will do
+        id: String,
     },
     /// Take no new instance; those in flight go on to a safe point
     Pause(ReasonArgs),
@@ -92,6 +97,12 @@ pub(super) enum Verb {
     Init(InitArgs),
     /// The JSON Schema of rollout.toml, for editors
     Schema,
+    /// The themes of the console: which there are, what they look like, whether they can be read
+    Theme {
+        /// What to do
+        #[command(subcommand)]
+        verb: ThemeVerb,
+    },
     /// A completion script, e.g. rollout completions bash > /etc/bash_completion.d/rollout
     Completions {
         /// For which shell

@@ -1,6 +1,6 @@
 //! Faults of a configuration: where, what to do about it, and how that is shown.
 //!
-//! Imports: config's source. May not: print a value that came from the environment.
+//! Imports: config's source, os' text. May not: print a value that came from the environment.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,7 +9,7 @@ use std::fmt;
 use super::excerpt::excerpt;
 use super::shape::Shape;
 use super::source::Source;
-use super::value::nearest;
+use crate::os::text::nearest;
 
 /// More faults than these are only counted: nobody reads them, and a broken binary file has thousands.
 const MOST: usize = 200;

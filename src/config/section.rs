@@ -1,14 +1,15 @@
 //! Reads the keys of one table: typed, with places, every fault recorded and a default in its stead.
 //!
-//! Imports: config's document, faults, values; model. May not: know a key.
+//! Imports: config's document, faults, values; model, os' text. May not: know a key.
 
 use super::document::{Entry, Node, Table, Value};
 use super::fault::{Faults, Place};
 use super::secret::Text;
 use super::shape::Kind;
-use super::value::{self, nearest, shown};
+use super::value::{self, shown};
 use crate::model::text::is_harmless;
 use crate::model::{Count, Span};
+use crate::os::text::nearest;
 
 /// A value with its place.
 #[derive(Debug, Clone)]

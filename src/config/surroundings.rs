@@ -8,7 +8,7 @@ use super::document::Value;
 use super::fault::Place;
 use super::section::{Placed, Section};
 use super::value::shown;
-use crate::tui::{KeyFault, Keymap, Rebinding, action_names};
+use crate::tui::{KeyFault, Keymap, Notify, Rebinding, Signal, action_names};
 
 /// `[service]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub struct Service {
 /// `[env.NAME]`: how an environment is told from the others.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EnvSettings {
-    /// `stripe`: a colour by name, number (0 to 255) or `#rrggbb`.
+    /// `stripe`: a colour by its name in the theme or among the sixteen, a number (0 to 255) or `#rrggbb`.
     pub stripe: Option<String>,
     /// `protected`: dangerous verbs ask for the service's name.
     pub protected: bool,
@@ -31,7 +31,7 @@ pub struct EnvSettings {
 /// `[console]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Console {
-    /// `theme`, `default` by default.
+    /// `theme`, `default` by default: a name, of one that comes with the program or of the user's own.
     pub theme: String,
     /// `color`.
     pub color: ColorDepth,
@@ -41,6 +41,10 @@ pub struct Console {
     pub read_only: bool,
     /// `on_hangup`: what a lost terminal does to the deployment.
     pub on_hangup: OnHangup,
+    /// `clipboard`: texts may be sent to that of the terminal.
+    pub clipboard: bool,
+    /// `[console.notify]`.
+    pub notify: Notify,
     /// `[console.keys]`.
     pub keys: Keymap,
 }
@@ -151,7 +155,7 @@ pub(super) fn read_envs(root: &mut Section<'_>, current: &Service) -> IndexMap<S
 
 fn stripe(section: &mut Section<'_>) -> Option<String> {
     let stripe = section.plain("stripe")?;
-    if stripe.value.parse::<ratatui::style::Color>().is_err() {
+    if !crate::tui::is_stripe(&stripe.value) {
         let remedy = format!("{} is no colour; write \"red\", a number from 0 to 255 or \"#rrggbb\"", shown(&stripe.value));
         section.fault(stripe.place, "stripe", remedy);
     }
@@ -161,8 +165,13 @@ fn stripe(section: &mut Section<'_>) -> Option<String> {
 /// Reads `[console]`.
 pub(super) fn read_console(root: &mut Section<'_>) -> Console {
     let mut section = root.table("console");
-    let themes: Vec<(&str, &str)> = crate::tui::THEMES.iter().map(|theme| (theme.name, theme.name)).collect();
-    let theme = section.choice("theme", &themes, &[]).map_or("default", |theme| theme.value).to_owned();
+    let theme = section.plain("theme");
+    if let Some(theme) = theme.as_ref().filter(|theme| !crate::tui::is_name(&theme.value)) {
+        // Whose themes there are is known where the console is: this file is shared by many.
+        let remedy = format!("{} is no theme's name; `rollout theme list` has them all", shown(&theme.value));
+        section.fault(theme.place, "theme", remedy);
+    }
+    let theme = theme.map_or_else(|| crate::tui::DEFAULT.to_owned(), |theme| theme.value);
     let depths = [
         ("auto", ColorDepth::Auto),
         ("mono", ColorDepth::Mono),
@@ -175,9 +184,22 @@ pub(super) fn read_console(root: &mut Section<'_>) -> Console {
     let read_only = section.flag("read_only", false).value;
     let hangups = [("continue", OnHangup::Continue), ("pause", OnHangup::Pause), ("cancel", OnHangup::Cancel)];
     let on_hangup = section.choice("on_hangup", &hangups, &[]).map_or(OnHangup::Continue, |choice| choice.value);
+    let clipboards = [("osc52", true), ("off", false)];
+    let clipboard = section.choice("clipboard", &clipboards, &[]).is_none_or(|choice| choice.value);
+    let notify = read_notify(&mut section);
     let keys = read_keys(&mut section);
     section.finish();
-    Console { theme, color, ascii, read_only, on_hangup, keys }
+    Console { theme, color, ascii, read_only, on_hangup, clipboard, notify, keys }
+}
+
+/// Reads `[console.notify]`.
+fn read_notify(console: &mut Section<'_>) -> Notify {
+    let mut section = console.table("notify");
+    let signals = [("none", Signal::None), ("bell", Signal::Bell), ("osc9", Signal::Osc9), ("osc777", Signal::Osc777)];
+    let mut of = |key: &str| section.choice(key, &signals, &[]).map_or(Signal::Bell, |choice| choice.value);
+    let notify = Notify { failed: of("failed"), waiting: of("waiting"), ended: of("ended"), link: of("link") };
+    section.finish();
+    notify
 }
 
 /// Reads `[console.keys]`: which keys there are and who may have them is known to the console alone.

@@ -4,8 +4,8 @@
 
 use minijinja::{Environment, UndefinedBehavior, context};
 
-use super::value::{nearest, shown};
-use crate::os::text;
+use super::value::shown;
+use crate::os::text::{self, nearest};
 
 /// What the template of a command may use.
 pub(super) const OF_A_COMMAND: [&str; 7] =

@@ -7,10 +7,11 @@ use std::collections::BTreeMap;
 use super::fault::shown_key;
 use super::section::{Placed, Section, text_of};
 use super::template::{self, OF_A_SERVER};
-use super::value::{nearest, shown};
+use super::value::shown;
 use super::{argv, caddy, haproxy, nginx, statuses};
 use crate::model::{Rotation, Span};
 use crate::os::extract::Extract;
+use crate::os::text::nearest;
 use crate::traffic::{self, Asked, CommandSettings, HttpSettings, Request, STATES};
 
 /// The drivers.

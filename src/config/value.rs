@@ -1,4 +1,4 @@
-//! Values as people write them: lengths of time, and the nearest of several words.
+//! Values as people write them: lengths of time, and texts as they are shown.
 //!
 //! Imports: model. May not: know a key.
 
@@ -60,20 +60,6 @@ fn milliseconds(number: &str, worth: u64) -> Option<u64> {
         return None;
     }
     Some(whole.saturating_mul(worth).saturating_add(part / scale))
-}
-
-/// The word that was probably meant, if one is near enough.
-pub(super) fn nearest<'a>(given: &str, words: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    if given.len() > 40 {
-        return None;
-    }
-    let lower = given.to_lowercase().replace('-', "_");
-    let near = |word: &str| {
-        let distance = strsim::damerau_levenshtein(&lower, &word.replace('-', "_"));
-        let contained = lower.len() >= 4 && (word.contains(&lower) || (word.len() >= 4 && lower.contains(word)));
-        (distance <= (lower.chars().count().max(word.len()) / 3).max(1) || contained).then_some(distance)
-    };
-    words.filter_map(|word| Some((near(word)?, word))).min_by_key(|(distance, _)| *distance).map(|(_, word)| word)
 }
 
 /// A value as somebody wrote it, quoted, without control characters and not too long.
@@ -138,18 +124,5 @@ mod tests {
             let error = span(text).unwrap_err();
             assert!(error.contains(part), "{text}: {error}");
         }
-    }
-
-    #[test]
-    fn the_nearest_word_is_near() {
-        let words = ["retries", "rise", "interval", "timeout", "start_timeout", "batch_size"];
-        let near = |given| nearest(given, words.into_iter());
-        assert_eq!(near("retrys"), Some("retries"));
-        assert_eq!(near("Timeout"), Some("timeout"));
-        assert_eq!(near("batch-size"), Some("batch_size"));
-        assert_eq!(near("batchsize"), Some("batch_size"));
-        assert_eq!(near("start"), Some("start_timeout"));
-        assert_eq!(near("colour"), None);
-        assert_eq!(near(&"x".repeat(1000)), None);
     }
 }

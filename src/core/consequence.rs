@@ -62,6 +62,25 @@ pub fn consequence(state: &State, command: &Command, _now: Timestamp) -> Result<
     })
 }
 
+/// The fewest that will serve on the way forward, with so many to come.
+fn lowest_forward(state: &State, work: u32) -> u32 {
+    lowest(state, budget::own(&state.plan) + state.plan.spares(), work)
+}
+
+/// The fewest that will serve on the way back, with so many that serve and go back.
+fn lowest_back(state: &State, work: u32) -> u32 {
+    let out_now = state.total().saturating_sub(serving(state));
+    let max = budget::limit(state.plan.policy.rollback.max_unavailable, state.total());
+    lowest(state, max.max(out_now), work).min(serving(state))
+}
+
+/// Its turn comes.
+fn will_be_taken(state: &State, id: &InstanceId, instance: &Instance) -> bool {
+    instance.phase == Phase::Pending
+        && instance.held.is_none()
+        && state.member(id).is_some_and(|member| !member.at_version && !member.spare)
+}
+
 /// The instances under way, in plan order.
 fn in_flight(state: &State) -> Vec<InstanceId> {
     state.active.iter().filter_map(|&i| state.instances.get_index(i)).map(|(id, _)| id.clone()).collect()
@@ -69,6 +88,34 @@ fn in_flight(state: &State) -> Vec<InstanceId> {
 
 fn serving(state: &State) -> u32 {
     budget::serving(state, &Observed::default())
+}
+
+/// How many serve, and how many will at least.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Capacity {
+    /// How many serve now, extra capacity included.
+    pub serving: u32,
+    /// Instances of the fleet.
+    pub total: u32,
+    /// The fewest that will serve on the way that it goes now; `None` once it has ended.
+    pub lowest: Option<u32>,
+}
+
+/// The capacity, by what the journal knows.
+pub fn capacity(state: &State) -> Capacity {
+    let count = |which: &dyn Fn(&InstanceId, &Instance) -> bool| {
+        u32::try_from(state.instances.iter().filter(|(id, i)| which(id, i)).count()).unwrap_or(u32::MAX)
+    };
+    let lowest = match (&state.end, &state.rollback) {
+        (Some(_), _) => None,
+        (None, Some(_)) => {
+            let healthy = |id: &InstanceId, i: &Instance| i.phase == Phase::Healthy && rollback::can_go_back(state, id, i);
+            Some(lowest_back(state, count(&healthy)))
+        }
+        (None, None) if state.cancel.is_some() => Some(serving(state)),
+        (None, None) => Some(lowest_forward(state, count(&|id, i| will_be_taken(state, id, i)))),
+    };
+    Capacity { serving: serving(state), total: state.total(), lowest }
 }
 
 fn lowest(state: &State, max: u32, work: u32) -> u32 {
@@ -80,14 +127,8 @@ fn lowest(state: &State, max: u32, work: u32) -> u32 {
 
 fn forward(state: &State) -> Consequence {
     let strategy = &state.plan.policy.strategy;
-    let pending: Vec<InstanceId> = state
-        .plan
-        .members
-        .iter()
-        .zip(state.instances.values())
-        .filter(|(member, i)| i.phase == Phase::Pending && i.held.is_none() && !member.at_version && !member.spare)
-        .map(|(member, _)| member.target.id.clone())
-        .collect();
+    let pending: Vec<InstanceId> =
+        state.instances.iter().filter(|(id, i)| will_be_taken(state, id, i)).map(|(id, _)| id.clone()).collect();
     let work = u32::try_from(pending.len()).unwrap_or(u32::MAX);
     let spares = state.plan.spares();
     let max = budget::own(&state.plan) + spares;
@@ -98,8 +139,8 @@ fn forward(state: &State) -> Consequence {
         will_not: counts(state, &[InstanceState::Held, InstanceState::Healthy, InstanceState::Skipped, InstanceState::Failed]),
         order: format!("{first}in plan order, batches of {}, at most {max} out at once", sizes.join(", ")),
         serving: serving(state),
-        lowest_serving: lowest(state, max, work),
-        takes: super::forecast(state, state.at).map(|f| f.likely),
+        lowest_serving: lowest_forward(state, work),
+        takes: super::forecast(state, &[], state.at).map(|f| f.likely),
         then: "each batch is proven healthy before the next begins".to_owned(),
         changes: pending,
     }
@@ -189,7 +230,6 @@ fn back(state: &State) -> Consequence {
     let returned = state.instances.values().filter(not_updated).count();
     let max = budget::limit(state.plan.policy.rollback.max_unavailable, state.total());
     let work = u32::try_from(healthy).unwrap_or(u32::MAX);
-    let out_now = state.total().saturating_sub(serving(state));
     let rounds = healthy.div_ceil(usize::try_from(max.max(1)).unwrap_or(1)) + usize::from(changes.len() > healthy);
     let consequence = Consequence {
         will_change: format!(
@@ -201,7 +241,7 @@ fn back(state: &State) -> Consequence {
         will_not: counts(state, &[InstanceState::Pending, InstanceState::Skipped]),
         order: format!("those out of rotation at once, then newest first, {max} at a time, without pauses"),
         serving: serving(state),
-        lowest_serving: lowest(state, max.max(out_now), work).min(serving(state)),
+        lowest_serving: lowest_back(state, work),
         takes: typical_instance(state).map(|each| each.times(u64::try_from(rounds).unwrap_or(u64::MAX))),
         then: "it ends rolled_back; it cannot be resumed".to_owned(),
         changes: std::mem::take(&mut changes),

@@ -1,20 +1,23 @@
-//! How long it will (still) take, with its spread, from how long instances took so far.
+//! How long it will (still) take, with its spread, from how long instances took so far and in earlier deployments.
 //!
-//! Imports: state, model, core's rolling and budget. May not: act.
+//! Imports: state, model, core's rolling, rollback and budget. May not: act.
 
 use crate::model::{Plan, Span, Timestamp, Zones};
-use crate::state::{Phase, State};
+use crate::state::{Goal, Phase, State};
 
-use super::{budget, rolling};
+use super::{budget, rollback, rolling};
+
+/// From so many measured instances on, this deployment alone says how long they take.
+const ENOUGH: usize = 3;
 
 /// Time left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Forecast {
-    /// If every instance takes as long as the quickest did.
+    /// If every instance takes as long as the quickest did; of many, the slowest of the quickest tenth.
     pub low: Span,
     /// If every instance takes as long as the median did.
     pub likely: Span,
-    /// If every instance takes as long as the slowest did.
+    /// If every instance takes as long as the slowest did; of many, the quickest of the slowest tenth.
     pub high: Span,
 }
 
@@ -22,7 +25,9 @@ impl Forecast {
     fn from(took: &[Span], left: impl Fn(Span) -> Span) -> Option<Self> {
         let mut took = took.to_vec();
         took.sort_unstable();
-        let (low, likely, high) = (*took.first()?, *took.get(took.len() / 2)?, *took.last()?);
+        // One that hung, in one of many deployments, must not be the measure.
+        let apart = took.len() / 10;
+        let (low, likely, high) = (*took.get(apart)?, *took.get(took.len() / 2)?, *took.get(took.len() - 1 - apart)?);
         Some(Self { low: left(low), likely: left(likely), high: left(high) })
     }
 }
@@ -47,13 +52,31 @@ fn rounds(plan: &Plan, number: u32, size: usize, each: Span) -> Span {
     each.times(u64::from(size.div_ceil(at_once)))
 }
 
-/// The time left; `None` while no instance has its verdict, or when it does not run forward.
-pub fn forecast(state: &State, now: Timestamp) -> Option<Forecast> {
-    if state.end.is_some() || state.started_at.is_none() || state.rollback.is_some() || state.cancel.is_some() {
+/// The time left, forward or back. While this deployment has measured next to nothing, what `earlier` ones took counts, too;
+/// `None` if nothing is known, or while it comes to rest.
+pub fn forecast(state: &State, earlier: &[Span], now: Timestamp) -> Option<Forecast> {
+    if state.end.is_some() || state.started_at.is_none() || state.cancel.is_some() {
         return None;
     }
-    let took: Vec<Span> = state.instances.values().filter_map(|i| i.took).collect();
+    let mut took: Vec<Span> = state.instances.values().filter_map(|i| i.took).collect();
+    if took.len() < ENOUGH {
+        took.extend_from_slice(earlier);
+    }
+    if state.rollback.is_some() {
+        return Forecast::from(&took, |each| going_back(state, now, each));
+    }
     Forecast::from(&took, |each| current(state, now, each) + to_come(state, each))
+}
+
+/// What is under way back, and then what serves, in rounds of the rollback's budget.
+fn going_back(state: &State, now: Timestamp, each: Span) -> Span {
+    let under_way = state.instances.values().filter(|i| i.goal == Goal::Back && i.is_active());
+    // Since its last step at least; when its way back began is not kept.
+    let newest = under_way.map(|i| i.since).max();
+    let under_way = newest.map_or(Span::ZERO, |since| each - now.since(since));
+    let to_go = u32::try_from(rollback::order(state).len()).unwrap_or(u32::MAX);
+    let at_once = budget::limit(state.plan.policy.rollback.max_unavailable, state.total()).max(1);
+    under_way + each.times(u64::from(to_go.div_ceil(at_once)))
 }
 
 /// What is left of the batch at work.
@@ -98,7 +121,7 @@ mod tests {
     #[test]
     fn time_left_comes_from_how_long_instances_took() {
         let mut run = Fixture::new(6).started();
-        assert_eq!(forecast(&run.state, run.now), None, "nothing measured yet");
+        assert_eq!(forecast(&run.state, &[], run.now), None, "nothing measured yet");
         for n in [1, 2] {
             run.check(n);
             run.outcome(n, crate::effect::Outcome::TakenOut { sessions: Some(0) });
@@ -112,9 +135,32 @@ mod tests {
         let took: Vec<Span> = run.state.instances.values().filter_map(|i| i.took).collect();
         assert!(took.len() == 2 && took.iter().all(|t| *t >= Span::from_secs(20)), "{took:?}");
         let pause = Span::from_secs(10);
-        let forecast = forecast(&run.state, run.now).unwrap();
+        let forecast = forecast(&run.state, &[], run.now).unwrap();
         assert_eq!(forecast.low, pause + (took[0] + pause).times(2), "this bake, and two batches");
         assert!(forecast.low <= forecast.likely && forecast.likely <= forecast.high);
+    }
+
+    #[test]
+    fn while_little_is_measured_earlier_deployments_say_how_long_it_takes() {
+        let earlier: Vec<Span> = (1..=20).map(Span::from_secs).chain([Span::from_secs(900)]).collect();
+        let run = Fixture::new(2).with(|p| p.strategy.batch_pause = Span::ZERO).started();
+        let left = forecast(&run.state, &earlier, run.now).unwrap();
+        let seconds = [left.low, left.likely, left.high].map(|span| span.as_millis() / 1000);
+        assert_eq!(seconds, [3, 11, 19], "a tenth at each end is apart, so that one that hung is no measure");
+    }
+
+    #[test]
+    fn the_way_back_has_a_time_left_too() {
+        let mut run = Fixture::new(4).started();
+        run.bring_to_healthy(1);
+        run.bring_to_healthy(2);
+        let each = Span::from_secs(30);
+        run.command(crate::command::Command::Rollback { reason: String::new(), only: None });
+        let left = |run: &Fixture| forecast(&run.state, &[each; 3], run.now).unwrap().high;
+        let before = left(&run);
+        assert!(before > Span::ZERO && before <= each.times(2), "{before}");
+        run.wait(Span::from_secs(5));
+        assert!(left(&run) < before, "the clock runs");
     }
 
     #[test]
@@ -131,7 +177,7 @@ mod tests {
         run.bring_to_healthy(2);
         let each = run.state.instances[1].took.unwrap().max(took);
         let pause = Span::from_secs(1);
-        let left = forecast(&run.state, run.now).unwrap().high;
+        let left = forecast(&run.state, &[], run.now).unwrap().high;
         assert_eq!(left, pause + (each + pause).times(3), "one of zone a, two and one of zone b");
     }
 

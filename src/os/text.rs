@@ -1,4 +1,5 @@
-//! Text from outside made harmless: nothing in it can steer a terminal, fake a line, or fill a screen.
+//! Text from outside made harmless: nothing in it can steer a terminal, fake a line, or fill a screen; and the word that it was
+//! probably meant to be.
 //!
 //! Imports: model's text. May not: know where the text comes from.
 
@@ -39,6 +40,20 @@ pub fn counted(number: impl TryInto<u64>, noun: &str) -> String {
     if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
 }
 
+/// The word that was probably meant, if one is near enough.
+pub fn nearest<'a>(given: &str, words: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    if given.len() > 40 {
+        return None;
+    }
+    let lower = given.to_lowercase().replace('-', "_");
+    let near = |word: &str| {
+        let distance = strsim::damerau_levenshtein(&lower, &word.replace('-', "_"));
+        let contained = lower.len() >= 4 && (word.contains(&lower) || (word.len() >= 4 && lower.contains(word)));
+        (distance <= (lower.chars().count().max(word.len()) / 3).max(1) || contained).then_some(distance)
+    };
+    words.filter_map(|word| Some((near(word)?, word))).min_by_key(|(distance, _)| *distance).map(|(_, word)| word)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -61,5 +76,18 @@ mod tests {
         assert_eq!(cut, format!("{}…", "x".repeat(200)));
         let escapes = sanitise(&"\x1b".repeat(1_000_000));
         assert!(escapes.chars().count() <= TEXT_CHARS_MAX + 1 && escapes.ends_with('…'), "{escapes}");
+    }
+
+    #[test]
+    fn the_nearest_word_is_near() {
+        let words = ["retries", "rise", "interval", "timeout", "start_timeout", "batch_size"];
+        let near = |given| nearest(given, words.into_iter());
+        assert_eq!(near("retrys"), Some("retries"));
+        assert_eq!(near("Timeout"), Some("timeout"));
+        assert_eq!(near("batch-size"), Some("batch_size"));
+        assert_eq!(near("batchsize"), Some("batch_size"));
+        assert_eq!(near("start"), Some("start_timeout"));
+        assert_eq!(near("colour"), None);
+        assert_eq!(near(&"x".repeat(1000)), None);
     }
 }

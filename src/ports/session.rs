@@ -7,9 +7,10 @@ use std::collections::BTreeMap;
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 
+use super::{Chapters, Story};
 use crate::command::{Command, Receipt, Refusal, Request};
 use crate::event::Event;
-use crate::model::{InstanceId, LbStats, Sample, Seq, Timestamp, VipStats};
+use crate::model::{DeploymentId, InstanceId, LbStats, Sample, Seq, Timestamp, VipStats};
 use crate::state::State;
 
 /// All that is known at one moment.
@@ -127,6 +128,16 @@ pub trait Session: Send + Sync {
     /// The newest facts up to and with `until`, at most so many, oldest first; none where nobody tells them.
     fn past(&self, _until: Seq, _most: u64) -> BoxFuture<'_, Result<Vec<Event>, SessionError>> {
         Box::pin(std::future::ready(Ok(Vec::new())))
+    }
+
+    /// The deployments of the service; none where nobody tells them.
+    fn deployments(&self) -> BoxFuture<'static, Result<Option<Chapters>, SessionError>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
+
+    /// All that the journal says of one deployment; none where nobody tells it.
+    fn story(&self, _id: DeploymentId) -> BoxFuture<'static, Result<Option<Story>, SessionError>> {
+        Box::pin(std::future::ready(Ok(None)))
     }
 
     /// The next update after the last snapshot. Cancelling the call loses nothing.

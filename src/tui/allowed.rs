@@ -78,6 +78,12 @@ impl App {
             return Ok(());
         }
         let refuse = |why: &str| Err(why.to_owned());
+        if self.runs.scrub.is_some() {
+            return Err(format!("this is a replay of {}", self.state.plan.deployment));
+        }
+        if let Some(why) = self.idle_refusal(action) {
+            return Err(why);
+        }
         if self.fixed.read_only {
             return refuse("this is a read-only session");
         }
@@ -104,7 +110,8 @@ impl App {
         bound.keys.iter().any(is_it)
             && match bound.binding.action {
                 Action::NextFailure => self.grave().next().is_some(),
-                Action::Follow => self.state.end.is_none(),
+                Action::Follow => self.state.end.is_none() && self.idle.is_none(),
+                Action::Deploy => self.idle.is_some() && !self.fixed.read_only,
                 Action::Pause if self.state.status() == Status::Paused => false,
                 action => self.allowed(action).is_ok(),
             }

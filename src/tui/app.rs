@@ -2,28 +2,35 @@
 //!
 //! Imports: session, state, core, tui parts. May not: do I/O, read a clock, draw.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 
 use jiff::tz::TimeZone;
 use tui_logger::TuiWidgetState;
 
 use super::chart::Chart;
+use super::chooser::Themes;
 use super::command_line::CommandLine;
 use super::confirm::{Ask, Overlay};
+use super::drain::Drain;
 use super::help::Help;
 use super::history::History;
+use super::idle::Idle;
 use super::keymap::Keymap;
 use super::list::List;
 use super::logs::Logs;
+use super::plan::PlanView;
+use super::runs::Runs;
 use super::tab::Tab;
 use super::theme::Theme;
+use super::timeline::{self, Timeline};
+use super::wire::Wire;
 use crate::command::{Command, Refusal};
-use crate::core::{self, Consequence, Forecast, Waiting};
+use crate::core::{self, Capacity, Consequence, Forecast, Waiting};
 use crate::event::{Event, EventKind};
 use crate::model::{InstanceId, InstanceState, Span, Timestamp};
 use crate::ports::{LogLine, Progress, Reading, Snapshot};
-use crate::state::State;
+use crate::state::{Phase, State};
 
 /// Facts that are kept for the events pane: more than any screen is high.
 const FACTS: usize = 500;
@@ -42,21 +49,23 @@ pub struct Oracle {
     /// Why it waits.
     pub waiting: fn(&State) -> Option<Waiting>,
     /// The time left.
-    pub forecast: fn(&State, Timestamp) -> Option<Forecast>,
+    pub forecast: fn(&State, &[Span], Timestamp) -> Option<Forecast>,
+    /// How many serve, and how many will at least.
+    pub capacity: fn(&State) -> Capacity,
     /// What a command would do.
     pub consequence: fn(&State, &Command, Timestamp) -> Result<Consequence, Refusal>,
 }
 
 impl Default for Oracle {
     fn default() -> Self {
-        Self { waiting: core::waiting, forecast: core::forecast, consequence: core::consequence }
+        Self { waiting: core::waiting, forecast: core::forecast, capacity: core::capacity, consequence: core::consequence }
     }
 }
 
 /// What does not change while the console runs.
 #[derive(Debug, Clone)]
 pub struct Fixed {
-    /// Colours and glyphs.
+    /// Colours and glyphs: those of the chooser, once it was opened.
     pub theme: Theme,
     /// Nothing may be sent.
     pub read_only: bool,
@@ -70,6 +79,8 @@ pub struct Fixed {
     pub demo: bool,
     /// What Enter does once the deployment has ended, as a sentence.
     pub next: Option<String>,
+    /// How long instances took in earlier deployments, from the order of the drain to the verdict.
+    pub earlier: Vec<Span>,
     /// The zone of times on the screen.
     pub zone: TimeZone,
     /// The questions to the core.
@@ -207,12 +218,24 @@ pub struct App {
     pub now: Timestamp,
     /// The time left, and when that was told.
     pub forecast: Option<(Timestamp, Option<Forecast>)>,
+    /// What a rollback would do, as told with the time left; `None` if there is nothing to bring back.
+    pub back: Option<Consequence>,
+    /// Of those that drain now, by place in the plan.
+    pub(super) drains: BTreeMap<usize, Drain>,
     /// Place in the plan of the selected instance.
     pub selected: usize,
     /// Which instances the grid shows, and in which order.
     pub list: List,
+    /// The place of the timeline, and what it keeps.
+    pub timeline: Timeline,
+    /// The place of the plan.
+    pub plan: PlanView,
     /// The screen that is open.
     pub tab: Tab,
+    /// Earlier deployments, and the replay of one.
+    pub runs: Runs,
+    /// Nothing runs: what is known instead of a deployment.
+    pub idle: Option<Idle>,
     /// Where Esc leads from one instance.
     pub(super) came_from: Tab,
     /// The lower pane.
@@ -233,12 +256,16 @@ pub struct App {
     pub dirt: Dirt,
     /// The log pane's place.
     pub log: LogView,
+    /// The way to the terminal.
+    pub wire: Wire,
     /// The page with the keys.
     pub help: Help,
     /// The line in which a command is typed.
     pub command_line: CommandLine,
     /// The screen of the log.
     pub logs: Logs,
+    /// Which themes there are, and which one is tried.
+    pub themes: Themes,
     numbers: u64,
 }
 
@@ -246,6 +273,7 @@ impl App {
     /// The console on what is known now.
     pub fn new(snapshot: Snapshot, fixed: Fixed, now: Timestamp, size: (u16, u16)) -> Self {
         let mut app = Self {
+            themes: Themes::of(&fixed.theme),
             fixed,
             charts: Vec::new(),
             histories: snapshot.state.instances.values().map(History::of).collect(),
@@ -258,9 +286,15 @@ impl App {
             heard_at: now,
             now,
             forecast: None,
+            back: None,
+            drains: BTreeMap::new(),
             selected: 0,
             list: List::default(),
+            timeline: Timeline::default(),
+            plan: PlanView::default(),
             tab: Tab::Fleet,
+            runs: Runs::default(),
+            idle: None,
             came_from: Tab::Fleet,
             pane: Pane::Both,
             overlay: None,
@@ -271,6 +305,7 @@ impl App {
             size,
             dirt: Dirt::Now,
             log: LogView(TuiWidgetState::new().set_default_display_level(log::LevelFilter::Trace)),
+            wire: Wire::default(),
             help: Help::default(),
             command_line: CommandLine::default(),
             logs: Logs::default(),
@@ -280,6 +315,7 @@ impl App {
         app.take_progress(snapshot.progress);
         app.facts.push_back(Fact { at: app.state.at, text: opening(&app.state), grave: false });
         app.sort();
+        app.timeline.count(&app.state, app.state.at);
         app.open_next();
         app
     }
@@ -306,7 +342,8 @@ impl App {
     /// Starts again from this; what is open on the screen stays.
     pub(super) fn resync(&mut self, snapshot: Snapshot) {
         let missed = snapshot.state.seq != self.state.seq;
-        self.state = snapshot.state;
+        let before = std::mem::replace(&mut self.state, snapshot.state);
+        self.tell_changes(&before);
         self.charts.resize(self.state.instances.len(), Chart::default());
         self.histories.resize(self.state.instances.len(), History::default());
         for (history, instance) in self.histories.iter_mut().zip(self.state.instances.values()) {
@@ -316,6 +353,7 @@ impl App {
         self.take_progress(snapshot.progress);
         self.heard();
         self.sort();
+        self.timeline.count(&self.state, self.state.at);
         if missed {
             self.known_from = Some(self.state.at);
             self.remember(Fact { at: self.state.at, text: "link back; some facts are not listed here".to_owned(), grave: false });
@@ -336,6 +374,7 @@ impl App {
             return false;
         }
         self.tell(event, &Fact::of(event));
+        self.timeline.note(&self.state, event);
         if event.kind.is_terminal() || matches!(event.kind, EventKind::BatchCompleted { .. } | EventKind::RollbackStarted { .. })
         {
             self.reckon_anew();
@@ -379,15 +418,22 @@ impl App {
 
     /// Takes readings in. They are shown with the next second.
     pub(super) fn take_progress(&mut self, newer: Progress) {
+        let lite = self.wire.meter.is_lite();
         for (id, reading) in &newer.readings {
             let Some((index, _, instance)) = self.state.instances.get_full(id) else { continue };
             if let Some(chart) = self.charts.get_mut(index) {
-                chart.take(reading, instance.is_active());
+                chart.take(reading, (instance.is_active(), instance.taken_at.is_some()), lite);
+            }
+            if instance.phase == Phase::Draining
+                && let Some(left) = reading.sessions
+            {
+                self.drains.entry(index).or_default().take(newer.at, left);
             }
         }
         if newer.troubles != self.progress.troubles {
             self.dirt = Dirt::Now;
         }
+        self.drains.retain(|index, _| self.state.instances.get_index(*index).is_some_and(|(_, i)| i.phase == Phase::Draining));
         self.progress.merge(newer);
         self.dirt = self.dirt.max(Dirt::Calm);
     }
@@ -409,10 +455,17 @@ impl App {
             self.message = None;
             self.dirt = Dirt::Now;
         }
+        timeline::tick(self);
         if self.state.end.is_none() {
             let stale = self.forecast.is_none_or(|(told, _)| now.since(told) >= FORECAST_EVERY);
             if stale {
-                self.forecast = Some((now, (self.fixed.oracle.forecast)(&self.state, now)));
+                if self.list.filter.is_of_a_moment() {
+                    self.refilter();
+                }
+                self.forecast = Some((now, (self.fixed.oracle.forecast)(&self.state, &self.fixed.earlier, now)));
+                let back = Command::Rollback { reason: String::new(), only: None };
+                let going_back = self.state.rollback.is_some();
+                self.back = (self.fixed.oracle.consequence)(&self.state, &back, now).ok().filter(|_| !going_back);
             }
             self.dirt = Dirt::Now;
         } else if self.dirt == Dirt::Calm || matches!(self.link, Link::Down { .. }) {
@@ -438,6 +491,7 @@ impl App {
     /// The number of what has to be seen before it may be answered.
     pub fn unseen(&self) -> Option<u64> {
         match (&self.overlay, &self.next) {
+            _ if self.runs.replay.is_some() => None,
             (Some(Overlay::Ask(ask)), _) if !ask.armed && super::view::fits_question(self.size) => Some(ask.id),
             (None, Some(next)) if !next.armed => Some(next.id),
             _ => None,
@@ -448,7 +502,8 @@ impl App {
     pub(super) fn ask(&mut self) -> Option<&mut Ask> {
         match &mut self.overlay {
             Some(Overlay::Ask(ask)) => Some(ask),
-            Some(Overlay::Help | Overlay::Leave | Overlay::Filter | Overlay::Command | Overlay::Search) | None => None,
+            Some(Overlay::Help | Overlay::Leave | Overlay::Filter | Overlay::Command | Overlay::Search | Overlay::Themes)
+            | None => None,
         }
     }
 

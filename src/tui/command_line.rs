@@ -7,13 +7,13 @@
 
 use super::allowed::command_on;
 use super::app::{App, Tone};
+use super::chooser;
 use super::confirm::Overlay;
 use super::filter::Filter;
 use super::keymap::action_names;
 use super::keys::{Action, KEYMAP, Key};
 use super::list::Sort;
 use super::tab::Tab;
-use super::theme::{THEMES, Theme};
 use super::update::{Cmd, on_action, order};
 use crate::model::{InstanceId, InstanceState};
 
@@ -226,7 +226,7 @@ fn found(app: &App, text: &str) -> (String, Vec<String>) {
         Some(Does::Act(_, Takes::Full)) if first => of(&mut ["--full".to_owned()].into_iter()),
         Some(Does::Sort) if first => of(&mut Sort::ALL.into_iter().map(|sort| sort.word().to_owned())),
         Some(Does::Tab) if first => of(&mut Tab::ALL.into_iter().map(|tab| Action::Open(tab).name())),
-        Some(Does::Theme) if first => of(&mut THEMES.iter().map(|theme| theme.name.to_owned())),
+        Some(Does::Theme) if first => of(&mut app.themes.files().iter().map(|theme| theme.name.clone())),
         Some(Does::Filter) => of(&mut filters(app, word).into_iter().chain(ids())),
         _ => Vec::new(),
     };
@@ -362,9 +362,7 @@ fn tab(app: &mut App, name: &str) -> Result<Vec<Cmd>, String> {
 
 /// Another theme, for this session.
 fn theme(app: &mut App, name: &str) -> Result<Vec<Cmd>, String> {
-    let now = &app.fixed.theme;
-    app.fixed.theme =
-        Theme::named(name, now.depth(), now.ascii()).map_err(|error| error.to_string().replacen("theme: ", "", 1))?;
+    chooser::put_on(app, name)?;
     app.say(format!("theme {name}"), Tone::Plain);
     // Every cell may have another colour.
     Ok(vec![Cmd::Repaint])

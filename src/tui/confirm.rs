@@ -185,4 +185,6 @@ pub enum Overlay {
     Command,
     /// The place in which a search in the log is typed.
     Search,
+    /// The list of themes.
+    Themes,
 }

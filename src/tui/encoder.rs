@@ -7,13 +7,12 @@
 
 use std::convert::Infallible;
 
-use crossterm::cursor::MoveTo;
 use crossterm::queue;
 use crossterm::terminal::{BeginSynchronizedUpdate, Clear, ClearType as Part, EndSynchronizedUpdate};
 use ratatui::backend::{Backend, ClearType, WindowSize};
 use ratatui::buffer::Cell;
 use ratatui::layout::{Position, Size};
-use ratatui::style::{Color, Modifier};
+use ratatui::style::{Color, Modifier, Style};
 use unicode_width::UnicodeWidthStr;
 
 use super::theme::Depth;
@@ -22,6 +21,13 @@ use crate::event::clean;
 /// Attributes that we know, with their codes.
 const ATTRIBUTES: [(Modifier, u8); 4] =
     [(Modifier::BOLD, 1), (Modifier::DIM, 2), (Modifier::UNDERLINED, 4), (Modifier::REVERSED, 7)];
+
+/// Those that are seen in a blank, too.
+const SEEN: Modifier = Modifier::UNDERLINED.union(Modifier::REVERSED);
+/// So many blanks are erased rather than written; it takes a move to what follows them.
+const ERASE: usize = 10;
+/// If nothing follows them in their row.
+const ERASE_ROW: usize = 4;
 
 /// What the terminal's pen is set to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,16 +49,37 @@ pub struct Encoder {
     depth: Depth,
     ascii: bool,
     pen: Pen,
+    /// Where the next symbol would go, if that is known.
+    cursor: Option<(u16, u16)>,
+    /// What the terminal shows, row after row: what stands between two changes is sometimes cheaper than a move.
+    shown: Vec<Cell>,
+}
+
+/// A text in this style, for a terminal of this depth.
+pub fn painted(text: &str, style: Style, depth: Depth) -> String {
+    let mut encoder = Encoder::new(Size::ZERO, depth, false);
+    let mut cell = Cell::default();
+    cell.set_style(style);
+    let pen = encoder.pen_of(&cell);
+    encoder.set_pen(pen);
+    encoder.put(&clean(text));
+    encoder.set_pen(Pen::PLAIN);
+    String::from_utf8_lossy(&encoder.out).into_owned()
 }
 
 impl Encoder {
     /// For a terminal of this size, depth and character set.
     pub fn new(size: Size, depth: Depth, ascii: bool) -> Self {
-        Self { out: Vec::new(), size, depth, ascii, pen: Pen::PLAIN }
+        let shown = blank(size);
+        Self { out: Vec::new(), size, depth, ascii, pen: Pen::PLAIN, cursor: None, shown }
     }
 
     /// The terminal has this size now.
     pub fn resize(&mut self, size: Size) {
+        if size != self.size {
+            // Everything is cleared before anything is drawn in it.
+            self.shown = blank(size);
+        }
         self.size = size;
     }
 
@@ -61,6 +88,8 @@ impl Encoder {
         if self.out.is_empty() {
             return Vec::new();
         }
+        // Nobody else moves it, but nobody could tell if somebody did.
+        self.cursor = None;
         let mut frame = Vec::with_capacity(self.out.len() + 24);
         // Writing to memory does not fail, here and below.
         queue!(frame, BeginSynchronizedUpdate).unwrap_or_default();
@@ -111,6 +140,83 @@ impl Encoder {
         Pen { fg, bg, attributes: cell.modifier & known }
     }
 
+    fn place(&self, x: u16, y: u16) -> usize {
+        usize::from(y) * usize::from(self.size.width) + usize::from(x)
+    }
+
+    /// The cells of a row from this column on, as they are shown.
+    fn rest_of_row(&self, x: u16, y: u16) -> &[Cell] {
+        self.shown.get(self.place(x, y)..self.place(self.size.width, y)).unwrap_or_default()
+    }
+
+    /// Nothing can be seen in it, not even what is behind it.
+    fn is_blank(&self, cell: &Cell) -> bool {
+        let pen = self.pen_of(cell);
+        cell.symbol() == " " && pen.bg == Color::Reset && !pen.attributes.intersects(SEEN)
+    }
+
+    /// The pen would not be seen if it drew a blank, or erased.
+    fn erases(&self) -> bool {
+        self.pen.bg == Color::Reset && !self.pen.attributes.intersects(SEEN)
+    }
+
+    /// To where the next symbol goes, in the fewest bytes: by what stands between, or by a move.
+    fn go_to(&mut self, x: u16, y: u16) {
+        let before = self.cursor.replace((x, y));
+        if before == Some((x, y)) {
+            return;
+        }
+        let there = if x == 0 { format!("\x1b[{}H", y + 1) } else { format!("\x1b[{};{}H", y + 1, x + 1) };
+        let Some((from, _)) = before.filter(|(from, row)| *row == y && *from < x) else {
+            self.put(&there);
+            return;
+        };
+        let gap = x - from;
+        let ahead = if gap == 1 { "\x1b[C".to_owned() } else { format!("\x1b[{gap}C") };
+        let between = self.rest_of_row(from, y).get(..usize::from(gap)).unwrap_or_default();
+        let same = |cell: &Cell| {
+            let plain = cell.symbol().len() == 1 && (self.pen_of(cell) == self.pen || self.is_blank(cell) && self.erases());
+            plain.then(|| cell.symbol().to_owned())
+        };
+        let again = Some(between).filter(|between| between.len() < ahead.len());
+        let again =
+            again.and_then(|between| between.iter().map(same).collect::<Option<String>>()).filter(|again| !again.is_empty());
+        self.put(&again.unwrap_or(ahead));
+    }
+
+    /// Draws what begins at `cells`, and says how many of them that was. `before` is what was shown before this frame.
+    fn draw_next(&mut self, cells: &[(u16, u16, &Cell)], before: &[Cell]) -> usize {
+        let Some(&(x, y, cell)) = cells.first() else { return 0 };
+        let blank = self.is_blank(cell);
+        if blank && before.get(self.place(x, y)).is_some_and(|shown| self.is_blank(shown)) {
+            // They differ in what cannot be seen.
+            return 1;
+        }
+        if blank && self.erases() {
+            let row = self.rest_of_row(x, y);
+            let blanks = row.iter().take_while(|cell| self.is_blank(cell)).count();
+            let to_the_end = blanks == row.len();
+            let end = usize::from(x) + blanks;
+            let covered = cells.iter().take_while(|(x, row, _)| *row == y && usize::from(*x) < end).count();
+            if covered >= if to_the_end { ERASE_ROW } else { ERASE } {
+                self.go_to(x, y);
+                self.put(&if to_the_end { "\x1b[K".to_owned() } else { format!("\x1b[{blanks}X") });
+                return covered;
+            }
+        }
+        self.go_to(x, y);
+        if !(blank && self.erases()) {
+            let pen = self.pen_of(cell);
+            self.set_pen(pen);
+        }
+        self.put_symbol(cell.symbol());
+        let width = u16::try_from(cell.symbol().width().max(1)).unwrap_or(1);
+        let next = x.saturating_add(width);
+        // At the right edge terminals differ in where they are.
+        self.cursor = (next < self.size.width).then_some((next, y));
+        1
+    }
+
     /// The symbol with nothing in it that a terminal obeys, and in the terminal's character set.
     fn put_symbol(&mut self, symbol: &str) {
         let symbol = clean(symbol);
@@ -127,6 +233,10 @@ impl Encoder {
         };
         self.put(&plain.repeat(width));
     }
+}
+
+fn blank(size: Size) -> Vec<Cell> {
+    vec![Cell::EMPTY; usize::from(size.width) * usize::from(size.height)]
 }
 
 /// The code that sets a colour; `base` is 30 for the text, 40 for what is behind it.
@@ -162,16 +272,17 @@ impl Backend for Encoder {
     where
         I: Iterator<Item = (u16, u16, &'a Cell)>,
     {
-        let mut next = None;
-        for (x, y, cell) in content {
-            if next != Some((x, y)) {
-                queue!(self.out, MoveTo(x, y)).unwrap_or_default();
+        let cells: Vec<_> = content.collect();
+        let before = self.shown.clone();
+        for (x, y, cell) in &cells {
+            let place = self.place(*x, *y);
+            if let Some(shown) = self.shown.get_mut(place) {
+                shown.clone_from(cell);
             }
-            let pen = self.pen_of(cell);
-            self.set_pen(pen);
-            self.put_symbol(cell.symbol());
-            let width = u16::try_from(cell.symbol().width().max(1)).unwrap_or(1);
-            next = Some((x.saturating_add(width), y));
+        }
+        let mut at = 0;
+        while let Some(rest) = cells.get(at..).filter(|rest| !rest.is_empty()) {
+            at += self.draw_next(rest, &before).max(1);
         }
         Ok(())
     }
@@ -199,6 +310,8 @@ impl Backend for Encoder {
 
     fn clear_region(&mut self, _clear_type: ClearType) -> Result<(), Infallible> {
         self.pen = Pen::PLAIN;
+        self.cursor = None;
+        self.shown = blank(self.size);
         self.put("\x1b[m");
         queue!(self.out, Clear(Part::All)).unwrap_or_default();
         Ok(())
@@ -220,7 +333,6 @@ impl Backend for Encoder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ratatui::style::Style;
 
     fn bytes(depth: Depth, ascii: bool, cells: &[(&str, Style)]) -> String {
         let mut encoder = Encoder::new(Size::new(80, 24), depth, ascii);
@@ -239,7 +351,7 @@ mod tests {
     #[test]
     fn without_colours_reverse_and_bold_remain() {
         let style = Style::new().fg(Color::Red).bg(Color::Blue).bold().reversed();
-        assert_eq!(bytes(Depth::Mono, false, &[("x", style)]), "\x1b[?2026h\x1b[1;1H\x1b[1;7mx\x1b[m\x1b[?2026l");
+        assert_eq!(bytes(Depth::Mono, false, &[("x", style)]), "\x1b[?2026h\x1b[1H\x1b[1;7mx\x1b[m\x1b[?2026l");
     }
 
     #[test]
@@ -249,13 +361,40 @@ mod tests {
             false,
             &[("a", Style::new().fg(Color::Red)), ("b", Style::new().fg(Color::LightRed)), ("c", Style::new())],
         );
-        assert_eq!(text, "\x1b[?2026h\x1b[1;1H\x1b[31ma\x1b[91mb\x1b[39mc\x1b[?2026l");
+        assert_eq!(text, "\x1b[?2026h\x1b[1H\x1b[31ma\x1b[91mb\x1b[39mc\x1b[?2026l");
     }
 
     #[test]
     fn an_attribute_that_goes_takes_the_pen_back() {
         let text = bytes(Depth::Rgb, false, &[("a", Style::new().bold()), ("b", Style::new().fg(Color::Indexed(36)))]);
         assert!(text.contains("\x1b[1ma\x1b[0;38;5;36mb\x1b[m"), "{text:?}");
+    }
+
+    /// What a terminal shows after each of these lines was drawn over the one before, and what the last one cost.
+    fn drawn_over(lines: &[&str]) -> (String, String) {
+        let mut terminal = ratatui::Terminal::new(Encoder::new(Size::new(40, 3), Depth::Mono, false)).unwrap();
+        let mut screen = vt100::Parser::new(3.try_into().unwrap(), 40.try_into().unwrap(), 0);
+        let mut last = Vec::new();
+        for line in lines {
+            terminal.draw(|frame| frame.render_widget(*line, frame.area())).unwrap();
+            last = terminal.backend_mut().take();
+            screen.process(&last);
+        }
+        let text = screen.screen().rows(0, 40).next().unwrap();
+        (text.trim_end().to_owned(), String::from_utf8(last).unwrap().replace("\x1b[?2026h", "").replace("\x1b[?2026l", ""))
+    }
+
+    #[test]
+    fn what_stands_between_changes_is_written_again_where_a_move_is_longer() {
+        for (lines, bytes) in [
+            (["web-01 ok", "web-02 no"], "\x1b[1;6H2 no"),
+            (["a 1 rather long 2", "a 3 rather long 4"], "\x1b[1;3H3\x1b[13C4"),
+            (["a long tail of words", "a"], "\x1b[1;3H\x1b[K"),
+            (["1 many words here that go 2", "1                         2"], "\x1b[1;3H\x1b[24X"),
+            (["1 漢字 4", "2 漢字 5"], "\x1b[1H2\x1b[6C5"),
+        ] {
+            assert_eq!(drawn_over(&lines), (lines[1].to_owned(), bytes.to_owned()));
+        }
     }
 
     #[test]

@@ -17,6 +17,8 @@ pub struct Candidate<'a> {
     pub version: Option<&'a str>,
     /// Its state.
     pub state: InstanceState,
+    /// Its last latency in milliseconds, if it has one.
+    pub latency: Option<u64>,
 }
 
 /// Which property a term is about.
@@ -27,6 +29,9 @@ enum Field {
     State,
     Zone,
     Version,
+    /// The last latency is above (or below) the value, in milliseconds.
+    Above,
+    Below,
 }
 
 /// One word of the filter. Several values after a colon, separated by commas, are as good as each other.
@@ -57,6 +62,11 @@ impl Filter {
         &self.text
     }
 
+    /// True if who passes changes with every reading.
+    pub(super) fn is_of_a_moment(&self) -> bool {
+        self.terms.iter().any(|term| matches!(term.field, Field::Above | Field::Below))
+    }
+
     /// True if it keeps nobody out.
     pub fn is_empty(&self) -> bool {
         self.terms.is_empty()
@@ -80,14 +90,22 @@ impl Filter {
 impl Term {
     fn parse(word: &str) -> Option<Self> {
         let (inverse, word) = word.strip_prefix('!').map_or((false, word), |rest| (true, rest));
-        let (field, rest) = [("state:", Field::State), ("zone:", Field::Zone), ("version:", Field::Version)]
-            .into_iter()
-            .find_map(|(prefix, field)| Some((field, word.strip_prefix(prefix)?)))
-            .unwrap_or((Field::Text, word));
+        let (field, rest) = [
+            ("state:", Field::State),
+            ("zone:", Field::Zone),
+            ("version:", Field::Version),
+            ("latency>", Field::Above),
+            ("latency<", Field::Below),
+        ]
+        .into_iter()
+        .find_map(|(prefix, field)| Some((field, word.strip_prefix(prefix)?)))
+        .unwrap_or((Field::Text, word));
         let plain = |value: &str| value.to_lowercase().replace('-', if field == Field::State { "_" } else { "-" });
         let values: Vec<String> = match field {
             Field::Text => vec![plain(rest)],
             Field::State | Field::Zone | Field::Version => rest.split(',').map(plain).collect(),
+            // `latency>` while it is typed keeps nobody out.
+            Field::Above | Field::Below => milliseconds(rest).map(|ms| ms.to_string()).into_iter().collect(),
         };
         let values: Vec<String> = values.into_iter().filter(|value| !value.is_empty()).collect();
         // A term without a value yet keeps nobody out.
@@ -99,10 +117,20 @@ impl Term {
             Field::Text => {
                 candidate.id.to_lowercase().contains(value.as_str()) || candidate.host.to_lowercase().contains(value.as_str())
             }
+            Field::Above => candidate.latency.zip(value.parse().ok()).is_some_and(|(ms, limit)| ms > limit),
+            Field::Below => candidate.latency.zip(value.parse().ok()).is_some_and(|(ms, limit)| ms < limit),
             field if *exact => field.equals(candidate, value),
             field => field.of(candidate).is_some_and(|of| of.to_lowercase().starts_with(value.as_str())),
         })
     }
+}
+
+/// `200`, `200ms` or `2s` in milliseconds.
+fn milliseconds(text: &str) -> Option<u64> {
+    if let Some(seconds) = text.strip_suffix('s').filter(|rest| !rest.ends_with('m')) {
+        return seconds.parse::<u64>().ok()?.checked_mul(1000);
+    }
+    text.strip_suffix("ms").unwrap_or(text).parse().ok()
 }
 
 impl Field {
@@ -112,6 +140,7 @@ impl Field {
             Self::State => Some(candidate.state.word()),
             Self::Zone => candidate.zone,
             Self::Version => candidate.version,
+            Self::Above | Self::Below => None,
         }
     }
 
@@ -126,10 +155,38 @@ mod tests {
     use super::*;
 
     const FLEET: [Candidate<'static>; 4] = [
-        Candidate { id: "web-1", host: "10.4.0.1", zone: Some("a"), version: Some("v2"), state: InstanceState::Healthy },
-        Candidate { id: "web-10", host: "10.4.0.2", zone: Some("a1"), version: Some("v2-bad"), state: InstanceState::Failed },
-        Candidate { id: "Api-2", host: "db.internal", zone: None, version: None, state: InstanceState::HealthChecking },
-        Candidate { id: "web-3", host: "10.4.0.3", zone: Some("b"), version: Some("v1"), state: InstanceState::RolledBack },
+        Candidate {
+            id: "web-1",
+            host: "10.4.0.1",
+            zone: Some("a"),
+            version: Some("v2"),
+            state: InstanceState::Healthy,
+            latency: Some(12),
+        },
+        Candidate {
+            id: "web-10",
+            host: "10.4.0.2",
+            zone: Some("a1"),
+            version: Some("v2-bad"),
+            state: InstanceState::Failed,
+            latency: Some(240),
+        },
+        Candidate {
+            id: "Api-2",
+            host: "db.internal",
+            zone: None,
+            version: None,
+            state: InstanceState::HealthChecking,
+            latency: None,
+        },
+        Candidate {
+            id: "web-3",
+            host: "10.4.0.3",
+            zone: Some("b"),
+            version: Some("v1"),
+            state: InstanceState::RolledBack,
+            latency: None,
+        },
     ];
 
     fn passing(text: &str) -> Vec<&'static str> {
@@ -169,6 +226,13 @@ mod tests {
             ("version:v2-", &["web-10"]),
             ("state:nonsense", &[]),
             ("web state:healthy zone:b", &[]),
+            ("latency>200", &["web-10"]),
+            ("latency>200ms", &["web-10"]),
+            ("latency>1s", &[]),
+            ("latency<200", &["web-1"]),
+            ("!latency>200 web", &["web-1", "web-3"]),
+            ("latency>", &all),
+            ("latency>fast", &all),
         ] {
             assert_eq!(passing(text), wanted, "{text:?}");
         }

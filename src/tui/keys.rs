@@ -123,12 +123,34 @@ pub enum Action {
     Coarser,
     /// As much of each instance as there is room for.
     Fitting,
+    /// Another grouping of the timeline.
+    Group,
     /// Events, log, or both.
     Pane,
+    /// Ask for a version, where nothing runs.
+    Deploy,
+    /// Play the replay, or halt it.
+    Play,
+    /// Play faster.
+    Faster,
+    /// Play slower.
+    Slower,
+    /// The turn before, in a replay.
+    PreviousMark,
+    /// The next turn, in a replay.
+    NextMark,
+    /// Try the themes.
+    Themes,
     /// Paint everything again.
     Repaint,
     /// Suspend the console only.
     Suspend,
+    /// What is selected goes to the terminal's clipboard.
+    Copy,
+    /// The screen and the deployment are written to files.
+    Export,
+    /// The mouse on or off.
+    Mouse,
     /// Type a command.
     Command,
     /// The log lines that name the selected instance, or all again.
@@ -275,16 +297,27 @@ keymap! {
     "→"   [Key::Right] Right "" "a column on"
     "PgUp" [Key::PageUp] PageUp "" "a page back"
     "PgDn" [Key::PageDown] PageDown "" "a page on"
-    "g"   [Key::Char('g'), Key::Home] First "" "first instance (also Home)"
-    "G"   [Key::Char('G'), Key::End] Last "" "last instance (also End)"
+    "g Home" [Key::Char('g'), Key::Home] First "" "first instance"
+    "G End" [Key::Char('G'), Key::End] Last "" "last instance"
     "["   [Key::Char('[')] Previous "" "instance before, also inside"
     "]"   [Key::Char(']')] Next "" "instance after, also inside"
     "N"   [Key::Char('N')] PreviousFailure "" "failed or held one before"
     "O"   [Key::Char('O')] SortAgain "" "sort again, as things stand"
     "i"   [Key::Char('i')] Inspect "" "look at the selected instance"
-    "+"   [Key::Char('+')] Finer "" "more of each instance"
+    "+"   [Key::Char('+')] Finer "scale" "more of each instance"
     "-"   [Key::Char('-')] Coarser "" "less of each instance"
     "="   [Key::Char('=')] Fitting "" "as much as there is room for"
+    "y"   [Key::Char('y')] Copy "" "copy the selected one's name"
+    "e"   [Key::Char('e')] Export "" "write screen and summary to files"
+    "m"   [Key::Char('m')] Mouse "" "mouse on or off"
+    "d"   [Key::Char('d')] Deploy "deploy" "where nothing runs: deploy"
+    "Space" [Key::Char(' ')] Play "play" "in a replay: play, halt"
+    "{"   [Key::Char('{')] PreviousMark "" "in a replay: mark before"
+    "}"   [Key::Char('}')] NextMark "next mark" "in a replay: next mark"
+    "<"   [Key::Char('<')] Slower "" "in a replay: slower"
+    ">"   [Key::Char('>')] Faster "" "in a replay: faster"
+    "b"   [Key::Char('b')] Group "group" "timeline: by batch, zone, none"
+    "T"   [Key::Char('T')] Themes "" "themes: try them, live"
     "Ctrl-L" [Key::Ctrl('l')] Repaint "" "paint everything again"
     "Ctrl-Z" [Key::Ctrl('z')] Suspend "" "suspend the console only"
     ":"   [Key::Char(':')] Command "" "type a command; Tab completes"

@@ -6,7 +6,7 @@
 use std::cmp::{Ordering, Reverse};
 
 use super::app::{App, Dirt, Tone};
-use super::chart::Mark;
+use super::chart::{Chart, Mark};
 use super::filter::{Candidate, Filter};
 use super::keys::Action;
 use super::view::Level;
@@ -112,7 +112,7 @@ pub(super) fn version_of<'a>(state: &'a State, index: usize, instance: &'a Insta
     }
 }
 
-fn candidate(state: &State, index: usize) -> Option<Candidate<'_>> {
+fn candidate<'a>(state: &'a State, charts: &[Chart], index: usize) -> Option<Candidate<'a>> {
     let (id, instance) = state.instances.get_index(index)?;
     let target = state.plan.members.get(index).map(|member| &member.target);
     Some(Candidate {
@@ -121,6 +121,7 @@ fn candidate(state: &State, index: usize) -> Option<Candidate<'_>> {
         zone: target.and_then(|target| target.zone.as_deref()),
         version: version_of(state, index, instance).1.map(Version::as_str),
         state: instance.shown(),
+        latency: charts.get(index).and_then(|chart| chart.latency),
     })
 }
 
@@ -182,13 +183,13 @@ impl App {
     /// Applies the filter anew. If that takes the selected one away, its neighbour is selected.
     pub(super) fn refilter(&mut self) {
         let position = self.position();
-        let state = &self.state;
+        let (state, charts) = (&self.state, &self.charts);
         if self.list.filter.is_empty() {
             self.list.shown.clone_from(&self.list.ranked);
         } else {
-            self.list.filter.settle(&(0..state.instances.len()).filter_map(|index| candidate(state, index)));
+            self.list.filter.settle(&(0..state.instances.len()).filter_map(|index| candidate(state, charts, index)));
             let filter = &self.list.filter;
-            let passes = |index: &usize| candidate(state, *index).is_some_and(|candidate| filter.passes(&candidate));
+            let passes = |index: &usize| candidate(state, charts, *index).is_some_and(|candidate| filter.passes(&candidate));
             self.list.shown = self.list.ranked.iter().copied().filter(passes).collect();
         }
         if !self.list.shown.contains(&self.selected) {
@@ -199,7 +200,7 @@ impl App {
     /// An instance changed: it may have entered or left the filter; and with `f` the selection goes where work is.
     pub(super) fn relist(&mut self, index: usize) {
         if !self.list.filter.is_empty() {
-            let passes = candidate(&self.state, index).is_some_and(|candidate| self.list.filter.passes(&candidate));
+            let passes = candidate(&self.state, &self.charts, index).is_some_and(|candidate| self.list.filter.passes(&candidate));
             if passes != self.list.shown.contains(&index) {
                 self.refilter();
             }

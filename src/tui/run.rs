@@ -14,17 +14,20 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::app::{App, Dirt, Fixed, Link, Oracle, Tone};
+use super::chooser::Themes;
 use super::input::Input;
 use super::keys::{Action, Key};
 use super::log::LogFeed;
+use super::looks::Looks;
 use super::screen::Screen;
 use super::terminal::{Tty, details, give_back, is_ours, size, take_over};
-use super::theme::{Depth, Theme};
+use super::theme::ThemeFile;
 use super::update::{Cmd, Msg, update};
+use super::wire::{Export, MouseEvent, Wire, export};
 use super::{Exit, Settings, TuiError};
 use crate::command::{Command, Receipt};
-use crate::model::{Seq, Timestamp};
-use crate::ports::{Session, Update};
+use crate::model::{Seq, Span, Timestamp};
+use crate::ports::{Session, SessionError, Update};
 
 /// How long a question must have been on the screen before an answer counts.
 const READ_FIRST: Duration = Duration::from_millis(500);
@@ -34,10 +37,14 @@ const ANSWER: Duration = Duration::from_secs(10);
 const BATCH: usize = 512;
 /// How many facts of the past are asked for: the whole story of some hundred instances.
 const PAST: u64 = 4096;
+/// How many are written to a file.
+const EXPORTED: u64 = 100_000;
 /// How long they are waited for.
 const TELL: Duration = Duration::from_secs(1);
 /// How long the engine is waited for when the terminal is gone. The console must be gone a second after it.
 const HANG_UP: Duration = Duration::from_millis(600);
+/// Between two steps of a replay that plays.
+const BEAT: Duration = Duration::from_millis(200);
 /// A terminal that took nothing for this long is painted anew.
 const STALL: Duration = Duration::from_secs(5);
 
@@ -48,7 +55,9 @@ pub(super) async fn run(session: Box<dyn Session>, settings: Settings) -> Result
     let past = timeout(TELL, session.past(snapshot.seq, PAST)).await.ok().and_then(Result::ok).unwrap_or_default();
     let depth = settings.color.depth();
     let ascii = settings.ascii.unwrap_or_else(|| needs_ascii(|name| std::env::var(name).ok()));
-    let (theme, complaint) = theme(&settings.theme, depth, ascii)?;
+    let (looks, own) = Looks::begin(settings.own_themes, TELL).await;
+    let (themes, theme, complaint) = Themes::begin(&settings.theme, own, (depth, ascii))
+        .map_err(|broken| TuiError::Terminal(io::Error::other(broken.to_string())))?;
     let fixed = Fixed {
         theme,
         read_only: settings.read_only,
@@ -57,17 +66,28 @@ pub(super) async fn run(session: Box<dyn Session>, settings: Settings) -> Result
         stripe: settings.stripe,
         demo: settings.demo,
         next: settings.next,
+        earlier: settings.earlier,
         zone: settings.zone,
         oracle: Oracle::default(),
     };
     let size = size();
     let now = settings.now;
     let mut app = App::attached(&past, snapshot, fixed, now(), size);
+    app.wire = Wire::new(settings.notify, settings.clipboard);
+    app.themes = themes;
     if let Some(complaint) = complaint {
         app.say(complaint, Tone::Refused);
     }
+    if let Some(idle) = settings.idle {
+        app.begin_idle(idle);
+    }
+    if let Some(story) = settings.replay {
+        app.begin_with(story).map_err(|why| TuiError::Session(SessionError::Link(why)))?;
+    }
     let mut console = Console {
         replies: JoinSet::new(),
+        told: JoinSet::new(),
+        beat: Instant::now(),
         signals: Signals::catch().map_err(TuiError::Terminal)?,
         screen: Screen::enter(&tty, size, (depth, ascii)).map_err(TuiError::Terminal)?,
         session,
@@ -77,6 +97,7 @@ pub(super) async fn run(session: Box<dyn Session>, settings: Settings) -> Result
         arm: None,
         tick: Instant::now(),
         log: LogFeed::default(),
+        looks,
     };
     tui_logger::set_default_level(log::LevelFilter::Trace);
     // A panic in here is the console's alone, and its process still says what becomes of the deployment.
@@ -85,18 +106,6 @@ pub(super) async fn run(session: Box<dyn Session>, settings: Settings) -> Result
     tokio::join!(OptionFuture::from(asked), console.screen.settle());
     give_back();
     outcome
-}
-
-/// A theme that cannot be read does not keep anyone from the screen: the default, and a message.
-fn theme(name: &str, depth: Depth, ascii: bool) -> Result<(Theme, Option<String>), TuiError> {
-    match Theme::named(name, depth, ascii) {
-        Ok(theme) => Ok((theme, None)),
-        Err(error) => {
-            let default = Theme::named("default", depth, ascii)
-                .map_err(|broken| TuiError::Terminal(io::Error::other(broken.to_string())))?;
-            Ok((default, Some(error.to_string())))
-        }
-    }
 }
 
 /// True where the locale is not UTF-8 or the terminal is known to lack the glyphs.
@@ -119,11 +128,16 @@ struct Console {
     on_hangup: Option<Command>,
     now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     replies: JoinSet<(&'static str, Result<Receipt, String>)>,
+    /// What is being read of the past.
+    told: JoinSet<Msg>,
+    /// When a replay last played on.
+    beat: Instant,
     /// When what is unseen has been seen for long enough.
     arm: Option<(Instant, u64)>,
     /// The next second.
     tick: Instant,
     log: LogFeed,
+    looks: Looks,
 }
 
 /// Why the loop woke.
@@ -131,11 +145,18 @@ enum Wake {
     Stop,
     HungUp,
     Key(Key),
+    Mouse(MouseEvent),
+    Answer,
     Update(Update),
     Reply(&'static str, Result<Receipt, String>),
+    Told(Box<Msg>),
     Written(io::Result<()>),
     Resized,
     Continued,
+    /// The user's own themes are to be looked at.
+    Look,
+    /// They have been, and this is new.
+    Themes(Option<Vec<ThemeFile>>),
     Time,
 }
 
@@ -167,6 +188,8 @@ impl Console {
             input = self.screen.reader.next() => wake_of(input),
             result = self.screen.writer.written() => Wake::Written(result),
             Some(reply) = self.replies.join_next() => reply_of(reply),
+            Some(Ok(told)) = self.told.join_next() => Wake::Told(Box::new(told)),
+            found = self.looks.found() => Wake::Themes(found),
             update = self.session.next(), if listening => Wake::Update(update),
             () = sleep_until(until) => Wake::Time,
         }
@@ -189,18 +212,22 @@ impl Console {
         if self.ticks() {
             until = until.min(self.tick);
         }
+        if self.app.plays() {
+            until = until.min(self.beat + BEAT);
+        }
         if let Some((at, _)) = self.arm {
             until = until.min(at);
         }
-        if self.app.dirt != Dirt::Clean && !self.screen.writer.is_busy() {
-            until = until.min(self.screen.due(self.app.dirt));
+        if let Some(at) = self.looks.due().filter(|_| self.app.themes.watches()) {
+            until = until.min(at);
         }
-        until
+        let due = self.screen.due(self.app.dirt, &self.app.wire.meter).filter(|_| !self.screen.writer.is_busy());
+        due.map_or(until, |due| until.min(due))
     }
 
     /// The clock in the header runs; afterwards an idle screen costs nothing.
     fn ticks(&self) -> bool {
-        self.app.state.end.is_none() || self.app.message.is_some()
+        self.app.state.end.is_none() || self.app.message.is_some() || self.app.wire.notices.owes()
     }
 
     async fn handle(&mut self, wake: Wake) -> Result<Option<Exit>, TuiError> {
@@ -208,9 +235,20 @@ impl Console {
             Wake::Stop => return Ok(Some(self.left(Exit::Left))),
             Wake::HungUp => return self.lost(),
             Wake::Key(key) => Msg::Key(key),
+            Wake::Mouse(event) => Msg::Mouse(event),
+            Wake::Answer => {
+                if let Some(took) = self.screen.beside.answered(Instant::now()) {
+                    self.app.wire.meter.answered(took);
+                }
+                return Ok(None);
+            }
             Wake::Update(news) => Msg::Update(news),
             Wake::Reply(verb, result) => Msg::Reply { verb, result },
+            Wake::Told(told) => *told,
             Wake::Written(Ok(())) => {
+                if let Some((took, seq)) = self.screen.arrived() {
+                    self.app.took(took, seq, (self.now)());
+                }
                 if self.screen.underway() > STALL {
                     let text = format!("the terminal took nothing for {}s", self.screen.underway().as_secs());
                     self.app.say(text, Tone::Refused);
@@ -231,6 +269,12 @@ impl Console {
                 self.repaint();
                 return Ok(None);
             }
+            Wake::Look => {
+                self.looks.look(true);
+                return Ok(None);
+            }
+            Wake::Themes(None) => return Ok(None),
+            Wake::Themes(Some(own)) => Msg::Themes(own),
             Wake::Time => match self.due() {
                 Some(msg) => msg,
                 None => return Ok(None),
@@ -252,6 +296,15 @@ impl Console {
             self.arm = None;
             return Some(Msg::Armed(id));
         }
+        if self.app.plays() && self.beat + BEAT <= now {
+            // However long it stood still before: it goes on from there.
+            let passed = (now - self.beat).min(2 * BEAT);
+            self.beat = now;
+            return Some(Msg::Beat(Span::from(passed)));
+        }
+        if self.app.themes.watches() && self.looks.due().is_some_and(|at| at <= now) {
+            self.looks.look(false);
+        }
         if self.ticks() && self.tick <= now {
             let at = (self.now)();
             // On the second, so that countdowns and clock change together.
@@ -266,9 +319,21 @@ impl Console {
             Cmd::Send { command, revision } => self.send(command, revision),
             Cmd::Log(line) => self.log.take(&line, &self.app.fixed.zone),
             Cmd::Refresh => return Ok(self.refresh().await),
+            Cmd::Past => {
+                let past = self.session.deployments();
+                self.told.spawn(async { Msg::Past(past.await.map_err(|error| error.to_string())) });
+            }
+            Cmd::Story(id) => {
+                let story = self.session.story(id.clone());
+                self.told.spawn(async { Msg::Story(id, story.await.map_err(|error| error.to_string())) });
+            }
             // Each frame that shows it says so; only the first one begins its time.
             Cmd::Arm(id) if self.arm.is_some_and(|(_, arming)| arming == id) => {}
             Cmd::Arm(id) => self.arm = Some((Instant::now() + READ_FIRST, id)),
+            Cmd::Copy { what, text } => self.copy(&what, &text),
+            Cmd::Call(signal, text) => self.screen.beside.call(signal, &text),
+            Cmd::Export => self.export().await,
+            Cmd::Themes => self.looks.look(true),
             Cmd::Repaint => self.repaint(),
             Cmd::Suspend => return self.suspend().await,
             Cmd::Exit(exit) => return Ok(Some(exit)),
@@ -359,8 +424,31 @@ impl Console {
         });
     }
 
+    fn copy(&mut self, what: &str, text: &str) {
+        let (text, tone) = if self.screen.beside.copy(text) {
+            (format!("{what}: sent to the terminal's clipboard"), Tone::Plain)
+        } else {
+            (
+                format!("{what}: too long for this terminal's clipboard, or it has none; e writes the screen to a file"),
+                Tone::Refused,
+            )
+        };
+        self.app.say(text, tone);
+    }
+
+    /// Writes the screen and the deployment to files, on a thread of its own.
+    async fn export(&mut self) {
+        // Whoever cannot tell them at once does not keep the screen from being written.
+        let events = timeout(TELL, self.session.past(self.app.state.seq, EXPORTED)).await.ok().and_then(Result::ok);
+        let events = events.filter(|events| !events.is_empty());
+        let what = Export::of(&self.app, &Screen::picture(&self.app), events.as_deref());
+        let seq = self.app.state.seq;
+        self.replies.spawn_blocking(move || ("export", export(&what).map(|message| Receipt { seq, message })));
+    }
+
     fn draw_if_due(&mut self) -> Result<(), TuiError> {
-        if self.app.dirt == Dirt::Clean || self.screen.writer.is_busy() || self.screen.due(self.app.dirt) > Instant::now() {
+        let due = self.screen.due(self.app.dirt, &self.app.wire.meter);
+        if self.screen.writer.is_busy() || due.is_none_or(|due| due > Instant::now()) {
             return Ok(());
         }
         // A fact may be newer than the last second; the clock must not run behind it.
@@ -377,8 +465,9 @@ impl Console {
 
     /// Stops the console as the shell expects it. The engine is in a session of its own and goes on.
     async fn suspend(&mut self) -> Result<Option<Exit>, TuiError> {
-        self.screen.writer.settle().await;
+        self.screen.settle().await;
         give_back();
+        self.screen.beside.begin_anew();
         if rustix::process::kill_current_process_group(rustix::process::Signal::TSTP).is_ok() {
             // Another thread may take the signal: wait until we are back. Where nobody could continue us, it has no effect.
             timeout(Duration::from_millis(300), self.signals.continued.recv()).await.map(|_| ()).unwrap_or_default();
@@ -401,6 +490,8 @@ fn panicked() -> TuiError {
 fn wake_of(input: Input) -> Wake {
     match input {
         Input::Key(key) => Wake::Key(key),
+        Input::Mouse(event) => Wake::Mouse(event),
+        Input::Answer => Wake::Answer,
         Input::HungUp => Wake::HungUp,
     }
 }
@@ -420,6 +511,7 @@ struct Signals {
     hang_up: Signal,
     window: Signal,
     continued: Signal,
+    user: Signal,
 }
 
 impl Signals {
@@ -431,6 +523,7 @@ impl Signals {
             hang_up: signal(SignalKind::hangup())?,
             window: signal(SignalKind::window_change())?,
             continued: signal(SignalKind::from_raw(rustix::process::Signal::CONT.as_raw()))?,
+            user: signal(SignalKind::user_defined1())?,
         })
     }
 
@@ -443,6 +536,7 @@ impl Signals {
             _ = self.hang_up.recv() => Wake::HungUp,
             _ = self.window.recv() => Wake::Resized,
             _ = self.continued.recv() => Wake::Continued,
+            _ = self.user.recv() => Wake::Look,
         }
     }
 }

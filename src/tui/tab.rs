@@ -48,7 +48,9 @@ impl Tab {
     pub(super) fn keys(self) -> &'static [(Action, &'static str, &'static str)] {
         match self {
             Self::Logs => &logs::KEYS,
-            Self::Fleet | Self::Instance | Self::Timeline | Self::Plan | Self::History => &[],
+            Self::Timeline => &timeline::KEYS,
+            Self::History => &runs::KEYS,
+            Self::Fleet | Self::Instance | Self::Plan => &[],
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The terminal: taken over and given back, whatever happens in between; and the thread that writes to it.
 //!
-//! Imports: nothing of this crate. May not: know what is on the screen.
+//! Imports: tui::wire. May not: know what is on the screen.
 
 use std::backtrace::Backtrace;
 use std::io::{self, IsTerminal, Write as _};
@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::panic::PanicHookInfo;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Once, OnceLock, mpsc as std_mpsc};
+use std::sync::{Mutex, Once, OnceLock, mpsc as std_mpsc};
 use std::time::Duration;
 
 use crossterm::cursor::{Hide, Show};
@@ -21,6 +21,8 @@ use crossterm::terminal::{
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::sync::mpsc;
+
+use super::wire::{DISABLE, POP_TITLE, Stray};
 
 /// How long a terminal that takes nothing is waited for while leaving.
 const PATIENCE: Duration = Duration::from_millis(200);
@@ -60,6 +62,11 @@ pub(super) fn size() -> (u16, u16) {
 
 /// True between `take_over` and `give_back`. In a static, because a panic hook has nothing else.
 static TAKEN: AtomicBool = AtomicBool::new(false);
+/// The title is ours; the mouse's reports are on.
+static TITLE: AtomicBool = AtomicBool::new(false);
+static MOUSE: AtomicBool = AtomicBool::new(false);
+/// Standard error while the screen is up.
+static STRAY: Mutex<Option<Stray>> = Mutex::new(None);
 static HOOK: Once = Once::new();
 /// Where what is known of a panic was written.
 static DETAILS: OnceLock<PathBuf> = OnceLock::new();
@@ -82,7 +89,18 @@ pub(super) fn take_over() -> io::Result<()> {
     let mut enter = Vec::new();
     queue!(enter, EnterAlternateScreen, SetAttribute(Attribute::Reset), Clear(ClearType::All), Hide, EnableBracketedPaste)?;
     write_bounded(rustix::stdio::stdout(), &enter);
+    if let Ok(mut stray) = STRAY.try_lock() {
+        // Where it cannot be turned away, it stays as it is.
+        *stray = Stray::catch().unwrap_or_default();
+    }
     Ok(())
+}
+
+/// What frames have switched on in the terminal, to be undone with the rest: the title, the mouse.
+pub(super) fn switched_on((title, mouse): (bool, bool)) {
+    TITLE.fetch_or(title, Ordering::SeqCst);
+    // A frame that switches it off may not have been written yet.
+    MOUSE.fetch_or(mouse, Ordering::SeqCst);
 }
 
 /// What happened and how it came there, in a file of its own that only its user may read.
@@ -110,10 +128,21 @@ pub(super) fn give_back() {
     let mut leave = Vec::new();
     // The synchronized update is ended first: a frame may have been cut off in it. Only what was switched on is undone.
     let reset = SetAttribute(Attribute::Reset);
-    queue!(leave, EndSynchronizedUpdate, reset, DisableBracketedPaste, Show, LeaveAlternateScreen).unwrap_or_default();
+    queue!(leave, EndSynchronizedUpdate, reset, DisableBracketedPaste, Show).unwrap_or_default();
+    if MOUSE.swap(false, Ordering::SeqCst) {
+        leave.extend_from_slice(DISABLE);
+    }
+    if TITLE.swap(false, Ordering::SeqCst) {
+        leave.extend_from_slice(POP_TITLE);
+    }
+    queue!(leave, LeaveAlternateScreen).unwrap_or_default();
     write_bounded(rustix::stdio::stdout(), &leave);
     // It may be gone; there is nobody to tell.
     disable_raw_mode().unwrap_or_default();
+    let stray = STRAY.try_lock().ok().and_then(|mut stray| stray.take());
+    if let Some(stray) = stray {
+        write_bounded(rustix::stdio::stderr(), stray.restore().as_bytes());
+    }
 }
 
 /// Writes as long as the terminal takes it.

@@ -157,12 +157,17 @@ pub(super) fn time_of_day(at: Timestamp, zone: &TimeZone) -> String {
     zoned(at, zone).map_or_else(|| "--:--:--".to_owned(), |at| at.strftime("%H:%M:%S").to_string())
 }
 
+/// Day and time for the name of a file.
+pub(super) fn stamp(at: Timestamp, zone: &TimeZone) -> String {
+    zoned(at, zone).map_or_else(|| at.as_millis().to_string(), |at| at.strftime("%Y%m%d-%H%M%S").to_string())
+}
+
 /// The zone's name at this time.
 pub(super) fn zone_name(at: Timestamp, zone: &TimeZone) -> String {
     zoned(at, zone).map_or_else(String::new, |at| at.strftime("%Z").to_string())
 }
 
-fn zoned(at: Timestamp, zone: &TimeZone) -> Option<jiff::Zoned> {
+pub(super) fn zoned(at: Timestamp, zone: &TimeZone) -> Option<jiff::Zoned> {
     let ms = i64::try_from(at.as_millis()).ok()?;
     Some(jiff::Timestamp::from_millisecond(ms).ok()?.to_zoned(zone.clone()))
 }

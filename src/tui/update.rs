@@ -4,19 +4,26 @@
 
 use super::app::{App, Dirt, Link, Pane, Tone};
 use super::confirm::{Ask, Overlay, Reason, Typed};
+use super::idle;
 use super::keys::{Action, Key};
+use super::replay;
+use super::runs;
 use super::tab::{self, Tab};
-use super::{Exit, command_line, help, logs, typing, view};
+use super::theme::ThemeFile;
+use super::wire::{self, MouseEvent, Signal};
+use super::{Exit, chooser, command_line, help, logs, typing, view};
 use crate::command::{Command, Receipt};
 use crate::core::Consequence;
-use crate::model::{Seq, Timestamp};
-use crate::ports::{LogLine, Snapshot, Update};
+use crate::model::{DeploymentId, Seq, Span, Timestamp};
+use crate::ports::{Chapters, LogLine, Snapshot, Story, Update};
 
 /// What happened.
 #[derive(Debug, Clone)]
 pub enum Msg {
     /// A key.
     Key(Key),
+    /// The mouse.
+    Mouse(MouseEvent),
     /// News of the engine.
     Update(Update),
     /// All was read again.
@@ -28,6 +35,12 @@ pub enum Msg {
         /// Its receipt, or why not, in words.
         result: Result<Receipt, String>,
     },
+    /// The past of the service, none where nobody tells it, or why it cannot be told.
+    Past(Result<Option<Chapters>, String>),
+    /// All that is recorded of one deployment, none where nobody tells it, or why it cannot be told.
+    Story(DeploymentId, Result<Option<Story>, String>),
+    /// A replay plays, and so much time went by.
+    Beat(Span),
     /// It is this late.
     Tick(Timestamp),
     /// The terminal has so many columns and rows.
@@ -36,6 +49,8 @@ pub enum Msg {
     Seen(u64),
     /// That frame has been there for long enough.
     Armed(u64),
+    /// The user's own themes as they are now.
+    Themes(Vec<ThemeFile>),
 }
 
 /// What is to be done.
@@ -50,10 +65,27 @@ pub enum Cmd {
     },
     /// Hand it to the log pane.
     Log(LogLine),
+    /// Ask for the past of the service.
+    Past,
+    /// Ask for all that is recorded of a deployment.
+    Story(DeploymentId),
     /// Read everything again.
     Refresh,
     /// Say `Armed` when this has been seen for long enough.
     Arm(u64),
+    /// Send a text to the terminal's clipboard.
+    Copy {
+        /// What it is, in words.
+        what: String,
+        /// The text.
+        text: String,
+    },
+    /// Call for a person.
+    Call(Signal, String),
+    /// Write the screen and the deployment to files.
+    Export,
+    /// Look at the user's own themes.
+    Themes,
     /// Paint everything again.
     Repaint,
     /// Give the terminal back and stop until continued.
@@ -64,15 +96,24 @@ pub enum Cmd {
 
 /// Takes one message.
 pub fn update(app: &mut App, msg: Msg) -> Vec<Cmd> {
+    let mut cmds = reduce(app, msg);
+    cmds.extend(app.wire.notices.take(app.now).map(|(signal, text)| Cmd::Call(signal, text)));
+    cmds
+}
+
+fn reduce(app: &mut App, msg: Msg) -> Vec<Cmd> {
     match msg {
+        Msg::Mouse(event) => {
+            app.dirt = Dirt::Now;
+            wire::on_mouse(app, event)
+        }
         Msg::Key(key) => {
             app.dirt = Dirt::Now;
-            on_key(app, key)
+            runs::on_key(app, key).or_else(|| idle::on_key(app, key)).unwrap_or_else(|| on_key(app, key))
         }
         Msg::Update(news) => on_update(app, news),
         Msg::Fresh(snapshot) => {
-            app.resync(*snapshot);
-            reconsider(app);
+            resync(app, *snapshot);
             Vec::new()
         }
         Msg::Reply { verb, result } => {
@@ -86,12 +127,16 @@ pub fn update(app: &mut App, msg: Msg) -> Vec<Cmd> {
             }
             Vec::new()
         }
+        Msg::Past(told) => runs::take_past(app, told),
+        Msg::Story(id, story) => runs::take_story(app, &id, story),
+        Msg::Beat(passed) => replay::beat(app, passed),
         Msg::Tick(now) => {
             app.tick(now);
             Vec::new()
         }
         Msg::Resize(width, height) => {
             app.size = (width, height);
+            replay::resize(app);
             // Dragging a border is dozens of sizes, and each is a whole paint.
             app.dirt = app.dirt.max(Dirt::Soon);
             // It must be read in full before it may be answered.
@@ -104,17 +149,35 @@ pub fn update(app: &mut App, msg: Msg) -> Vec<Cmd> {
             arm(app, id);
             Vec::new()
         }
+        Msg::Themes(own) => {
+            chooser::take(app, own);
+            Vec::new()
+        }
     }
+}
+
+/// All was told again.
+fn resync(app: &mut App, snapshot: Snapshot) {
+    let before = app.before();
+    app.resync(snapshot);
+    app.notice_since(before, None);
+    reconsider(app);
 }
 
 fn on_update(app: &mut App, news: Update) -> Vec<Cmd> {
     match news {
         Update::Event(event) => {
+            let before = app.before();
             if !app.take_event(&event) {
                 return vec![Cmd::Refresh];
             }
+            app.notice_since(before, Some(&event));
             reconsider(app);
-            if app.leaving && app.state.end.is_some() { leave(app) } else { Vec::new() }
+            replay::meanwhile(app, &event);
+            if app.leaving && app.state.end.is_some() {
+                return leave(app);
+            }
+            if event.kind.is_terminal() { runs::outdated(app) } else { Vec::new() }
         }
         Update::Progress(progress) => {
             app.heard();
@@ -127,8 +190,7 @@ fn on_update(app: &mut App, news: Update) -> Vec<Cmd> {
             vec![Cmd::Log(line)]
         }
         Update::Resync(snapshot) => {
-            app.resync(*snapshot);
-            reconsider(app);
+            resync(app, *snapshot);
             Vec::new()
         }
         Update::Disconnected { reason } => {
@@ -140,7 +202,7 @@ fn on_update(app: &mut App, news: Update) -> Vec<Cmd> {
             Vec::new()
         }
         Update::Gone => lost(app, Link::Gone { since: app.now }),
-        Update::Closed => lost(app, Link::Closed),
+        Update::Closed => idle::closed(app).unwrap_or_else(|| lost(app, Link::Closed)),
     }
 }
 
@@ -161,6 +223,7 @@ fn on_key(app: &mut App, key: Key) -> Vec<Cmd> {
         Some(Overlay::Filter) => typing::on_key(app, key),
         Some(Overlay::Command) => command_line::on_key(app, key),
         Some(Overlay::Search) => logs::on_search_key(app, key),
+        Some(Overlay::Themes) => chooser::on_key(app, key),
         Some(Overlay::Ask(_)) => on_ask_key(app, key),
         None => {
             if let Some(action) = app.fixed.keys.action(key, app.state.started_at.is_none()) {
@@ -191,6 +254,7 @@ pub(super) fn on_action(app: &mut App, action: Action) -> Vec<Cmd> {
         Action::Back if app.close_tab() => {}
         Action::Back => app.set_filter(""),
         Action::Open(Tab::Instance) | Action::Inspect => inspect(app),
+        Action::Open(Tab::History) => return runs::open(app),
         Action::Open(tab) => app.open(tab),
         Action::Filter => {
             app.open(Tab::Fleet);
@@ -210,6 +274,7 @@ pub(super) fn on_action(app: &mut App, action: Action) -> Vec<Cmd> {
             view::walk(app, action);
         }
         Action::Finer | Action::Coarser | Action::Fitting => view::set_detail(app, action),
+        Action::Group => app.say("b groups the rows of the timeline (3)", Tone::Refused),
         Action::NextFailure => app.next_failure(true),
         Action::PreviousFailure => app.next_failure(false),
         Action::Sort => app.set_sort(false),
@@ -222,8 +287,16 @@ pub(super) fn on_action(app: &mut App, action: Action) -> Vec<Cmd> {
                 Pane::Log => Pane::Both,
             };
         }
+        Action::Play | Action::Faster | Action::Slower | Action::PreviousMark | Action::NextMark => {
+            app.say("that is for a replay; 6 lists the deployments, Enter there replays one", Tone::Refused);
+        }
+        Action::Themes => return chooser::open(app),
+        Action::Deploy => return idle::deploy(app),
         Action::Repaint => return vec![Cmd::Repaint],
         Action::Suspend => return vec![Cmd::Suspend],
+        Action::Copy => return wire::copy_selected(app),
+        Action::Export => return vec![Cmd::Export],
+        Action::Mouse => wire::toggle(app),
         Action::OnlyThis => logs::only_this(app),
         Action::Wrap => app.say("only the log has lines that are cut", Tone::Refused),
         Action::Start
@@ -281,7 +354,7 @@ fn follow(app: &mut App) {
 
 /// Leaves if there is nothing to say about it, else asks.
 fn quit(app: &mut App) -> Vec<Cmd> {
-    if app.state.end.is_some() || matches!(app.link, Link::Gone { .. } | Link::Closed) {
+    if app.state.end.is_some() || app.idle.is_some() || matches!(app.link, Link::Gone { .. } | Link::Closed) {
         return leave(app);
     }
     app.overlay = Some(Overlay::Leave);
@@ -392,7 +465,9 @@ fn reconsider(app: &mut App) {
             Err(format!("cancel: it is being cancelled by now; {again} again stops the commands that run"))
         }
         Some(Overlay::Ask(ask)) => consequence(state, &ask.command, now).map_err(|r| format!("{}: {r}", ask.command.verb())),
-        Some(Overlay::Help | Overlay::Leave | Overlay::Filter | Overlay::Command | Overlay::Search) | None => return,
+        Some(Overlay::Help | Overlay::Leave | Overlay::Filter | Overlay::Command | Overlay::Search | Overlay::Themes) | None => {
+            return;
+        }
     };
     match verdict {
         Err(why) => close_ask(app, &why),

@@ -3,17 +3,23 @@
 //! Imports: tui parts, state, model. May not: change anything that is not the view's own place; do I/O; read a clock.
 
 mod card;
+mod chooser;
 mod dialog;
 mod foot;
 mod grid;
 mod header;
 mod help;
+mod hit;
+mod idle;
 mod inspect;
 mod logs;
+mod next;
 mod panes;
 mod place;
 mod plan;
 mod runs;
+mod scrub;
+mod spent;
 mod tabs;
 mod timeline;
 mod words;
@@ -31,9 +37,11 @@ use super::text::{clip, width, wrap};
 use super::theme::Ui;
 
 pub(super) use help::page as help_page;
+pub(super) use hit::{Hit, hit};
 pub(super) use inspect::names;
 pub(super) use logs::rows as log_rows;
 pub(super) use place::{Level, set_detail, walk};
+pub(super) use runs::page as runs_page;
 
 /// A question is only asked where all of it can be read.
 pub(super) const QUESTION: (u16, u16) = (40, 14);
@@ -48,8 +56,26 @@ pub(super) fn shows_both(size: (u16, u16)) -> bool {
     size.0 >= 120
 }
 
+/// Columns of time on the timeline.
+pub(super) fn chart_columns(app: &App) -> usize {
+    timeline::layout(app, place::places(app, app.size).body).columns
+}
+
+/// Rows of the timeline.
+pub(super) fn chart_rows(app: &App) -> usize {
+    usize::from(timeline::layout(app, place::places(app, app.size).body).chart.height)
+}
+
+/// Columns and rows of the plan, without the line over it.
+pub(super) fn plan_room(app: &App) -> (usize, usize) {
+    let body = place::places(app, app.size).body;
+    (usize::from(body.width), usize::from(body.height.saturating_sub(1)))
+}
+
 /// Draws everything.
 pub fn view(app: &App, frame: &mut Frame<'_>) {
+    // A replay lies over what is live.
+    let app = app.shown();
     let area = frame.area();
     if area.is_empty() {
         return;
@@ -62,12 +88,14 @@ pub fn view(app: &App, frame: &mut Frame<'_>) {
     }
     header::draw(&mut canvas, &places);
     tabs::draw(&mut canvas, places.tabs);
+    scrub::draw(&mut canvas, places.scrub);
     match app.tab {
         Tab::Fleet => {
             grid::draw(&mut canvas, &places);
             panes::draw(&mut canvas, &places);
         }
         Tab::Instance => inspect::draw(&mut canvas, &places),
+        Tab::Timeline | Tab::Plan if app.idle.is_some() => idle::nothing(&mut canvas, places.body),
         Tab::Timeline => timeline::draw(&mut canvas, places.body),
         Tab::Logs => logs::draw(&mut canvas, places.body),
         Tab::Plan => plan::draw(&mut canvas, places.body),
@@ -78,6 +106,7 @@ pub fn view(app: &App, frame: &mut Frame<'_>) {
         Some(Overlay::Help) => help::draw(&mut canvas, area),
         Some(Overlay::Ask(ask)) => dialog::ask(&mut canvas, area, ask),
         Some(Overlay::Leave) => dialog::leave(&mut canvas, area),
+        Some(Overlay::Themes) => chooser::draw(&mut canvas, &places, area),
         Some(Overlay::Filter | Overlay::Command | Overlay::Search) | None => {}
     }
 }
@@ -85,10 +114,8 @@ pub fn view(app: &App, frame: &mut Frame<'_>) {
 /// Too small for a screen: how it stands, and what to do about it.
 fn tiny(canvas: &mut Canvas<'_, '_>, area: Rect) {
     let app = canvas.app;
-    let mut lines: Vec<Line<'static>> = wrap(&app.state.headline(), usize::from(area.width))
-        .into_iter()
-        .map(|l| Line::styled(l, canvas.ui(Ui::Headline)))
-        .collect();
+    let mut lines: Vec<Line<'static>> =
+        wrap(&app.headline(), usize::from(area.width)).into_iter().map(|l| Line::styled(l, canvas.ui(Ui::Headline))).collect();
     lines.push(header::badge_line(app));
     lines.extend(wrap("enlarge to 40x10", usize::from(area.width)).into_iter().map(Line::from));
     canvas.lines(area, lines);

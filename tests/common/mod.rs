@@ -6,7 +6,7 @@
 
 use std::env;
 use std::net::{Ipv4Addr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -69,6 +69,13 @@ pub(crate) fn free_port() -> u16 {
 /// A directory that vanishes with its value. Its path is short enough for Unix sockets in it.
 pub(crate) fn temp_dir() -> TempDir {
     tempfile::Builder::new().prefix("rollout-").tempdir().expect("a temporary directory")
+}
+
+/// A copy of a program that can be started at once. Copied by a process of its own: a program that this process has open for
+/// writing, while another test starts something, is "text file busy" for as long as that something has not become another.
+pub(crate) fn copy_program(from: &Path, to: &Path) {
+    let copied = std::process::Command::new("cp").arg(from).arg(to).status().expect("cp");
+    assert!(copied.success(), "cp to {}: {copied}", to.display());
 }
 
 /// Looks again and again until `look` finds something, and returns that.

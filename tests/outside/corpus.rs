@@ -80,7 +80,7 @@ pub(crate) fn trouble(bytes: &[u8]) -> Option<String> {
 
 /// As [`trouble`], of what a terminal was sent: it is steered by sequences of the program, but by none that only data has.
 pub(crate) fn trouble_at_terminal(bytes: &[u8]) -> Option<String> {
-    let text = String::from_utf8_lossy(bytes);
+    let text = without_our_own(String::from_utf8_lossy(bytes).into_owned());
     let around = |at: usize| {
         text[text.floor_char_boundary(at.saturating_sub(40))..text.ceil_char_boundary((at + 40).min(text.len()))]
             .escape_debug()
@@ -97,6 +97,15 @@ pub(crate) fn trouble_at_terminal(bytes: &[u8]) -> Option<String> {
         let bad = (steers(c) && !matches!(c, '\x1b' | '\r' | '\n' | '\x08' | '\x0e' | '\x0f')) || marks > 4;
         bad.then(|| format!("{c:?}: {}", around(at)))
     })
+}
+
+/// Without what the console itself says between two frames: the bell, and the title, whose text remains to be looked at.
+fn without_our_own(mut text: String) -> String {
+    let own = regex::Regex::new("(\x1b\\[\\?2026l)(?:\x07|\x1b\\[22;2t|\x1b\\[5n|\x1b\\]2;([^\x00-\x1f\x7f]*)\x07)").unwrap();
+    while own.is_match(&text) {
+        text = own.replace_all(&text, "$2$1").into_owned();
+    }
+    text
 }
 
 /// Obeyed, reordering, or not seen; written down without a look at the program's own list.

@@ -10,7 +10,7 @@ use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
-use crate::common::{servers_are_required, temp_dir};
+use crate::common::{copy_program, servers_are_required, temp_dir};
 
 /// A user of this machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,7 +85,7 @@ pub(crate) fn place() -> (TempDir, PathBuf) {
     let dir = temp_dir();
     mode(dir.path(), 0o755);
     let exe = dir.path().join("rollout");
-    fs::copy(env!("CARGO_BIN_EXE_rollout"), &exe).expect("a copy of the program");
+    copy_program(env!("CARGO_BIN_EXE_rollout").as_ref(), &exe);
     mode(&exe, 0o755);
     (dir, exe)
 }

@@ -14,7 +14,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::common::{free_port, temp_dir, wait_for};
+use crate::common::{copy_program, free_port, temp_dir, wait_for};
 use crate::operators::{Operators, Who};
 
 const INSTANCES: [&str; 3] = ["web-01", "web-02", "web-03"];
@@ -79,7 +79,7 @@ impl Site {
         open(dir.path(), 0o755);
         // Not every user can reach the directory in which the tests are built.
         let exe = dir.path().join("rollout");
-        fs::copy(env!("CARGO_BIN_EXE_rollout"), &exe).unwrap();
+        copy_program(env!("CARGO_BIN_EXE_rollout").as_ref(), &exe);
         open(&exe, 0o755);
         let state = dir.path().join("state");
         let made = operators.shell(Who::Root, &format!("install -d -m 2770 -g {group} {}", state.display()));

@@ -24,6 +24,8 @@ mod rebound;
 mod stalled;
 mod stopped;
 mod successor;
+mod tmux;
+mod wire;
 
 /// A fleet of six whose checks a busy machine does not fail.
 fn steady(sets: &[&str]) -> fleet::Fleet {

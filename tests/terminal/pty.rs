@@ -67,11 +67,11 @@ impl Terminal {
         };
         let words = wrapped.into_iter().map(str::to_owned).chain(program.iter().filter(|_| place != Place::Shell).cloned());
         let mut command = CommandBuilder::from_argv(words.map(Into::into).collect());
+        for name in ["LC_ALL", "LC_CTYPE", "NO_COLOR", "COLORTERM", "ENV", "TMUX"] {
+            command.env_remove(name);
+        }
         for (name, value) in [("TERM", "xterm-256color"), ("LANG", "C.UTF-8"), ("TZ", "UTC"), ("PS1", "$ ")].iter().chain(env) {
             command.env(name, value);
-        }
-        for name in ["LC_ALL", "LC_CTYPE", "NO_COLOR", "COLORTERM", "ENV"] {
-            command.env_remove(name);
         }
         let child = pair.slave.spawn_command(command).unwrap();
         drop(pair.slave);

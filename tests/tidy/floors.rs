@@ -52,7 +52,19 @@ const ROOT: &[&str] = &[
 ];
 
 /// What front doors may name of `core`: functions that look at a state, and what they return.
-const READ_ONLY: [&str; 6] = ["waiting", "Waiting", "forecast", "Forecast", "consequence", "Consequence"];
+const READ_ONLY: [&str; 11] = [
+    "waiting",
+    "Waiting",
+    "forecast",
+    "Forecast",
+    "consequence",
+    "Consequence",
+    "capacity",
+    "Capacity",
+    "ahead",
+    "Ahead",
+    "way_back",
+];
 const FRONT_DOORS: [&str; 4] = ["tui", "control", "headless", "demo"];
 
 /// The floors. An arrow points to a lower floor, and only if its row has it.

@@ -24,6 +24,8 @@ pub(super) fn draw(canvas: &mut Canvas<'_, '_>, places: &Places) {
     let area = if fleet { places.message } else { above };
     match (&canvas.app.overlay, &canvas.app.message) {
         (Some(Overlay::Filter), _) => typed(canvas, area),
+        (None, _) if canvas.app.idle.as_ref().is_some_and(|idle| idle.typing.is_some()) => super::idle::typed(canvas, area),
+        (None, _) if canvas.app.runs.typing => super::runs::typed(canvas, area),
         (Some(Overlay::Command), _) => command(canvas, area),
         (_, Some((text, tone))) => {
             let part = if *tone == Tone::Refused { Ui::Warning } else { Ui::Message };
@@ -85,7 +87,7 @@ fn typed(canvas: &mut Canvas<'_, '_>, area: Rect) {
     let list = &canvas.app.list;
     let columns = usize::from(area.width);
     let count = format!("{} of {}", list.shown().len(), canvas.app.state.instances.len());
-    let hint = format!("{count}  state: zone: version: !not  Enter keeps, Esc clears");
+    let hint = format!("{count}  state: zone: version: latency> !not  Enter keeps, Esc clears");
     let text = list.filter.text();
     // The text comes first, then how many pass, then the help.
     let hint = if width(text) + width(&hint) + 5 <= columns { hint } else { count };
@@ -106,7 +108,8 @@ fn typed(canvas: &mut Canvas<'_, '_>, area: Rect) {
 }
 
 /// The acts on the whole deployment, and what else there is room for.
-const FLEET: [Action; 13] = [
+const FLEET: [Action; 14] = [
+    Action::Deploy,
     Action::Pause,
     Action::Resume,
     Action::Cancel,
@@ -123,7 +126,7 @@ const FLEET: [Action; 13] = [
 ];
 
 /// How many of them are on every screen.
-const URGENT: usize = 4;
+const URGENT: usize = 5;
 
 /// The acts on one instance come first while it is looked at.
 const ONE: [Action; 11] = [
@@ -167,12 +170,31 @@ fn keys(canvas: &mut Canvas<'_, '_>, area: Rect) {
             spans.extend([Span::styled(key, canvas.ui(Ui::Key)), Span::raw(label)]);
         }
     }
+    let named = |action: Action, label: &'static str| {
+        let key = app.fixed.keys.hint(action);
+        let label = if wide { label } else { " " };
+        [Span::styled(key, canvas.ui(Ui::Key)), Span::raw(label)]
+    };
+    if app.runs.scrub.is_some() {
+        let steps = [
+            (Action::Left, " "),
+            (Action::Right, " step  "),
+            (Action::Play, " play  "),
+            (Action::NextMark, " next mark  "),
+            (Action::Faster, " faster  "),
+            (Action::Back, " out  "),
+        ];
+        spans.extend(steps.into_iter().flat_map(|(action, label)| named(action, label)));
+    }
     // What is next to be done has the first place, whichever it is.
     spans.extend(of(next_act(app)).into_iter().flat_map(|bound| part(bound, bound.binding.label)));
     // What keys mean on this screen alone comes after the acts that may be urgent on every screen.
     let own = app.tab.keys();
-    let others: &[Action] =
-        if app.inspecting() { &ONE } else { FLEET.get(..if own.is_empty() { FLEET.len() } else { URGENT }).unwrap_or(&FLEET) };
+    let others = match app.tab {
+        Tab::Instance => ONE.as_slice(),
+        _ if own.is_empty() => &FLEET,
+        _ => FLEET.get(..URGENT).unwrap_or(&FLEET),
+    };
     let others = others.iter().filter_map(|action| of(*action)).map(|bound| (bound, bound.binding.label));
     let own = own.iter().filter(|(_, label, _)| !label.is_empty());
     let own = own.filter_map(|(action, label, _)| Some((app.fixed.keys.of(*action)?, *label)));

@@ -11,8 +11,8 @@ use crate::event::{Actor, Ending};
 use crate::model::{InstanceState, Timestamp, Version};
 use crate::state::{Awaits, State, Status};
 use crate::tui::app::{App, Link};
-use crate::tui::text::{clip, clock, seconds, time_of_day, trouble, width, wrap};
-use crate::tui::theme::{Badge, Ui};
+use crate::tui::text::{clip, clock, fit, seconds, time_of_day, trouble, width, wrap};
+use crate::tui::theme::{Badge, Depth, Ui};
 
 pub(super) fn draw(canvas: &mut Canvas<'_, '_>, places: &Places) {
     title(canvas, places.title);
@@ -27,16 +27,19 @@ fn title(canvas: &mut Canvas<'_, '_>, area: Rect) {
     let columns = usize::from(area.width);
     let mut right = badge_line(app).spans;
     right.push(Span::raw(times(app, area.width >= 100)));
-    if let Some((text, part)) = link(app) {
-        right.push(Span::raw("  "));
-        right.push(Span::styled(text, theme.ui(part)));
-    }
+    right.extend(link(app, area.width).into_iter().map(|(text, part)| Span::styled(text, theme.ui(part))));
     let right_width: usize = right.iter().map(|s| width(&s.content)).sum();
-    let env = format!(" {} ", plan.env);
+    // Without colours a stripe has brackets, too: not every terminal can reverse.
+    let bare = app.fixed.stripe.is_some() && theme.depth() == Depth::Mono;
+    let env = if bare { format!("[{}]", plan.env) } else { format!(" {} ", plan.env) };
     let env_width = width(&env);
     let room = columns.saturating_sub(right_width + env_width + 2);
     let arrow = if theme.ascii() { "->" } else { "→" };
-    let name = format!("{} {}{arrow}{}", plan.service, before(&app.state), plan.version);
+    let name = match app.idle {
+        // Its versions are in the line below.
+        Some(_) => plan.service.clone(),
+        None => format!("{} {}{arrow}{}", plan.service, before(&app.state), plan.version),
+    };
     let left = clip(&name, room);
     let stripe = app.fixed.stripe.as_ref().map_or_else(|| theme.ui(Ui::Quiet), |color| theme.stripe(color));
     let mut spans = vec![Span::styled(left.clone(), theme.ui(Ui::Header)), Span::raw(" "), Span::styled(env, stripe)];
@@ -61,6 +64,7 @@ fn before(state: &State) -> String {
 pub(super) fn badge_line(app: &App) -> Line<'static> {
     let state = &app.state;
     let (text, badge) = match state.status() {
+        _ if app.idle.is_some() => ("[IDLE]".to_owned(), Badge::Planned),
         _ if state.end.is_none() && matches!(app.link, Link::Gone { .. } | Link::Closed) => {
             ("[ENGINE GONE]".to_owned(), Badge::Failed)
         }
@@ -89,7 +93,9 @@ pub(super) fn badge_line(app: &App) -> Line<'static> {
     };
     let theme = &app.fixed.theme;
     let mut spans = vec![Span::styled(text, theme.badge(badge))];
-    if app.fixed.read_only {
+    if app.runs.scrub.is_some() {
+        spans.push(Span::styled(" [REPLAY]", theme.badge(Badge::ReadOnly)));
+    } else if app.fixed.read_only {
         spans.push(Span::styled(" [RO]", theme.badge(Badge::ReadOnly)));
     }
     Line::from(spans)
@@ -103,8 +109,8 @@ fn times(app: &App, spread: bool) -> String {
     let known = if app.link == Link::Up { app.now } else { app.heard_at };
     let until = state.end.as_ref().map_or(known, |end| end.at);
     let text = format!(" {}", clock(until.since(started)));
-    let forward = state.status() == Status::InProgress && state.cancel.is_none() && app.link == Link::Up;
-    if !forward {
+    let goes = matches!(state.status(), Status::InProgress | Status::RollingBack) && state.cancel.is_none();
+    if !goes || app.link != Link::Up {
         return text;
     }
     // Its room is kept, so that the badge does not move when it is known.
@@ -118,22 +124,51 @@ fn times(app: &App, spread: bool) -> String {
     if spread { format!("{text} eta {eta:20}") } else { format!("{text} eta {eta:>6}") }
 }
 
-/// What is wrong with the link, if anything is.
-fn link(app: &App) -> Option<(String, Ui)> {
-    if app.state.end.is_some() {
-        return None;
-    }
-    match &app.link {
-        Link::Up => app.silent_for().map(|silent| (format!("engine silent {}", seconds(silent)), Ui::Warning)),
+/// Columns of the age of what is shown and of the state of the link: so that nothing beside them moves.
+const LINK: (usize, usize) = (8, 12);
+/// Where it is narrower, only what is wrong is said.
+const LINK_FROM: u16 = 76;
+
+/// How old what is shown is, and how the links to the engine and to this terminal are.
+fn link(app: &App, columns: u16) -> Vec<(String, Ui)> {
+    let silent = app.silent_for().map(|silent| (format!("engine silent {}", seconds(silent)), Ui::Warning));
+    let wrong = match &app.link {
+        _ if app.state.end.is_some() => None,
+        Link::Up => silent,
         Link::Down { since, .. } => Some((format!("link down {}", seconds(app.now.since(*since))), Ui::Error)),
         Link::Gone { since } => Some((format!("gone {}", seconds(app.now.since(*since))), Ui::Error)),
         Link::Closed => None,
+    };
+    let (age, state) = LINK;
+    if let Some((text, part)) = wrong {
+        let room = if columns < LINK_FROM { width(&text) } else { age + 1 + state };
+        return vec![("  ".to_owned(), Ui::Quiet), (fit(&text, room), part)];
+    }
+    if columns < LINK_FROM {
+        return Vec::new();
+    }
+    let (text, slow) = app.wire.meter.words(app.now);
+    let old = match app.state.end {
+        // What has ended does not get older.
+        Some(_) => String::new(),
+        None => format!("data {}", age_words(app.now.since(app.heard_at))),
+    };
+    let part = if slow { Ui::Warning } else { Ui::Quiet };
+    vec![(format!("  {} ", fit(&old, age)), Ui::Quiet), (fit(&text, state), part)]
+}
+
+/// In steps, so that it changes only when that matters: news comes every second or two.
+fn age_words(age: crate::model::Span) -> String {
+    match age.as_millis() / 1000 {
+        0..3 => "0s".to_owned(),
+        old @ 3..60 => format!("{old}s"),
+        old => format!("{}m", (old / 60).min(99)),
     }
 }
 
 fn headline(canvas: &mut Canvas<'_, '_>, area: Rect) {
     let app = canvas.app;
-    let text = app.state.headline();
+    let text = app.headline();
     let columns = usize::from(area.width);
     // Requests that failed are why the tool is there: they are not said by the way.
     let failed = app.state.end.as_ref().and_then(|end| end.vip).is_some_and(|vip| vip.failed > 0);
@@ -146,7 +181,7 @@ fn headline(canvas: &mut Canvas<'_, '_>, area: Rect) {
     let mut spans = vec![Span::styled(text.clone(), style)];
     // The bar has its place whatever the headline says; it goes first where it is narrow, the headline is never cut.
     let room = columns.saturating_sub(width(&text) + 8).min(columns * 3 / 10);
-    if room >= 6 {
+    if room >= 6 && app.idle.is_none() {
         let (done, of) = settled(&app.state);
         let bar = room;
         let filled = (bar * done).checked_div(of).unwrap_or(0);
@@ -222,7 +257,15 @@ fn reason(canvas: &mut Canvas<'_, '_>, area: Rect) {
         }
     }
     let style = canvas.ui(part);
-    canvas.lines(area, lines.into_iter().map(|line| Line::styled(line, style)).collect());
+    let mut lines: Vec<Line<'static>> = lines.into_iter().map(|line| Line::styled(line, style)).collect();
+    if let ([line], true) = (lines.as_mut_slice(), columns >= BESIDE) {
+        let next = super::next::words(canvas.app);
+        let free = columns.saturating_sub(line.width() + width(&next) + 1);
+        if !next.is_empty() && free >= 3 {
+            line.spans.extend([Span::raw(" ".repeat(free)), Span::raw(next)]);
+        }
+    }
+    canvas.lines(area, lines);
 }
 
 fn until_words(app: &App, until: Timestamp) -> String {
@@ -233,12 +276,18 @@ fn until_words(app: &App, until: Timestamp) -> String {
     format!(" (until {}, {} left)", time_of_day(until, &app.fixed.zone), seconds(left))
 }
 
+/// From so many columns on, what comes next stands beside why it waits.
+const BESIDE: usize = 120;
+
 /// Where what to do begins while it is paused.
 const TO_DO: [&str; 2] = ["; resume, ", "; else cancel "];
 
 /// What is said, the time or what to do next that must not be cut, and how grave it is.
 fn said(app: &App) -> (String, String, Ui) {
     let state = &app.state;
+    if let Some((text, keys, wrong)) = app.idle_sentence() {
+        return (text, keys, if wrong { Ui::Warning } else { Ui::Sentence });
+    }
     if state.end.is_some() {
         return ended(app);
     }

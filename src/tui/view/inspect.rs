@@ -17,7 +17,7 @@ use crate::tui::chart::{Chart, Mark};
 use crate::tui::history::{History, Stage};
 use crate::tui::list::version_of;
 use crate::tui::text::{
-    clock, columns, connections, fit, fit_right, middle, milliseconds, seconds, spark, time_of_day, trouble, wrap, zone_name,
+    clock, columns, fit, fit_right, middle, milliseconds, seconds, spark, time_of_day, trouble, wrap, zone_name,
 };
 use crate::tui::theme::Ui;
 
@@ -53,8 +53,11 @@ fn below(canvas: &mut Canvas<'_, '_>, area: Rect, (id, instance): (&InstanceId, 
     let mut rows = rows(canvas.app, id, instance);
     if spare == 0 {
         // No room for the chart.
-        let chart = canvas.app.charts.get(canvas.app.selected).map(|chart| brief_chart(chart, canvas.ascii()));
-        rows.insert(5, ("latency", chart.unwrap_or_default(), Ui::Sentence));
+        let chart = canvas.app.charts.get(canvas.app.selected).map(|chart| brief_chart(canvas.app, chart));
+        rows.insert(5, ("latency", chart.unwrap_or_default(), slower(canvas.app)));
+    } else {
+        let compared = canvas.app.comparison(canvas.app.selected).map(|compared| compared.words());
+        rows.insert(5, ("latency", compared.unwrap_or_else(|| "none yet".to_owned()), slower(canvas.app)));
     }
     let columns = usize::from(area.width).saturating_sub(LABEL + 2);
     let mut lines = Vec::new();
@@ -90,7 +93,6 @@ type Row = (&'static str, String, Ui);
 /// How it stands, always in the same rows.
 fn rows(app: &App, id: &InstanceId, instance: &Instance) -> Vec<Row> {
     let member = app.state.plan.members.get(app.selected);
-    let reading = app.reading(id);
     let policy = &app.state.plan.policy;
     let mut state = word(app, id, instance);
     if instance.since >= app.state.started_at.unwrap_or(app.now) {
@@ -124,8 +126,8 @@ fn rows(app: &App, id: &InstanceId, instance: &Instance) -> Vec<Row> {
     if let Some(found) = member.map(|m| m.rotation).filter(|rotation| *rotation != Rotation::Serving) {
         rotation = format!("{rotation}, was {} at the start", found.words());
     }
-    if let Some(left) = reading.and_then(|r| r.sessions).or(instance.sessions).filter(|_| instance.phase == Phase::Draining) {
-        rotation = format!("{rotation}, {}", connections(left));
+    if let Some(drain) = panes::draining(app, app.selected, instance) {
+        rotation = format!("{rotation}, {drain}");
     }
     let (wrong, part) = wrong(app, id, instance);
     vec![
@@ -274,7 +276,7 @@ fn stage_line(canvas: &Canvas<'_, '_>, stage: &Stage, took: &str, place: Option<
 }
 
 /// A time in few columns.
-fn brief(span: Duration) -> String {
+pub(super) fn brief(span: Duration) -> String {
     match span.as_millis() {
         ms @ 0..1000 => format!("{ms}ms"),
         ms @ 1000..10_000 => format!("{}.{}s", ms / 1000, ms % 1000 / 100),
@@ -283,12 +285,19 @@ fn brief(span: Duration) -> String {
     }
 }
 
-/// The last latencies in one line.
-fn brief_chart(chart: &Chart, ascii: bool) -> String {
+/// How the latency of the selected one is said.
+fn slower(app: &App) -> Ui {
+    if app.comparison(app.selected).is_some_and(|compared| compared.is_slower()) { Ui::Warning } else { Ui::Sentence }
+}
+
+/// The last latencies in one line, and what they are compared with, where that is known.
+fn brief_chart(app: &App, chart: &Chart) -> String {
     let shown = chart.samples.len().min(16);
     let mut last = Chart::default();
     last.samples.extend(chart.samples.iter().skip(chart.samples.len() - shown).copied());
-    format!("{} {}", fit(&spark(&last.samples, 16, ascii), 16), summary(&last))
+    let compared = app.comparison(app.selected).filter(|compared| compared.before.is_some());
+    let words = compared.map_or_else(|| summary(&last), |compared| compared.words());
+    format!("{} {words}", fit(&spark(&last.samples, 16, app.fixed.theme.ascii()), 16))
 }
 
 /// The latencies: bars of as many rows as there are, with the scale and what they come to.

@@ -14,9 +14,9 @@ use super::words::{gate_reading, note, version, word};
 use super::{Canvas, shows_both};
 use crate::event::thousands;
 use crate::model::{InstanceState, Rotation, SampleResult};
-use crate::state::Phase;
+use crate::state::{Instance, Phase};
 use crate::tui::app::{App, Fact, Pane};
-use crate::tui::text::{clip, connections, milliseconds, seconds, time_of_day, trouble, width, wrap, zone_name};
+use crate::tui::text::{clip, connections, fit, milliseconds, seconds, time_of_day, trouble, width, wrap, zone_name};
 use crate::tui::theme::Ui;
 
 pub(super) fn draw(canvas: &mut Canvas<'_, '_>, places: &Places) {
@@ -24,7 +24,7 @@ pub(super) fn draw(canvas: &mut Canvas<'_, '_>, places: &Places) {
         canvas.rule(places.aside, vec![Span::raw("fleet")]);
     }
     exceptions(canvas, places.exceptions);
-    vip(canvas, places.vip);
+    vip(canvas, places.vip, !places.aside.is_empty());
     selected(canvas, places);
     lower(canvas, places);
 }
@@ -40,16 +40,7 @@ fn exceptions(canvas: &mut Canvas<'_, '_>, area: Rect) {
     let mut all: Vec<_> = app.exceptions().collect();
     all.sort_by_key(|(_, _, shown)| *shown != InstanceState::Failed);
     let Some(first) = all.first() else {
-        let (text, part) = match &app.state.rollback {
-            Some(rollback) if rollback.reason.starts_with("asked for by ") => {
-                (format!("rollback {}", rollback.reason), Ui::Warning)
-            }
-            Some(rollback) => (format!("rollback by {}: {}", rollback.by.name(), rollback.reason), Ui::Warning),
-            None => ("no failed instances".to_owned(), Ui::Quiet),
-        };
-        let style = canvas.ui(part);
-        let lines = wrap_in(&text, usize::from(area.width).saturating_sub(2), rows);
-        canvas.lines(area, lines.into_iter().map(|line| Line::styled(format!(" {line}"), style)).collect());
+        all_is_well(canvas, area);
         return;
     };
     let described = |(index, id, shown): &(usize, &crate::model::InstanceId, InstanceState)| {
@@ -86,6 +77,55 @@ fn exceptions(canvas: &mut Canvas<'_, '_>, area: Rect) {
     canvas.lines(area, lines);
 }
 
+/// No instance failed: why it goes back all the same, or what that would cost now, and how the latencies compare.
+fn all_is_well(canvas: &mut Canvas<'_, '_>, area: Rect) {
+    let app = canvas.app;
+    let columns = usize::from(area.width).saturating_sub(2);
+    let (text, part) = match &app.state.rollback {
+        Some(rollback) if rollback.reason.starts_with("asked for by ") => (format!("rollback {}", rollback.reason), Ui::Warning),
+        Some(rollback) => (format!("rollback by {}: {}", rollback.by.name(), rollback.reason), Ui::Warning),
+        None if app.idle.is_some() => ("nobody is sick or out of rotation".to_owned(), Ui::Quiet),
+        None => ("no failed instances".to_owned(), Ui::Quiet),
+    };
+    let mut said = vec![(text, part)];
+    if app.state.rollback.is_none() && app.state.end.is_none() && app.idle.is_none() {
+        let cost = rollback_words(app);
+        match said.first_mut().filter(|_| area.height == 1) {
+            Some((first, _)) if width(first) + width(&cost) + 2 <= columns => *first = format!("{first}; {cost}"),
+            Some(_) => {}
+            None => said.push((cost, Ui::Quiet)),
+        }
+    }
+    said.extend(app.fleet_comparison().map(|compared| {
+        let part = if compared.is_slower() { Ui::Warning } else { Ui::Quiet };
+        (format!("updated ones: {}", compared.words()), part)
+    }));
+    let lines = said.into_iter().flat_map(|(text, part)| {
+        let style = canvas.ui(part);
+        let rows = usize::from(area.height);
+        wrap_in(&text, columns, rows).into_iter().map(move |line| Line::styled(format!(" {line}"), style))
+    });
+    let lines = lines.collect();
+    canvas.lines(area, lines);
+}
+
+/// What a rollback would take and leave now; before anything is touched, whether every instance has a version to go back to.
+fn rollback_words(app: &App) -> String {
+    let unknown = app.state.plan.fleet().filter(|m| m.previous.is_none() && m.excluded.is_none()).count();
+    let lost = match unknown {
+        0 => String::new(),
+        n => format!("; {n} cannot: their version is not known"),
+    };
+    match &app.back {
+        Some(back) if !back.changes.is_empty() => {
+            let takes = back.takes.map_or_else(String::new, |takes| format!(" in about {}", seconds(takes)));
+            format!("rollback now: {} go back{takes}, never below {}{lost}", back.changes.len(), back.lowest_serving)
+        }
+        Some(_) | None if unknown == 0 => "nothing to roll back yet; each knows its version".to_owned(),
+        Some(_) | None => format!("nothing to roll back yet{lost}"),
+    }
+}
+
 /// At most `rows` lines; what does not fit is cut at the end.
 pub(super) fn wrap_in(text: &str, columns: usize, rows: usize) -> Vec<String> {
     let mut lines = wrap(text, columns);
@@ -96,31 +136,46 @@ pub(super) fn wrap_in(text: &str, columns: usize, rows: usize) -> Vec<String> {
     lines
 }
 
-/// What the probe through the balancer has counted.
-fn vip(canvas: &mut Canvas<'_, '_>, area: Rect) {
-    let app = canvas.app;
+/// What comes next, and what the probe through the balancer has counted: the proof is cut before the failures are.
+fn vip(canvas: &mut Canvas<'_, '_>, area: Rect, beside: bool) {
+    let columns = usize::from(area.width).saturating_sub(2);
+    let (long, short, part) = counted(canvas.app);
+    // On a wide screen it stands beside the sentence.
+    let next = if beside { String::new() } else { super::next::words(canvas.app) };
+    let fits = |proof: &str| next.is_empty() || width(&next) + width(proof) + 3 <= columns;
+    let proof = if fits(&long) { long } else { short };
+    let room = columns.saturating_sub(width(&proof) + 3);
+    let mut spans = vec![Span::raw(" ")];
+    if !next.is_empty() && room >= 16 {
+        spans.extend([Span::raw(fit(&clip(&next, room), room)), Span::raw("   ")]);
+    }
+    spans.push(Span::styled(clip(&proof, columns), canvas.ui(part)));
+    canvas.lines(area, vec![Line::from(spans)]);
+}
+
+/// The requests through the balancer, at length and in brief.
+fn counted(app: &App) -> (String, String, Ui) {
     let counted = app.state.end.as_ref().and_then(|end| end.vip).or(app.progress.vip);
     let by_balancer = app.state.end.as_ref().and_then(|end| end.lb).or(app.progress.lb);
-    let (text, part) = match counted {
-        Some(vip) => (
-            format!(
-                " {} requests through the balancer, {} failed, p99 {}",
-                thousands(vip.requests),
-                thousands(vip.failed),
-                milliseconds(vip.p99_ms)
-            ),
-            if vip.failed == 0 { Ui::Sentence } else { Ui::Error },
-        ),
+    match counted {
+        Some(vip) => {
+            let (requests, failed) = (thousands(vip.requests), thousands(vip.failed));
+            let rest = format!("{failed} failed, p99 {}", milliseconds(vip.p99_ms));
+            let part = if vip.failed == 0 { Ui::Sentence } else { Ui::Error };
+            (format!("{requests} requests through the balancer, {rest}"), format!("{requests} requests, {failed} failed"), part)
+        }
         None if by_balancer.is_some_and(|lb| lb.requests > 0) => {
             let lb = by_balancer.unwrap_or_default();
             let (requests, errors) = (thousands(lb.requests), thousands(lb.errors));
             let part = if lb.errors == 0 { Ui::Sentence } else { Ui::Error };
-            (format!(" {requests} requests by the balancers' own count, {errors} errors"), part)
+            let long = format!("{requests} requests by the balancers' own count, {errors} errors");
+            (long, format!("{requests} requests, {errors} errors"), part)
         }
-        None if app.state.started_at.is_none() => (" no requests through the balancer counted yet".to_owned(), Ui::Quiet),
-        None => (" no requests through the balancer counted".to_owned(), Ui::Quiet),
-    };
-    canvas.text(area, &text, part);
+        None if app.state.started_at.is_none() => {
+            ("no requests through the balancer counted yet".to_owned(), "no requests counted yet".to_owned(), Ui::Quiet)
+        }
+        None => ("no requests through the balancer counted".to_owned(), "no requests counted".to_owned(), Ui::Quiet),
+    }
 }
 
 /// The selected instance in words.
@@ -163,6 +218,16 @@ pub(super) fn title(canvas: &Canvas<'_, '_>) -> Vec<Span<'static>> {
     title
 }
 
+/// What an instance that drains still has, and when that is gone.
+pub(super) fn draining(app: &App, index: usize, instance: &Instance) -> Option<String> {
+    if instance.phase != Phase::Draining {
+        return None;
+    }
+    let timeout = (instance.until, app.state.plan.policy.drain.on_timeout);
+    let curve = app.drains.get(&index).and_then(|drain| drain.words(app.now, timeout, app.fixed.theme.ascii()));
+    curve.or_else(|| instance.sessions.map(connections))
+}
+
 /// Three lines: what the probe says, where it stands, what is wrong with it or where it is.
 fn detail(app: &App) -> Vec<String> {
     let Some((id, instance)) = app.state.instances.get_index(app.selected) else { return Vec::new() };
@@ -188,9 +253,7 @@ fn detail(app: &App) -> Vec<String> {
         stands.push(format!("{} for {}", word(app, id, instance), seconds(app.now.since(instance.since))));
     }
     stands.push(if instance.serving { "in rotation" } else { "out of rotation" }.to_owned());
-    if let Some(left) = reading.and_then(|r| r.sessions).filter(|_| instance.phase == Phase::Draining) {
-        stands.push(connections(left));
-    }
+    stands.extend(draining(app, app.selected, instance));
     stands.push(format!("version {}", version(app, app.selected, instance)));
     let place = member.map(|m| {
         let found =

@@ -1,0 +1,59 @@
+//! What comes next if nobody does anything, in a sentence.
+//!
+//! Imports: tui parts, state, core, model. May not: know a place or a style.
+
+use crate::core;
+use crate::state::{Awaits, Phase, State};
+use crate::tui::app::{App, Link};
+use crate::tui::text::seconds;
+
+/// `next: 10s of watching, then batch 4: web-07 web-08`; empty where nobody knows.
+pub(super) fn words(app: &App) -> String {
+    let state = &app.state;
+    if state.end.is_some() || app.link != Link::Up {
+        return String::new();
+    }
+    if state.rollback.is_some() {
+        return match core::way_back(state).as_slice() {
+            [] => "next: when they are back, it ends rolled back".to_owned(),
+            some => format!("next back: {}", names(state, some)),
+        };
+    }
+    if state.cancel.is_some() {
+        return "next: when they are at rest, it ends cancelled".to_owned();
+    }
+    let waiting = rest_of_the_batch(state);
+    let then = match core::ahead(state).first() {
+        _ if !waiting.is_empty() => format!("{}, of this batch", names(state, &waiting)),
+        Some(batch) => format!("batch {}: {}", batch.number, names(state, &batch.members)),
+        None => "the end check".to_owned(),
+    };
+    let pause = state.plan.policy.strategy.batch_pause;
+    let baked = !waiting.is_empty() || state.batch.as_ref().is_some_and(|batch| batch.bake_until.is_some());
+    match state.awaits {
+        _ if state.started_at.is_none() => format!("next, once started: {then}"),
+        Some(Awaits::Answer) => "next, unanswered: everything goes back".to_owned(),
+        _ if state.pause.is_some() => format!("next, once resumed: {then}"),
+        Some(Awaits::Approval) => format!("next, once approved: {then}"),
+        Some(Awaits::Release) => format!("next, once they are released or skipped: {then}"),
+        Some(Awaits::Start) | None if baked || state.batch.is_none() || pause.is_zero() => format!("next: {then}"),
+        Some(Awaits::Start) | None => format!("next: {} of watching, then {then}", seconds(pause)),
+    }
+}
+
+/// Those of the batch at work whose turn has not come, by place in the plan.
+fn rest_of_the_batch(state: &State) -> Vec<usize> {
+    let members = state.batch.iter().flat_map(|batch| &batch.members).filter_map(|id| state.instances.get_full(id));
+    members
+        .filter(|(.., instance)| instance.phase == Phase::Pending && instance.held.is_none())
+        .map(|(place, ..)| place)
+        .collect()
+}
+
+/// `web-07 web-08`, or the first ones of many.
+fn names(state: &State, places: &[usize]) -> String {
+    let named: Vec<&str> =
+        places.iter().take(3).filter_map(|place| Some(state.instances.get_index(*place)?.0.as_str())).collect();
+    let more = places.len() - named.len();
+    if more > 0 { format!("{} and {more} more", named.join(" ")) } else { named.join(" ") }
+}

@@ -1,0 +1,31 @@
+//! What `y` copies: a text that goes to the clipboard of the terminal, wherever that is.
+//!
+//! Imports: tui parts. May not: send; say that it was copied, which nobody knows.
+
+use crate::tui::app::{App, Tone};
+use crate::tui::tab::Tab;
+use crate::tui::update::Cmd;
+
+/// Sends `text`, which is `what`, to the terminal's clipboard.
+pub(in crate::tui) fn copy(app: &mut App, what: &str, text: String) -> Vec<Cmd> {
+    if !app.wire.clipboard {
+        app.say("not possible: [console] clipboard is off; e writes the screen to a file", Tone::Refused);
+        return Vec::new();
+    }
+    vec![Cmd::Copy { what: what.to_owned(), text }]
+}
+
+/// What is selected: the error of the instance that is looked at, else its id.
+pub(in crate::tui) fn copy_selected(app: &mut App) -> Vec<Cmd> {
+    let Some((id, instance)) = app.selection().and_then(|index| app.state.instances.get_index(index)) else {
+        app.say("no instance is selected", Tone::Refused);
+        return Vec::new();
+    };
+    let trouble = app.reading(id).and_then(|reading| reading.trouble.clone());
+    let wrong = instance.failure.as_ref().map(|failure| failure.reason.clone()).or(trouble);
+    let (what, text) = match wrong.filter(|_| app.tab == Tab::Instance) {
+        Some(wrong) => (format!("what is wrong with {id}"), format!("{id}: {wrong}")),
+        None => (id.to_string(), id.to_string()),
+    };
+    copy(app, &what, text)
+}

@@ -1,0 +1,82 @@
+//! The mouse: it selects, opens and scrolls. No click ever acts on the deployment or answers a question.
+//!
+//! Imports: tui parts. May not: send.
+
+use crate::tui::app::{App, Tone};
+use crate::tui::keys::Action;
+use crate::tui::tab::{self, Tab};
+use crate::tui::update::Cmd;
+use crate::tui::view::{self, Hit};
+
+/// Clicks and the wheel, as numbers in ASCII. Moves are not asked for.
+pub(in crate::tui) const ENABLE: &[u8] = b"\x1b[?1000h\x1b[?1006h";
+/// Undoes that.
+pub(in crate::tui) const DISABLE: &[u8] = b"\x1b[?1006l\x1b[?1000l";
+
+/// What was done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Click {
+    /// The left button went down.
+    Left,
+    /// The wheel turned away from the hand.
+    WheelUp,
+    /// The wheel turned towards the hand.
+    WheelDown,
+}
+
+/// What the mouse did, and where.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MouseEvent {
+    /// What.
+    pub click: Click,
+    /// From the left, 0 is the first.
+    pub column: u16,
+    /// From above, 0 is the first.
+    pub row: u16,
+}
+
+/// Turns it on or off.
+pub(in crate::tui) fn toggle(app: &mut App) {
+    app.wire.mouse = !app.wire.mouse;
+    let text = if app.wire.mouse { "mouse on: hold Shift to select text" } else { "mouse off: the terminal selects text again" };
+    app.say(text, Tone::Plain);
+}
+
+/// Takes what the mouse did.
+pub(in crate::tui) fn on_mouse(app: &mut App, event: MouseEvent) -> Vec<Cmd> {
+    // A late report after it was turned off, or anything while a question is open.
+    if !app.wire.mouse || app.overlay.is_some() {
+        return Vec::new();
+    }
+    match event.click {
+        Click::Left => on_click(app, view::hit(app, (event.column, event.row))),
+        Click::WheelUp => return turn(app, Action::Up),
+        Click::WheelDown => return turn(app, Action::Down),
+    }
+    Vec::new()
+}
+
+fn on_click(app: &mut App, hit: Option<Hit>) {
+    match hit {
+        Some(Hit::Tab(tab)) => app.open(tab),
+        // The second click on it looks at it.
+        Some(Hit::Instance(place)) if app.position() == place && app.listed(place) == app.selection() => app.open(Tab::Instance),
+        Some(Hit::Instance(place)) => {
+            app.list.follow = false;
+            app.select_at(place);
+        }
+        None => {}
+    }
+}
+
+/// As the arrow keys do it on the open screen.
+fn turn(app: &mut App, way: Action) -> Vec<Cmd> {
+    if let Some(cmds) = tab::on_action(app, way) {
+        return cmds;
+    }
+    if app.tab == Tab::Fleet {
+        app.list.follow = false;
+        view::walk(app, way);
+    }
+    Vec::new()
+}
