@@ -78,11 +78,8 @@ fn verbs_ask_what_their_keys_ask_on_the_instance_that_was_named() {
     for (line, wanted) in [
         (format!(":retry {failed}"), Command::Retry { instance: failed.clone() }),
         (format!(":skip {failed} disk is full"), Command::Skip { instance: failed.clone(), reason: "disk is full".to_owned() }),
-        (format!(":hold  {pending} "), Command::Hold { instance: pending.clone(), reason: String::new() }),
-        (
-            format!(":back-alone {failed} bad host"),
-            Command::Rollback { reason: "bad host".to_owned(), only: Some(failed.clone()) },
-        ),
+        (format!(":hold  {pending} "), Command::Hold { instance: pending, reason: String::new() }),
+        (format!(":back-alone {failed} bad host"), Command::Rollback { reason: "bad host".to_owned(), only: Some(failed) }),
         (":resume".to_owned(), Command::Resume),
         (":rollback it hurts".to_owned(), Command::Rollback { reason: "it hurts".to_owned(), only: None }),
         (":cancel for today".to_owned(), Command::Cancel { reason: "for today".to_owned() }),

@@ -140,7 +140,7 @@ fn a_deployment_that_is_refused_says_why_on_the_screen_of_the_fleet() {
     let mut reader = self::terminal(&fleet, &["--read-only"]);
     reader.shows(&fleet, "3 of 4 serving");
     reader.press("d");
-    reader.shows(&fleet, "not possible: this is a read-only session");
+    reader.shows(&fleet, "deploy is refused: this is a read-only session");
     reader.press("q");
     assert_eq!(reader.ended(&fleet), 0);
 }

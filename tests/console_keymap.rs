@@ -1,7 +1,7 @@
 //! Keys of somebody's own: what they may be, what they do, where they are named; and the table of the README.
 //!
 //! Imports: the library, the console's fixture. May not: start anything.
-#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "in the functions that tests share, too")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "in the functions that tests share, too")]
 
 #[path = "fixtures/console.rs"]
 mod fixture;
@@ -13,7 +13,7 @@ use rollout::command::Command;
 use rollout::model::{Confirm, OnFailure, Span};
 use rollout::ports::Update;
 use rollout::state::Awaits;
-use rollout::tui::{Action, App, Cmd, Depth, Fixed, KEYMAP, Key, Keymap, Msg, Overlay, Rebinding, Tab, update, view};
+use rollout::tui::{Action, App, Binding, Cmd, Depth, Fixed, KEYMAP, Key, Keymap, Msg, Overlay, Rebinding, Tab, update, view};
 
 const SMALL: (u16, u16) = (80, 24);
 const LARGE: (u16, u16) = (160, 48);
@@ -305,7 +305,7 @@ fn whatever_the_keys_are_no_act_goes_without_its_question() {
                 3 => {
                     let known = world.events.len();
                     world.act();
-                    for event in world.events[known..].to_vec() {
+                    for event in world.events[known..].iter().cloned() {
                         update(&mut app, Msg::Update(Update::Event(event)));
                     }
                 }
@@ -352,14 +352,14 @@ fn asks(action: Action) -> &'static str {
 }
 
 fn table() -> String {
-    let mut text = "| key | name in `[console.keys]` and after `:` | what it does | asks |\n|---|---|---|---|\n".to_owned();
-    for binding in KEYMAP {
+    const HEAD: &str = "| key | name in `[console.keys]` and after `:` | what it does | asks |\n|---|---|---|---|\n";
+    let row = |binding: &Binding| {
         let keys: Vec<String> = binding.keys.iter().map(|key| format!("`{key}`")).collect();
         let words = binding.words.replace(" (asks)", "").replace('|', "\\|");
         let row = [keys.join(" "), format!("`{}`", binding.action.name()), words, asks(binding.action).to_owned()];
-        text.push_str(&format!("| {} |\n", row.join(" | ")));
-    }
-    text
+        format!("| {} |\n", row.join(" | "))
+    };
+    [HEAD.to_owned()].into_iter().chain(KEYMAP.iter().map(row)).collect()
 }
 
 #[test]

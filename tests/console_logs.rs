@@ -46,7 +46,7 @@ const SAYS: [(&str, &str, &str); 7] = [
 
 fn log(app: &mut App, numbers: impl Iterator<Item = u64>) {
     for number in numbers {
-        let (level, target, message) = SAYS[usize::try_from(number).unwrap() % SAYS.len()];
+        let (level, target, message) = *SAYS.get(usize::try_from(number % 7).unwrap()).unwrap();
         let line = LogLine {
             number,
             at: NOON + Span::from_secs(number),

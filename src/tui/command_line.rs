@@ -5,6 +5,7 @@
 //!
 //! Imports: tui parts, model. May not: send a command that its key would not.
 
+use super::allowed::command_on;
 use super::app::{App, Tone};
 use super::chooser;
 use super::confirm::Overlay;
@@ -305,11 +306,10 @@ fn act(app: &mut App, action: Action, takes: Takes, rest: &str) -> Result<Vec<Cm
     let (first, others) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
     let (instance, reason, full) = match takes {
         Takes::Nothing if !rest.is_empty() => return Err("takes nothing after it".to_owned()),
-        Takes::Nothing => (None, "", false),
         Takes::Reason => (None, rest, false),
         Takes::Full if rest == "--full" => (None, "", true),
         Takes::Full if !rest.is_empty() => return Err("takes nothing, or --full".to_owned()),
-        Takes::Full => (None, "", false),
+        Takes::Nothing | Takes::Full => (None, "", false),
         Takes::Instance if !others.is_empty() => return Err("takes one instance".to_owned()),
         Takes::Instance => (Some(first), "", false),
         Takes::InstanceAndReason => (Some(first), others.trim(), false),
@@ -330,7 +330,7 @@ fn act(app: &mut App, action: Action, takes: Takes, rest: &str) -> Result<Vec<Cm
         app.say(refusal, Tone::Refused);
         return Ok(Vec::new());
     }
-    let command = app.command_on(action, instance.as_ref(), reason.to_owned());
+    let command = command_on(action, instance.as_ref(), reason.to_owned());
     Ok(command.map_or_else(Vec::new, |command| order(app, command)))
 }
 

@@ -6,7 +6,9 @@
 use super::Exit;
 use super::app::{App, Dirt, Fact, Tone};
 use super::keys::{Action, Key};
+use super::tab::Tab;
 use super::update::Cmd;
+use crate::command::refused_read_only;
 use crate::model::{DeploymentId, Span, Timestamp, Version};
 use crate::state::{Instance, Phase, State};
 
@@ -56,7 +58,8 @@ impl App {
     /// What was last and what can be done, where nothing runs; or what came of what was asked for.
     pub(super) fn idle_sentence(&self) -> Option<(String, String, bool)> {
         let idle = self.idle.as_ref()?;
-        let keys = "; d deploys, 6 history".to_owned();
+        let hint = |action| self.fixed.keys.hint(action);
+        let keys = format!("; {} deploys, {} history", hint(Action::Deploy), hint(Action::Open(Tab::History)));
         if let Some(notice) = &idle.notice {
             return Some((notice.clone(), String::new(), true));
         }
@@ -75,9 +78,10 @@ impl App {
         let idle = self.idle.as_ref()?;
         Some(match (action, &idle.last) {
             (Action::Rollback | Action::BackAlone, Some(last)) => {
-                format!("nothing runs; q, then `rollout rollback` undoes {} as a deployment of its own", last.id)
+                let quit = self.fixed.keys.hint(Action::Quit);
+                format!("nothing runs; {quit}, then `rollout rollback` undoes {} as a deployment of its own", last.id)
             }
-            _ => "nothing runs; d deploys a version".to_owned(),
+            _ => format!("nothing runs; {} deploys a version", self.fixed.keys.hint(Action::Deploy)),
         })
     }
 
@@ -161,11 +165,13 @@ fn ago(span: Span) -> String {
 pub(super) fn deploy(app: &mut App) -> Vec<Cmd> {
     let read_only = app.fixed.read_only;
     let Some(idle) = &mut app.idle else {
-        app.say("a deployment is shown here; once none runs, `rollout` shows the fleet, and d deploys from there", Tone::Refused);
+        let key = app.fixed.keys.hint(Action::Deploy);
+        let text = format!("a deployment is shown here; once none runs, `rollout` shows the fleet, and {key} deploys from there");
+        app.say(text, Tone::Refused);
         return Vec::new();
     };
     if read_only {
-        app.say("not possible: this is a read-only session", Tone::Refused);
+        app.say(refused_read_only("deploy"), Tone::Refused);
         return Vec::new();
     }
     idle.notice = None;
@@ -184,13 +190,11 @@ pub(super) fn on_key(app: &mut App, key: Key) -> Option<Vec<Cmd>> {
         Key::Backspace => drop(typing.pop()),
         Key::Ctrl('u') => typing.clear(),
         Key::Char(c) if typing.chars().count() < LONGEST => typing.push(c),
-        Key::Ctrl('z') => return Some(vec![Cmd::Suspend]),
-        Key::Ctrl('l') => return Some(vec![Cmd::Repaint]),
         Key::Enter => match Version::new(typing) {
             Ok(version) => return Some(vec![Cmd::Exit(Exit::Deploy(version))]),
             Err(error) => app.say(error.to_string(), Tone::Refused),
         },
-        _ => {}
+        _ => return Some(app.aside(key).into_iter().collect()),
     }
     Some(Vec::new())
 }

@@ -12,6 +12,7 @@ use super::history::History;
 use super::keys::{Action, Key};
 use super::tab::Tab;
 use super::update::{Cmd, Msg, update};
+use super::view::plain_arrows;
 use crate::event::{Event, EventKind, FORMAT};
 use crate::model::{Evidence, InstanceId, Sample, SampleResult, Seq, Span, Timestamp};
 use crate::ports::{Progress, Reading, Snapshot, Story, Turn};
@@ -165,7 +166,12 @@ impl Replay {
         app.runs.scrub = Some(Scrub { at: 1, of: events.len(), begin: first.at, end, marks, playing: false, speed: 2 });
         let said = match damage {
             Some(damage) => (format!("{damage}; this is what comes before"), Tone::Refused),
-            None => ("Space plays, left and right step, } goes to the next mark".to_owned(), Tone::Plain),
+            None => {
+                let hint = |action| live.fixed.keys.hint(action);
+                let (play, back, on) = (hint(Action::Play), hint(Action::Left), hint(Action::Right));
+                let text = format!("{play} plays, {back} and {on} step, {} goes to the next mark", hint(Action::NextMark));
+                (plain_arrows(&text), Tone::Plain)
+            }
         };
         app.say(said.0, said.1);
         let marks = turns().map(|(at, ..)| at).collect();

@@ -428,8 +428,9 @@ impl Console {
         let (text, tone) = if self.screen.beside.copy(text) {
             (format!("{what}: sent to the terminal's clipboard"), Tone::Plain)
         } else {
+            let key = self.app.fixed.keys.hint(Action::Export);
             (
-                format!("{what}: too long for this terminal's clipboard, or it has none; e writes the screen to a file"),
+                format!("{what}: too long for this terminal's clipboard, or it has none; {key} writes the screen to a file"),
                 Tone::Refused,
             )
         };

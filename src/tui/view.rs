@@ -36,7 +36,7 @@ use super::tab::Tab;
 use super::text::{clip, width, wrap};
 use super::theme::Ui;
 
-pub(super) use help::page as help_page;
+pub(super) use help::{page as help_page, plain_arrows};
 pub(super) use hit::{Hit, hit};
 pub(super) use inspect::names;
 pub(super) use logs::rows as log_rows;

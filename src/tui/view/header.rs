@@ -11,6 +11,7 @@ use crate::event::{Actor, Ending};
 use crate::model::{InstanceState, Timestamp, Version};
 use crate::state::{Awaits, State, Status};
 use crate::tui::app::{App, Link};
+use crate::tui::keys::Action;
 use crate::tui::text::{clip, clock, fit, seconds, time_of_day, trouble, width, wrap};
 use crate::tui::theme::{Badge, Depth, Ui};
 
@@ -330,10 +331,11 @@ fn ended(app: &App) -> (String, String, Ui) {
         let need = if exceptions == 1 { " needs" } else { "s need" };
         text = format!("{exceptions} instance{need} a person; {text}");
     }
+    let quit = app.fixed.keys.hint(Action::Quit);
     let (next, part) = match &app.fixed.next {
-        Some(next) => (format!(". {next}, q leaves"), Ui::Message),
-        None if app.fixed.demo => (". q ends and removes the demo".to_owned(), Ui::Sentence),
-        None => (format!(". q leaves; rollout show {}", state.plan.deployment), Ui::Sentence),
+        Some(next) => (format!(". {next}, {quit} leaves"), Ui::Message),
+        None if app.fixed.demo => (format!(". {quit} ends and removes the demo"), Ui::Sentence),
+        None => (format!(". {quit} leaves; rollout show {}", state.plan.deployment), Ui::Sentence),
     };
     (text, next, if exceptions > 0 { Ui::Error } else { part })
 }

@@ -104,6 +104,6 @@ fn spans(canvas: &Canvas<'_, '_>, row: Row<'_>, columns: usize) -> Vec<Span<'sta
 }
 
 /// Arrows as words.
-pub(super) fn plain_arrows(text: &str) -> String {
+pub(in crate::tui) fn plain_arrows(text: &str) -> String {
     text.replace('↑', "Up").replace('↓', "Down").replace('←', "Left").replace('→', "Right")
 }

@@ -6,6 +6,8 @@ use ratatui::layout::Rect;
 use ratatui::text::{Line, Span};
 
 use super::Canvas;
+use crate::tui::keys::Action;
+use crate::tui::tab::Tab;
 use crate::tui::text::{clip, fit_right, width};
 use crate::tui::theme::Ui;
 
@@ -36,5 +38,8 @@ pub(super) fn typed(canvas: &mut Canvas<'_, '_>, area: Rect) {
 
 /// A screen that is about a deployment.
 pub(super) fn nothing(canvas: &mut Canvas<'_, '_>, area: Rect) {
-    canvas.text(area, " nothing runs: d deploys a version and shows its plan first; 6 has the earlier ones", Ui::Quiet);
+    let hint = |action| canvas.app.fixed.keys.hint(action);
+    let (deploy, history) = (hint(Action::Deploy), hint(Action::Open(Tab::History)));
+    let text = format!(" nothing runs: {deploy} deploys a version and shows its plan first; {history} has the earlier ones");
+    canvas.text(area, &text, Ui::Quiet);
 }
