@@ -36,6 +36,7 @@ fn main() {
 fn measure() -> Result<(), String> {
     println!("CPU time of a frame of {FLEET} instances, {FRAMES} frames");
     println!("{:<28} {:>9} {:>9} {:>9}", "screen", "first", "min", "median");
+    let mut app = console(Size::new(160, 48))?;
     for (name, size, keys) in [
         ("fleet, bars", Size::new(160, 48), "1="),
         ("fleet, half-blocks", Size::new(160, 48), "1=+"),
@@ -44,7 +45,7 @@ fn measure() -> Result<(), String> {
         ("timeline, 80x24", Size::new(80, 24), "3"),
         ("plan", Size::new(160, 48), "5"),
     ] {
-        let mut app = console(size)?;
+        update(&mut app, Msg::Resize(size.width, size.height));
         for key in keys.chars() {
             update(&mut app, Msg::Key(Key::Char(key)));
         }

@@ -225,6 +225,9 @@ fn a_failure_is_found_and_what_came_before_the_console_is_not_invented() {
     assert!(text.contains("phases known since 12:00:"), "{text}");
     let line = lines(&text).into_iter().find(|line| line.starts_with(&format!(">✗ {failed}"))).unwrap();
     assert!(line.contains(':') && line.matches('✗').count() == 2, "unknown phases, and its end: {line}");
+    update(&mut app, Msg::Resize(LARGE.0, LARGE.1));
+    let rule = lines(&picture(&app)).into_iter().find(|line| line.contains("a column is")).unwrap();
+    assert!(rule.contains(&format!("✗ {failed}")), "named wherever its row is: {rule}");
 }
 
 #[test]

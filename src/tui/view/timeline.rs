@@ -94,7 +94,29 @@ fn rule(canvas: &mut Canvas<'_, '_>, area: Rect, axis: &Axis) {
         let text = format!("  {left} {further} scroll  {finer} {coarser} scale  {fit} fit");
         right.push(Span::styled(text, canvas.ui(Ui::Quiet)));
     }
+    let taken: usize = title.iter().chain(&right).map(|span| width(&span.content)).sum();
+    title.extend(exceptions(canvas, usize::from(area.width).saturating_sub(taken + 8)));
     canvas.rule_with(area, title, right);
+}
+
+/// Failed and held ones by name, wherever their rows are: as many as there is room for, and how many more.
+fn exceptions(canvas: &Canvas<'_, '_>, mut room: usize) -> Vec<Span<'static>> {
+    const MORE: usize = 7;
+    let theme = &canvas.app.fixed.theme;
+    let (mut spans, mut more) = (Vec::new(), 0);
+    for (_, id, shown) in canvas.app.exceptions() {
+        let text = format!("{} {id}", theme.glyph(shown));
+        if more > 0 || width(&text) + 2 + MORE > room {
+            more += 1;
+            continue;
+        }
+        room -= width(&text) + 2;
+        spans.extend([Span::raw("  "), Span::styled(text, theme.state(shown))]);
+    }
+    if more > 0 && room >= MORE {
+        spans.push(Span::styled(format!(" +{more}"), theme.ui(Ui::Error)));
+    }
+    spans
 }
 
 /// The times: full minutes by the hour, others by their seconds.
