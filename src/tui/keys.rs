@@ -220,6 +220,16 @@ pub fn action(key: Key, planned: bool) -> Option<Action> {
     KEYMAP.iter().find(|binding| binding.keys.contains(&key) && binding.action != other).map(|binding| binding.action)
 }
 
+/// A key in the message line.
+pub(super) fn shown(key: Key) -> String {
+    match key {
+        Key::Char(' ') => "Space".to_owned(),
+        Key::Char(c) => c.to_string(),
+        Key::Ctrl(c) => format!("Ctrl-{}", c.to_ascii_uppercase()),
+        other => format!("{other:?}"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

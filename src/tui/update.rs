@@ -5,7 +5,7 @@
 use super::app::{App, Dirt, Link, Pane, Tone};
 use super::confirm::{Ask, Overlay, Reason, Typed};
 use super::idle;
-use super::keys::{Action, Key, action};
+use super::keys::{Action, Key, action, shown};
 use super::replay;
 use super::runs;
 use super::tab::{self, Tab};
@@ -457,14 +457,5 @@ fn arm(app: &mut App, id: u64) {
         ask.armed = true;
     } else if let Some(next) = &mut app.next {
         next.armed = true;
-    }
-}
-
-fn shown(key: Key) -> String {
-    match key {
-        Key::Char(' ') => "Space".to_owned(),
-        Key::Char(c) => c.to_string(),
-        Key::Ctrl(c) => format!("Ctrl-{}", c.to_ascii_uppercase()),
-        other => format!("{other:?}"),
     }
 }
