@@ -12,7 +12,7 @@ use ratatui::backend::TestBackend;
 use rollout::model::{InstanceState, OnFailure, Span, Version};
 use rollout::ports::{LogLine, Progress, Update};
 use rollout::state::{Phase, State};
-use rollout::tui::{App, Cmd, Depth, Exit, Key, Msg, Overlay, update, view};
+use rollout::tui::{App, Cmd, Depth, Exit, Key, Msg, Overlay, Tab, update, view};
 
 const SMALL: (u16, u16) = (80, 24);
 const LARGE: (u16, u16) = (160, 48);
@@ -256,7 +256,7 @@ fn one_instance_with_its_phases_and_evidence() {
         type_in(&mut app, "]]");
         assert_eq!(selected(&app), "web-06");
         key(&mut app, Key::Esc);
-        assert!(!app.inspecting);
+        assert_eq!(app.tab, Tab::Fleet);
     }
 }
 
@@ -289,7 +289,7 @@ fn enter_goes_on_at_the_end_only_from_the_fleet() {
     let id = app.unseen().unwrap();
     update(&mut app, Msg::Armed(id));
     type_in(&mut app, "i");
-    assert!(app.inspecting);
+    assert_eq!(app.tab, Tab::Instance);
     assert!(key(&mut app, Key::Enter).is_empty());
     key(&mut app, Key::Esc);
     assert!(matches!(key(&mut app, Key::Enter).as_slice(), [Cmd::Exit(Exit::Next)]));

@@ -225,3 +225,32 @@ fn write_all(output: &OwnedFd, mut bytes: &[u8]) -> io::Result<()> {
     }
     Ok(())
 }
+
+/// True where the locale is not UTF-8 or the terminal is known to lack the glyphs.
+pub(super) fn needs_ascii(env: impl Fn(&str) -> Option<String>) -> bool {
+    let term = env("TERM").unwrap_or_default();
+    if term == "linux" || term == "dumb" || term.is_empty() || term.starts_with("vt") {
+        return true;
+    }
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(|name| env(name).filter(|value| !value.is_empty()));
+    let locale = locale.unwrap_or_default().to_ascii_uppercase();
+    !(locale.contains("UTF-8") || locale.contains("UTF8"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::needs_ascii;
+
+    #[test]
+    fn ascii_where_the_glyphs_are_not_known() {
+        let with = |pairs: &'static [(&str, &str)]| {
+            needs_ascii(|name| pairs.iter().find(|(n, _)| *n == name).map(|(_, value)| (*value).to_owned()))
+        };
+        assert!(!with(&[("TERM", "xterm-256color"), ("LANG", "en_US.UTF-8")]));
+        assert!(!with(&[("TERM", "tmux"), ("LC_ALL", "C.utf8"), ("LANG", "C")]));
+        assert!(with(&[("TERM", "xterm"), ("LANG", "C")]));
+        assert!(with(&[("TERM", "xterm"), ("LC_ALL", "POSIX"), ("LANG", "en_US.UTF-8")]));
+        assert!(with(&[("TERM", "linux"), ("LANG", "en_US.UTF-8")]));
+        assert!(with(&[("TERM", "vt220"), ("LANG", "en_US.UTF-8")]));
+    }
+}
