@@ -9,6 +9,7 @@ mod deploy;
 mod engine;
 mod files;
 mod gather;
+mod idle;
 mod init;
 mod lease;
 mod logout;
@@ -190,7 +191,7 @@ fn finish(done: Done) -> u8 {
     }
 }
 
-/// `rollout`: the console on what runs, else a hint.
+/// `rollout`: the console on what runs, else on the fleet; without a terminal, a hint.
 pub fn console(common: &Common) -> u8 {
     run(verbs::console(common))
 }

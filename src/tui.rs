@@ -16,6 +16,7 @@ mod encoder;
 mod filter;
 mod help;
 mod history;
+mod idle;
 mod input;
 mod keymap;
 mod keys;
@@ -54,6 +55,7 @@ pub use encoder::{Encoder, painted};
 pub use filter::{Candidate, Filter};
 pub use help::Help;
 pub use history::{History, Stage};
+pub use idle::{Idle, Last};
 pub use keymap::{Bound, KeyFault, Keymap, Rebinding, action_names};
 pub use keys::{Action, Binding, Group, KEYMAP, Key};
 pub use list::{List, Sort};
@@ -74,7 +76,7 @@ pub use view::view;
 pub use wire::{Click, Meter, MouseEvent, Notify, Signal, Wire};
 
 use crate::command::Command;
-use crate::model::{Span, Timestamp};
+use crate::model::{Span, Timestamp, Version};
 use crate::ports::{Session, SessionError, Story};
 
 /// What the console is told by configuration and command line.
@@ -108,6 +110,8 @@ pub struct Settings {
     pub notify: Notify,
     /// `[console] clipboard`: texts may be sent to the terminal's.
     pub clipboard: bool,
+    /// Nothing runs: the session tells of the fleet.
+    pub idle: Option<Idle>,
     /// A deployment that is replayed; there is nothing behind it.
     pub replay: Option<Story>,
     /// The zone of times on the screen.
@@ -140,6 +144,7 @@ impl Settings {
             earlier: Vec::new(),
             notify: Notify { failed: Signal::Bell, waiting: Signal::Bell, ended: Signal::Bell, link: Signal::Bell },
             clipboard: true,
+            idle: None,
             replay: None,
             zone: TimeZone::system(),
             now,
@@ -148,7 +153,7 @@ impl Settings {
 }
 
 /// How the console was left.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Exit {
     /// The deployment goes on, or stays planned: detached, or a signal.
     Left,
@@ -159,8 +164,10 @@ pub enum Exit {
         /// The process exit code of the contract.
         code: u8,
     },
-    /// It has ended and the operator pressed Enter for what comes next.
+    /// It has ended and the operator pressed Enter for what comes next; of a service in which nothing ran: a deployment began.
     Next,
+    /// Nothing runs, and the operator asks for this version.
+    Deploy(Version),
 }
 
 /// Why the console could not go on. The engine is not touched by any of these.

@@ -88,12 +88,14 @@ fn mash(seed: u64, mut world: World) -> Vec<Command> {
             |msg| (None, msg),
         );
         let wanted = key.and_then(|key| confirmed(&app, key));
+        // The safe direction by its name.
+        let typed = matches!(app.overlay, Some(Overlay::Command)) && app.command_line.text().trim_start().starts_with("pause");
         let leaving = matches!(app.overlay, Some(Overlay::Leave)) && app.state.started_at.is_none();
         for cmd in update(&mut app, msg) {
             let Cmd::Send { command, .. } = cmd else { continue };
             match (&command, &wanted) {
                 // The safe direction.
-                (Command::Pause { .. }, None) if key == Some(Key::Char('p')) => {}
+                (Command::Pause { .. }, None) if key == Some(Key::Char('p')) || (typed && key == Some(Key::Enter)) => {}
                 // Its own key, on the line that says that nothing is touched.
                 (Command::Cancel { .. }, None) if leaving && key == Some(Key::Char('x')) => {}
                 (command, Some(wanted)) if *command == *wanted => {}

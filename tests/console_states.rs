@@ -13,14 +13,54 @@ use ratatui::backend::TestBackend;
 use rollout::command::Command;
 use rollout::model::{Confirm, InstanceState, OnFailure};
 use rollout::state::{Awaits, Phase};
-use rollout::tui::{App, Depth, view};
+use rollout::tui::{App, Depth, Key, Msg, update, view};
 
-/// The screen as lines without colours.
+/// The fleet as lines without colours.
 fn picture(world: &World) -> String {
-    let app: App = console(world, (80, 24), fixed(Depth::Mono, false));
+    shown(world, '1')
+}
+
+/// The screen of this key.
+fn shown(world: &World, key: char) -> String {
+    let mut app: App = console(world, (80, 24), fixed(Depth::Mono, false));
+    update(&mut app, Msg::Key(Key::Char(key)));
     let mut terminal = Terminal::new(TestBackend::new(80, 24)).unwrap();
     terminal.draw(|frame| view(&app, frame)).unwrap();
     terminal.backend().to_string()
+}
+
+/// The screens that the README shows, and no others.
+#[test]
+fn the_readme_shows_the_screens_as_they_are() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let readme = std::fs::read_to_string(&path).unwrap();
+    let world = World::new(20)
+        .started()
+        .until(|s| s.instances.values().any(|i| matches!(i.phase, Phase::Verifying { .. })) && s.batches == 5);
+    let mut wanted = String::new();
+    let mut rest = readme.as_str();
+    while let Some((before, after)) = rest.split_once("<!-- screen: ") {
+        let (name, after) = after.split_once(" -->\n").unwrap();
+        let (_, after) = after.split_once("<!-- end -->").unwrap();
+        let key = match name {
+            "fleet" => '1',
+            "timeline" => '3',
+            "plan" => '5',
+            other => unreachable!("no screen {other:?}"),
+        };
+        let lines: Vec<String> = shown(&world, key).lines().map(|line| line.trim_matches('"').trim_end().to_owned()).collect();
+        wanted += &format!("{before}<!-- screen: {name} -->\n```text\n{}\n```\n<!-- end -->", lines.join("\n"));
+        rest = after;
+    }
+    wanted += rest;
+    if std::env::var_os("ROLLOUT_WRITE_README").is_some() {
+        std::fs::write(&path, &wanted).unwrap();
+        return;
+    }
+    assert!(
+        readme == wanted,
+        "the screens are others by now; ROLLOUT_WRITE_README=1 cargo test --test console_states writes them"
+    );
 }
 
 /// All of it is on the screen.

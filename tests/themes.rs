@@ -3,11 +3,22 @@
 //! Imports: the library. May not: start anything (that is `themes_live.rs`).
 #![expect(clippy::unwrap_used, reason = "in the functions that tests share, too")]
 
+#[path = "fixtures/console.rs"]
+mod fixture;
+
 use std::collections::BTreeSet;
 
-use ratatui::style::{Color, Modifier};
-use rollout::model::InstanceState;
-use rollout::tui::{Background, Badge, Depth, Finding, Library, Part, Sheet, Theme, ThemeFile, Ui, check_theme};
+use fixture::{World, console, fixed, plan};
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+use ratatui::style::{Color, Modifier, Style};
+use rollout::command::Command;
+use rollout::model::{InstanceId, InstanceState, OnFailure};
+use rollout::state::Phase;
+use rollout::tui::{
+    App, Background, Badge, Cmd, Depth, Finding, Fixed, Key, Library, Msg, Overlay, Part, Sheet, Theme, ThemeFile, Ui,
+    check_theme, painted, update, view,
+};
 
 const DEPTHS: [Depth; 4] = [Depth::Mono, Depth::Ansi16, Depth::Indexed, Depth::Rgb];
 
@@ -159,7 +170,7 @@ fn a_theme_that_extends_none_is_plain_and_has_all_glyphs() {
     let plain = sheet("[state.failed]\nfg = { rgb = \"#B00000\" }\n").unwrap();
     assert_eq!(plain.style(Part::State(InstanceState::Failed), Depth::Indexed).fg, Some(Color::Indexed(124)));
     assert_eq!(plain.style(Part::State(InstanceState::Failed), Depth::Ansi16).fg, Some(Color::Red));
-    assert_eq!(plain.style(Part::Ui(Ui::Header), Depth::Rgb), ratatui::style::Style::new());
+    assert_eq!(plain.style(Part::Ui(Ui::Header), Depth::Rgb), Style::new());
     assert!(InstanceState::ALL.iter().all(|state| plain.glyph(*state, false).is_some()));
     // What is selected is seen all the same.
     let theme = Library::with(vec![own("mine", "")]).theme("mine", Depth::Rgb, false).unwrap();
@@ -234,7 +245,7 @@ fn all_faults_are_said_at_once_in_the_order_of_the_file() {
     assert_eq!(places, ["mine.toml:2:1", "mine.toml:5:1"], "{said:?}");
     let said = sheet("[ui]\nbar = { fg = \"grene\" }\nkey = { fg = \"blu\", bg = \"sea\" }\n").unwrap_err();
     assert_eq!(said.len(), 3, "{said:?}");
-    let library = Library::with(vec![own("mine", &"x = 1\n".repeat(1).replace('x', "about"))]);
+    let library = Library::with(vec![own("mine", "about = 1\n")]);
     let brief = library.sheet("mine").unwrap_err().brief();
     assert!(brief.starts_with("mine.toml:1:9 about → is a number; write a text") && !brief.contains('\n'), "{brief}");
 }
@@ -304,4 +315,184 @@ fn the_check_finds_what_cannot_be_read_or_told_apart() {
     assert!(same.contains("ui.key and ui.key_off have the same attributes"), "{same}");
     let strict = said("extends = \"light\"\ncontrast = 12");
     assert!(strict.contains("12:1 is the least"), "{strict}");
+}
+
+/// Each line of the screen, with the codes of its styles in braces: what the encoder would write.
+fn colours(app: &App, depth: Depth) -> String {
+    let mut terminal = Terminal::new(TestBackend::new(app.size.0, app.size.1)).unwrap();
+    terminal.draw(|frame| view(app, frame)).unwrap();
+    let buffer = terminal.backend().buffer();
+    let code =
+        |style: Style| painted("", style, depth).split_once('m').map_or_else(String::new, |(code, _)| code.replace("\x1b[", ""));
+    let row = |y: u16| {
+        let (mut line, mut pen) = (String::new(), String::new());
+        for x in 0..buffer.area.width {
+            let cell = &buffer[(x, y)];
+            let next = code(cell.style());
+            if next != pen {
+                line = format!("{line}{{{next}}}");
+                pen = next;
+            }
+            line.push_str(cell.symbol());
+        }
+        line.trim_end().to_owned()
+    };
+    (0..buffer.area.height).map(row).collect::<Vec<_>>().join("\n")
+}
+
+fn at(depth: Depth) -> Fixed {
+    Fixed { stripe: Some("red".to_owned()), ..fixed(depth, false) }
+}
+
+/// One held, some failed, the rest waiting.
+fn stopped() -> World {
+    let mut plan = plan(12);
+    plan.policy.rollback.on_failure = OnFailure::Pause;
+    let mut world = World::planned(plan);
+    world.command(Command::Hold { instance: InstanceId::new("web-12").unwrap(), reason: String::new() });
+    world.bad().started().until(|s| s.pause.is_some() && s.active.is_empty())
+}
+
+fn running() -> World {
+    World::new(12).started().until(|s| s.batches == 3 && s.instances.values().any(|i| matches!(i.phase, Phase::Verifying { .. })))
+}
+
+#[test]
+fn the_colours_of_the_fleet_at_each_depth() {
+    for depth in DEPTHS {
+        let name = depth.word();
+        insta::assert_snapshot!(format!("stopped_{name}"), colours(&console(&stopped(), (80, 24), at(depth)), depth));
+        insta::assert_snapshot!(format!("running_{name}"), colours(&console(&running(), (80, 24), at(depth)), depth));
+    }
+    // Without colours the stripe has brackets, and no code of a colour is left.
+    let mono = colours(&console(&stopped(), (80, 24), at(Depth::Mono)), Depth::Mono);
+    assert!(mono.contains("{1;7}[prod]{}"), "{mono}");
+    let codes = mono.split('{').skip(1).filter_map(|rest| rest.split('}').next()).flat_map(|codes| codes.split(';'));
+    assert!(codes.clone().all(|code| matches!(code, "" | "1" | "2" | "4" | "7")), "{:?}", codes.collect::<Vec<_>>());
+}
+
+fn press(app: &mut App, key: Key) -> Vec<Cmd> {
+    update(app, Msg::Key(key))
+}
+
+fn opened(own_themes: Vec<ThemeFile>) -> App {
+    let mut app = console(&running(), (80, 24), fixed(Depth::Indexed, false));
+    assert!(matches!(press(&mut app, Key::Char('T')).as_slice(), [Cmd::Themes]), "the user's own are looked for");
+    update(&mut app, Msg::Themes(own_themes));
+    app
+}
+
+fn name(app: &App) -> &str {
+    app.fixed.theme.name()
+}
+
+#[test]
+fn the_list_of_themes_tries_what_it_points_to_and_esc_goes_back() {
+    let mut app = opened(vec![own("mine", "extends = \"dark\"")]);
+    assert_eq!(name(&app), "default");
+    press(&mut app, Key::Down);
+    assert_eq!(name(&app), "dark");
+    press(&mut app, Key::Char('j'));
+    assert_eq!(name(&app), "light");
+    let light = Theme::named("light", Depth::Indexed, false).unwrap();
+    assert_eq!(app.fixed.theme, light, "at the depth of the terminal");
+    press(&mut app, Key::End);
+    assert_eq!(name(&app), "mine");
+    press(&mut app, Key::Down);
+    assert_eq!(name(&app), "mine", "the last is the last");
+    press(&mut app, Key::Esc);
+    assert_eq!((name(&app), app.overlay.is_none()), ("default", true));
+    assert!(app.message.is_none());
+    // No colour was lost on the way over one that has none.
+    assert_eq!(app.fixed.theme, Theme::named("default", Depth::Indexed, false).unwrap());
+    press(&mut app, Key::Char('T'));
+    press(&mut app, Key::PageDown);
+    press(&mut app, Key::Home);
+    assert_eq!(app.fixed.theme, Theme::named("default", Depth::Indexed, false).unwrap());
+}
+
+#[test]
+fn enter_keeps_a_theme_for_the_session_and_says_the_line_that_keeps_it_for_good() {
+    let mut app = opened(Vec::new());
+    press(&mut app, Key::Char('G'));
+    assert!(press(&mut app, Key::Enter).is_empty());
+    assert_eq!((name(&app), app.overlay.is_none()), ("solarized-light", true));
+    let said = app.message.clone().unwrap().0;
+    assert!(said.contains("theme = \"solarized-light\" under [console] in rollout.toml"), "{said}");
+    // From there on that is what Esc goes back to.
+    press(&mut app, Key::Char('T'));
+    press(&mut app, Key::Up);
+    press(&mut app, Key::Char('q'));
+    assert_eq!(name(&app), "solarized-light");
+    // No key of the list reaches the deployment.
+    press(&mut app, Key::Char('T'));
+    for key in ['p', 'C', 'R', 'y', 's'] {
+        assert!(press(&mut app, Key::Char(key)).is_empty(), "{key}");
+    }
+    assert!(matches!(app.overlay, Some(Overlay::Themes)));
+}
+
+#[test]
+fn a_broken_theme_is_in_the_list_with_its_fault_and_is_not_put_on() {
+    let mut app = opened(vec![own("mine", "[ui]\nheder = {}")]);
+    press(&mut app, Key::Char('j'));
+    press(&mut app, Key::End);
+    assert_eq!(name(&app), "dark", "the last that could be put on");
+    let screen = colours(&app, Depth::Mono);
+    assert!(screen.contains("mine.toml:2:1") && screen.contains("yours"), "{screen}");
+    press(&mut app, Key::Enter);
+    assert!(matches!(app.overlay, Some(Overlay::Themes)), "it cannot be kept");
+    assert!(app.message.clone().unwrap().0.contains("unknown key; the nearest known is header"));
+    // Mended while the list is open: it is on at once, and the list still points to it.
+    update(&mut app, Msg::Themes(vec![own("a-new-one", ""), own("mine", "extends = \"light\"")]));
+    assert_eq!(name(&app), "mine");
+    press(&mut app, Key::Enter);
+    assert_eq!((name(&app), app.overlay.is_none()), ("mine", true));
+}
+
+#[test]
+fn a_theme_of_ones_own_follows_its_file_and_stays_while_that_is_broken() {
+    let mut app = opened(vec![own("mine", "extends = \"dark\"")]);
+    press(&mut app, Key::End);
+    press(&mut app, Key::Enter);
+    let before = app.fixed.theme.clone();
+    app.message = None;
+    update(&mut app, Msg::Themes(vec![own("mine", "extends = \"dark\"")]));
+    assert_eq!((&app.fixed.theme, app.message.is_some()), (&before, false), "nothing changed, nothing is said");
+    update(&mut app, Msg::Themes(vec![own("mine", "extends = \"drak\"")]));
+    assert_eq!(app.fixed.theme, before);
+    assert!(app.message.clone().unwrap().0.contains("the nearest is dark"));
+    update(&mut app, Msg::Themes(vec![own("mine", "extends = \"light\"")]));
+    assert_ne!(app.fixed.theme, before);
+    assert_eq!(app.message.clone().unwrap().0, "theme mine: its file was read again");
+    let changed = app.fixed.theme.clone();
+    update(&mut app, Msg::Themes(Vec::new()));
+    assert_eq!(app.fixed.theme, changed, "a file that is gone takes nothing away");
+    assert!(app.message.clone().unwrap().0.contains("there is no theme \"mine\""));
+}
+
+/// The list at any size: it does not panic, and the screen behind it is still there.
+#[test]
+fn the_list_fits_every_size() {
+    let mut app = opened((0..30).map(|n| own(&format!("mine-{n}"), "extends = \"dark\"")).collect());
+    for (width, height) in [(0, 0), (1, 1), (20, 5), (39, 9), (40, 10), (60, 16), (80, 24), (160, 48), (300, 80)] {
+        update(&mut app, Msg::Resize(width, height));
+        for key in [Key::Home, Key::Down, Key::PageDown, Key::End] {
+            press(&mut app, key);
+            if width == 0 {
+                continue;
+            }
+            let screen = colours(&app, Depth::Mono);
+            if width >= 40 && height >= 10 {
+                let pointed = format!("> {}", name(&app));
+                assert!(screen.contains(&pointed), "{width}x{height}: {pointed}\n{screen}");
+                assert!(screen.contains("Esc"), "{width}x{height}\n{screen}");
+            }
+        }
+    }
+    insta::assert_snapshot!("list", {
+        let mut app = opened(vec![own("mine", "extends = \"dark\"\nabout = \"as I like it\"")]);
+        press(&mut app, Key::End);
+        colours(&app, Depth::Indexed)
+    });
 }

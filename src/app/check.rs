@@ -16,7 +16,7 @@ use self::finding::{Finding, Level};
 use super::args::Output;
 use super::past::{json, past, replayed, view};
 use super::verbs::running;
-use super::{Common, Done, Failure, PERSON, Place, USAGE, files, found_config, gather, parts, say};
+use super::{Common, Done, Failure, PERSON, Place, USAGE, files, found_config, gather, parts, say, themes};
 use crate::config::{self, Config};
 use crate::core;
 use crate::journal::Memory;
@@ -25,6 +25,7 @@ use crate::os::text::counted;
 use crate::ports::{Journal, Session as _};
 use crate::runner::Parts;
 use crate::state::State;
+use crate::tui::Library;
 
 /// Deployments before the last that are read to learn which left an instance out.
 const REMEMBERED: usize = 20;
@@ -64,6 +65,7 @@ async fn all(mut config: Config) -> Result<Vec<Finding>, Failure> {
     )];
     findings.extend(config.warnings.iter().map(|warning| Finding::doubt("config", "file", warning, "")));
     findings.extend(trust::look(config));
+    findings.extend(theme(config));
     findings.extend(discovered);
     findings.push(files::finding(config.targets.len()));
     let runs = match running(&place).await {
@@ -86,6 +88,14 @@ async fn all(mut config: Config) -> Result<Vec<Finding>, Failure> {
     findings.extend(instances);
     findings.extend(vip);
     Ok(findings)
+}
+
+/// A theme that cannot be used: the console begins all the same, in the colours of the default.
+fn theme(config: &Config) -> Option<Finding> {
+    let library = Library::with(themes::files());
+    let error = library.sheet(&config.console.theme).err()?;
+    let remedy = "until then the console has the default's colours; see `rollout theme list`";
+    Some(Finding::doubt("console", "theme", &error.brief(), remedy))
 }
 
 /// Asks the sources of the fleet, if there are any.

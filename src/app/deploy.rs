@@ -15,7 +15,7 @@ use super::args::{DeployArgs, Output, RollbackArgs};
 use super::engine::Report;
 use super::past::{ended_line, json, last_row, replayed};
 use super::request::to_engine;
-use super::verbs::{Scene, command, front_door, nothing_runs, reached};
+use super::verbs::{Left, Scene, command, front_door, nothing_runs, reached};
 use super::{Common, Done, Failure, PERSON, Place, complain, load, logout, say, skew};
 use crate::command::{Command, Receipt, refused_read_only};
 use crate::config::Config;
@@ -114,6 +114,11 @@ pub(super) async fn deploy(common: &Common, args: &DeployArgs) -> Done {
 
 /// A front door on an engine that has reported; `begin` starts the deployment as soon as its reader has the plan.
 pub(super) async fn watch(common: &Common, config: &Config, started: Started, begin: bool) -> Done {
+    watched(common, config, started, begin).await.map(|left| left.code)
+}
+
+/// As `watch`, and how the front door was left.
+pub(super) async fn watched(common: &Common, config: &Config, started: Started, begin: bool) -> Result<Left, Failure> {
     let client = match connect(&Place::of(config)).await {
         Ok(client) => client,
         // It was over before anybody could watch: one that was never begun and is settled, for example.
@@ -121,7 +126,8 @@ pub(super) async fn watch(common: &Common, config: &Config, started: Started, be
             let ended = last_row(config)?.filter(|row| row.id == started.deployment && row.ended_at.is_some());
             let Some(row) = ended else { return Err(link) };
             say(&ended_line(config, &row)?);
-            return Ok(replayed(config, &row.id)?.exit_code().unwrap_or(PERSON));
+            let code = replayed(config, &row.id)?.exit_code().unwrap_or(PERSON);
+            return Ok(Left { code, next: false, running: false });
         }
     };
     let session: Box<dyn Session> = if begin { Box::new(Starting(client)) } else { Box::new(client) };
@@ -129,7 +135,7 @@ pub(super) async fn watch(common: &Common, config: &Config, started: Started, be
     if !left.running {
         leave(started.child).await;
     }
-    Ok(left.code)
+    Ok(left)
 }
 
 /// `rollout rollback`: of what runs, else, as a deployment of its own, of the last one.

@@ -123,12 +123,12 @@ fn show(common: &Common, library: &Library, file: &ThemeFile) -> Done {
     say(&text);
     let sheet = sheet.map_err(Failure::usage)?;
     let depth = depth(common);
-    let mut out = format!("\n# {} with {} colours:\n", clean(&file.name), depth.map_or("no", Depth::word));
+    let mut lines = vec![String::new(), format!("# {} with {} colours:", clean(&file.name), depth.map_or("no", Depth::word))];
     let mut table = "";
     for part in Part::all() {
         if part.table() != table {
             table = part.table();
-            out.push_str(&format!("\n[{table}]\n"));
+            lines.extend([String::new(), format!("[{table}]")]);
         }
         let sample = match part {
             Part::State(state) => format!("{} {state}", sheet.glyph(state, common.ascii).unwrap_or('?')),
@@ -136,10 +136,11 @@ fn show(common: &Common, library: &Library, file: &ThemeFile) -> Done {
             Part::Ui(_) | Part::Log(_) => part.name().to_owned(),
         };
         let sample = depth.map_or_else(|| sample.clone(), |depth| painted(&sample, sheet.style(part, depth), depth));
-        out.push_str(&format!("  {sample}\n"));
+        lines.push(format!("  {sample}"));
     }
+    lines.push(String::new());
     // Whoever closes the pipe has what they wanted.
-    drop(io::stdout().lock().write_all(out.as_bytes()));
+    drop(io::stdout().lock().write_all(lines.join("\n").as_bytes()));
     Ok(0)
 }
 
@@ -191,7 +192,7 @@ fn table(sheet: &Sheet, report: &Report) {
         if of_depth.is_empty() {
             continue;
         }
-        let heads: String = Surface::ALL.iter().map(|surface| format!("{:>9}", surface.word())).collect();
+        let heads = Surface::ALL.map(|surface| format!("{:>9}", surface.word())).concat();
         say(&format!("{:<24}{heads}   made for: {}", format!("{word}:"), words(sheet.background(depth))));
         for row in of_depth.chunks(Surface::ALL.len()) {
             let Some(first) = row.first() else { continue };

@@ -17,7 +17,7 @@ use super::output::Lossy;
 use super::past::{ended_line, find, json, last_line, last_row, last_status, past, replayed};
 use super::signals::{Signal, Signals};
 use super::watching::Watching;
-use super::{Common, Done, Failure, PERSON, Place, SIGNALLED, complain, load, plan, say, skew, themes, unwatched};
+use super::{Common, Done, Failure, PERSON, Place, SIGNALLED, complain, idle, load, plan, say, skew, themes, unwatched};
 use crate::command::Command;
 use crate::config::{ColorDepth, Config, OnHangup};
 use crate::control::{self, Client};
@@ -77,7 +77,7 @@ pub(super) async fn front_door(
         Ok(tui::Exit::Left) => left(config).await,
         Ok(tui::Exit::HungUp) => Ok(Left { code: on_hangup, next: false, running: true }),
         Ok(tui::Exit::Ended { code }) => result(config).map(|()| Left { code, next: false, running: false }),
-        Ok(tui::Exit::Next) => result(config).map(|()| Left { code: 0, next: true, running: false }),
+        Ok(tui::Exit::Next | tui::Exit::Deploy(_)) => result(config).map(|()| Left { code: 0, next: true, running: false }),
         Err(error) => Err(Failure::person(error)),
     }
 }
@@ -315,7 +315,7 @@ pub(super) async fn nothing_in_the_way(config: &Config) -> Result<(), Failure> {
 
 /// `rollout`.
 pub(super) async fn console(common: &Common) -> Done {
-    let (_, config) = match load(common) {
+    let (path, config) = match load(common) {
         Ok(loaded) => loaded,
         Err(failure) if common.config.is_none() => {
             complain("To see a real rolling deployment here and now, with nothing to install: rollout demo");
@@ -328,8 +328,12 @@ pub(super) async fn console(common: &Common) -> Done {
         let client = if is_read_only(common, &config) { client.watching() } else { client };
         return front_door(common, &config, Box::new(client), Scene::default()).await.map(|left| left.code);
     }
+    let settled = last_row(&config)?.is_none_or(|row| row.ended_at.is_some());
+    if settled && is_interactive(common) {
+        return idle::idle(common, (&path, &config)).await;
+    }
     last_status(common, &config)?;
-    if last_row(&config)?.is_none_or(|row| row.ended_at.is_some()) {
+    if settled {
         say("to deploy: rollout deploy VERSION");
     }
     Ok(0)

@@ -11,35 +11,35 @@ use crate::command::{Command, refused_read_only};
 use crate::model::InstanceId;
 use crate::state::{Awaits, Phase, Status};
 
+/// The command that `action` stands for on this instance.
+pub(super) fn command_on(action: Action, id: Option<&InstanceId>, reason: String) -> Option<Command> {
+    let instance = || id.cloned();
+    Some(match action {
+        Action::Start => Command::Start,
+        Action::Pause => Command::Pause { reason },
+        Action::Resume => Command::Resume,
+        Action::Cancel => Command::Cancel { reason },
+        Action::Rollback => Command::Rollback { reason, only: None },
+        Action::Promote => Command::Promote { full: false },
+        Action::PromoteAll => Command::Promote { full: true },
+        Action::Retry => Command::Retry { instance: instance()? },
+        Action::Skip => Command::Skip { instance: instance()?, reason },
+        Action::Hold => Command::Hold { instance: instance()?, reason },
+        Action::Release => Command::Release { instance: instance()? },
+        Action::BackAlone => Command::Rollback { reason, only: Some(instance()?) },
+        _ => return None,
+    })
+}
+
 impl App {
     /// The command that `action` stands for, on the instance that is selected now.
     pub(super) fn command(&self, action: Action) -> Option<Command> {
-        self.command_on(action, self.selected_id().as_ref(), String::new())
+        command_on(action, self.selected_id().as_ref(), String::new())
     }
 
     /// The instance that is selected now.
     pub(super) fn selected_id(&self) -> Option<InstanceId> {
         self.selection().and_then(|index| self.id_at(index)).cloned()
-    }
-
-    /// The command that `action` stands for on this instance.
-    pub(super) fn command_on(&self, action: Action, id: Option<&InstanceId>, reason: String) -> Option<Command> {
-        let instance = || id.cloned();
-        Some(match action {
-            Action::Start => Command::Start,
-            Action::Pause => Command::Pause { reason },
-            Action::Resume => Command::Resume,
-            Action::Cancel => Command::Cancel { reason },
-            Action::Rollback => Command::Rollback { reason, only: None },
-            Action::Promote => Command::Promote { full: false },
-            Action::PromoteAll => Command::Promote { full: true },
-            Action::Retry => Command::Retry { instance: instance()? },
-            Action::Skip => Command::Skip { instance: instance()?, reason },
-            Action::Hold => Command::Hold { instance: instance()?, reason },
-            Action::Release => Command::Release { instance: instance()? },
-            Action::BackAlone => Command::Rollback { reason, only: Some(instance()?) },
-            _ => return None,
-        })
     }
 
     /// Why `action` cannot be done now, in words.
@@ -54,7 +54,7 @@ impl App {
     pub(super) fn refusal_on(&self, action: Action, id: Option<&InstanceId>) -> Option<String> {
         if action.acts() && self.fixed.read_only {
             // As the engine says it, and the command line.
-            let command = self.command_on(action, id, String::new());
+            let command = command_on(action, id, String::new());
             return Some(refused_read_only(&command.map_or_else(|| action.name(), |command| command.verb().to_owned())));
         }
         self.allowed_with(action, id).err().map(|why| format!("not possible: {why}"))
@@ -80,6 +80,9 @@ impl App {
         let refuse = |why: &str| Err(why.to_owned());
         if self.runs.scrub.is_some() {
             return Err(format!("this is a replay of {}", self.state.plan.deployment));
+        }
+        if let Some(why) = self.idle_refusal(action) {
+            return Err(why);
         }
         if self.fixed.read_only {
             return refuse("this is a read-only session");
@@ -107,7 +110,8 @@ impl App {
         bound.keys.iter().any(is_it)
             && match bound.binding.action {
                 Action::NextFailure => self.grave().next().is_some(),
-                Action::Follow => self.state.end.is_none(),
+                Action::Follow => self.state.end.is_none() && self.idle.is_none(),
+                Action::Deploy => self.idle.is_some() && !self.fixed.read_only,
                 Action::Pause if self.state.status() == Status::Paused => false,
                 action => self.allowed(action).is_ok(),
             }
@@ -143,7 +147,7 @@ impl App {
 
     fn allowed_on_one(&self, action: Action, id: Option<&InstanceId>) -> Result<(), String> {
         let of = id.and_then(|id| Some((id, self.state.instances.get(id)?)));
-        let (Some((id, instance)), Some(command)) = (of, self.command_on(action, id, String::new())) else {
+        let (Some((id, instance)), Some(command)) = (of, command_on(action, id, String::new())) else {
             return Err("no instance is selected".to_owned());
         };
         match action {

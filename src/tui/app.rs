@@ -15,6 +15,7 @@ use super::confirm::{Ask, Overlay};
 use super::drain::Drain;
 use super::help::Help;
 use super::history::History;
+use super::idle::Idle;
 use super::keymap::Keymap;
 use super::list::List;
 use super::logs::Logs;
@@ -233,6 +234,8 @@ pub struct App {
     pub tab: Tab,
     /// Earlier deployments, and the replay of one.
     pub runs: Runs,
+    /// Nothing runs: what is known instead of a deployment.
+    pub idle: Option<Idle>,
     /// Where Esc leads from one instance.
     pub(super) came_from: Tab,
     /// The lower pane.
@@ -291,6 +294,7 @@ impl App {
             plan: PlanView::default(),
             tab: Tab::Fleet,
             runs: Runs::default(),
+            idle: None,
             came_from: Tab::Fleet,
             pane: Pane::Both,
             overlay: None,
@@ -338,7 +342,8 @@ impl App {
     /// Starts again from this; what is open on the screen stays.
     pub(super) fn resync(&mut self, snapshot: Snapshot) {
         let missed = snapshot.state.seq != self.state.seq;
-        self.state = snapshot.state;
+        let before = std::mem::replace(&mut self.state, snapshot.state);
+        self.tell_changes(&before);
         self.charts.resize(self.state.instances.len(), Chart::default());
         self.histories.resize(self.state.instances.len(), History::default());
         for (history, instance) in self.histories.iter_mut().zip(self.state.instances.values()) {

@@ -112,6 +112,7 @@ pub(super) fn open(app: &mut App) -> Vec<Cmd> {
 /// Takes a key while the list is open.
 pub(super) fn on_key(app: &mut App, key: Key) -> Vec<Cmd> {
     let last = app.themes.files().len().saturating_sub(1);
+    let aside = app.aside(key);
     let Some(trial) = &mut app.themes.trial else { return Vec::new() };
     let at = trial.cursor;
     trial.cursor = match key {
@@ -129,9 +130,10 @@ pub(super) fn on_key(app: &mut App, key: Key) -> Vec<Cmd> {
             give_back(app);
             return Vec::new();
         }
-        Key::Ctrl('z') => return vec![Cmd::Suspend],
-        Key::Ctrl('l') => return vec![Cmd::Repaint],
-        _ => at,
+        _ => match aside {
+            Some(cmd) => return vec![cmd],
+            None => at,
+        },
     }
     .min(last);
     attempt(app);

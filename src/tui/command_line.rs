@@ -5,6 +5,7 @@
 //!
 //! Imports: tui parts, model. May not: send a command that its key would not.
 
+use super::allowed::command_on;
 use super::app::{App, Tone};
 use super::chooser;
 use super::confirm::Overlay;
@@ -189,7 +190,8 @@ fn complete(app: &mut App, forward: bool) {
     let (before, found) = found(app, &text);
     match found.as_slice() {
         [] => {}
-        // A value of a filter's word goes on with a comma as well as with a blank.
+        // What follows a colon belongs to the same word.
+        [only] if only.ends_with(':') => app.command_line.type_anew(format!("{before}{only}")),
         [only] => app.command_line.type_anew(format!("{before}{only} ")),
         several => {
             let common = several.iter().skip(1).fold(several.first().cloned().unwrap_or_default(), |a, b| common(&a, b));
@@ -304,11 +306,10 @@ fn act(app: &mut App, action: Action, takes: Takes, rest: &str) -> Result<Vec<Cm
     let (first, others) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
     let (instance, reason, full) = match takes {
         Takes::Nothing if !rest.is_empty() => return Err("takes nothing after it".to_owned()),
-        Takes::Nothing => (None, "", false),
         Takes::Reason => (None, rest, false),
         Takes::Full if rest == "--full" => (None, "", true),
         Takes::Full if !rest.is_empty() => return Err("takes nothing, or --full".to_owned()),
-        Takes::Full => (None, "", false),
+        Takes::Nothing | Takes::Full => (None, "", false),
         Takes::Instance if !others.is_empty() => return Err("takes one instance".to_owned()),
         Takes::Instance => (Some(first), "", false),
         Takes::InstanceAndReason => (Some(first), others.trim(), false),
@@ -329,7 +330,7 @@ fn act(app: &mut App, action: Action, takes: Takes, rest: &str) -> Result<Vec<Cm
         app.say(refusal, Tone::Refused);
         return Ok(Vec::new());
     }
-    let command = app.command_on(action, instance.as_ref(), reason.to_owned());
+    let command = command_on(action, instance.as_ref(), reason.to_owned());
     Ok(command.map_or_else(Vec::new, |command| order(app, command)))
 }
 

@@ -236,14 +236,13 @@ const MOUSE: &[u8] = b"\x1b[<";
 fn step(bytes: &[u8]) -> Step {
     let key = |n, key| Step::Took(n, Some(Input::Key(key)));
     match bytes {
-        [] | [0x1b] | [0x1b, b'O'] => Step::More,
+        [] | [0x1b] | [0x1b, b'O'] | [0x1b, b'[', b'['] => Step::More,
         [0x1b, 0x1b, ..] => key(1, Key::Esc),
         [0x1b, b'[', b'<', rest @ ..] => mouse(rest, MOUSE.len()),
         // The mouse of a terminal that knows no other way to tell: three bytes that look like keys.
         [0x1b, b'[', b'M', _, _, _, ..] => Step::Took(6, None),
         [0x1b, b'[', b'M', ..] => Step::More,
         // The function keys of the Linux console: the letter alone would be another key.
-        [0x1b, b'[', b'['] => Step::More,
         [0x1b, b'[', b'[', letter @ b'A'..=b'E', ..] => key(4, Key::F(letter - b'A' + 1)),
         [0x1b, b'[', rest @ ..] => sequence(rest, 2),
         [0x1b, b'O', end, ..] => Step::Took(3, final_key(*end).map(Input::Key)),

@@ -127,6 +127,8 @@ pub enum Action {
     Group,
     /// Events, log, or both.
     Pane,
+    /// Ask for a version, where nothing runs.
+    Deploy,
     /// Play the replay, or halt it.
     Play,
     /// Play faster.
@@ -295,8 +297,8 @@ keymap! {
     "→"   [Key::Right] Right "" "a column on"
     "PgUp" [Key::PageUp] PageUp "" "a page back"
     "PgDn" [Key::PageDown] PageDown "" "a page on"
-    "g"   [Key::Char('g'), Key::Home] First "" "first instance (also Home)"
-    "G"   [Key::Char('G'), Key::End] Last "" "last instance (also End)"
+    "g Home" [Key::Char('g'), Key::Home] First "" "first instance"
+    "G End" [Key::Char('G'), Key::End] Last "" "last instance"
     "["   [Key::Char('[')] Previous "" "instance before, also inside"
     "]"   [Key::Char(']')] Next "" "instance after, also inside"
     "N"   [Key::Char('N')] PreviousFailure "" "failed or held one before"
@@ -308,6 +310,7 @@ keymap! {
     "y"   [Key::Char('y')] Copy "" "copy the selected one's name"
     "e"   [Key::Char('e')] Export "" "write screen and summary to files"
     "m"   [Key::Char('m')] Mouse "" "mouse on or off"
+    "d"   [Key::Char('d')] Deploy "deploy" "where nothing runs: deploy"
     "Space" [Key::Char(' ')] Play "play" "in a replay: play, halt"
     "{"   [Key::Char('{')] PreviousMark "" "in a replay: mark before"
     "}"   [Key::Char('}')] NextMark "next mark" "in a replay: next mark"

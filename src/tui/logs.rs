@@ -20,7 +20,7 @@ use super::tab::Tab;
 use super::update::Cmd;
 use super::view;
 use crate::event::{Actor, Event, EventKind, clean};
-use crate::model::{InstanceId, Timestamp};
+use crate::model::{InstanceId, Seq, Timestamp};
 use crate::ports::LogLine;
 
 /// Lines that are kept.
@@ -34,8 +34,8 @@ const LONGEST: usize = 80;
 
 /// What keys mean here: their label, and their words for help.
 pub(super) const KEYS: [(Action, &str, &str); 11] = [
-    (Action::Filter, "search", "search; then next and previous"),
-    (Action::NextFailure, "next match", "next match of the search"),
+    (Action::Filter, "search", "look for a text"),
+    (Action::NextFailure, "next", "next match of the search"),
     (Action::PreviousFailure, "", "the match before"),
     (Action::OnlyThis, "instance", "only the selected one's lines"),
     (Action::Wrap, "wrap", "wrap long lines, or cut them"),
@@ -93,6 +93,8 @@ pub struct Logs {
     pub(super) lost: u64,
     /// The engine's number of its last line.
     last: u64,
+    /// The last fact that was looked at: a replay that goes back tells it again.
+    told: Seq,
 }
 
 impl fmt::Debug for Logs {
@@ -121,6 +123,10 @@ impl Logs {
 
     /// Takes in what somebody did: it explains the lines around it.
     pub(super) fn take_event(&mut self, event: &Event) {
+        if event.seq <= self.told {
+            return;
+        }
+        self.told = event.seq;
         if let Some(by) = operator(&event.kind) {
             let target = clean(&by.name()).into_owned();
             self.keep(Kept { at: event.at, level: None, target, text: clean(&event.kind.words()).into_owned() });
@@ -248,19 +254,19 @@ impl Logs {
 
 /// Who did it, if it was no rule of the engine.
 fn operator(kind: &EventKind) -> Option<&Actor> {
-    let by = match kind {
-        EventKind::DeploymentStarted { by }
-        | EventKind::DeploymentPaused { by, .. }
-        | EventKind::DeploymentResumed { by }
-        | EventKind::CancelRequested { by, .. }
-        | EventKind::CommandsStopped { by, .. }
-        | EventKind::RollbackStarted { by, .. }
-        | EventKind::BatchApproved { by, .. }
-        | EventKind::InstanceHeld { by, .. }
-        | EventKind::InstanceReleased { by, .. }
-        | EventKind::InstanceRetried { by, .. }
-        | EventKind::InstanceDiscounted { by, .. } => by,
-        _ => return None,
+    let (EventKind::DeploymentStarted { by }
+    | EventKind::DeploymentPaused { by, .. }
+    | EventKind::DeploymentResumed { by }
+    | EventKind::CancelRequested { by, .. }
+    | EventKind::CommandsStopped { by, .. }
+    | EventKind::RollbackStarted { by, .. }
+    | EventKind::BatchApproved { by, .. }
+    | EventKind::InstanceHeld { by, .. }
+    | EventKind::InstanceReleased { by, .. }
+    | EventKind::InstanceRetried { by, .. }
+    | EventKind::InstanceDiscounted { by, .. }) = kind
+    else {
+        return None;
     };
     (!matches!(by, Actor::Engine)).then_some(by)
 }

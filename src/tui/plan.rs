@@ -1,8 +1,9 @@
 //! The plan: which batches there are, and what happens next; on the way back, in which order. Here is which rows there are
 //! and what they say; nothing is decided.
 //!
-//! Imports: tui parts, core's look ahead, event, state, model. May not: draw; send.
+//! Imports: tui parts, core's look ahead, state, model. May not: draw; send.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use super::app::{App, Tone};
@@ -12,9 +13,8 @@ use super::timeline::predicted;
 use super::update::Cmd;
 use super::view;
 use crate::core::{self, Ahead};
-use crate::event::Ending;
 use crate::model::{Before, Confirm, Count, DeploymentKind, OnDrainTimeout, OnFailure, Pacing, Span, Timestamp, Zones};
-use crate::state::{Instance, Phase};
+use crate::state::{Awaits, Goal, Instance, Phase};
 
 /// Columns of a label.
 pub(super) const LABEL: usize = 10;
@@ -208,7 +208,9 @@ fn back(app: &App) -> Vec<Row> {
     };
     let mut restored = of(|i| i.phase == Phase::RolledBack);
     restored.sort_by_key(|index| app.state.instances.get_index(*index).map(|(_, i)| i.since));
-    let going = of(|i| i.goal == crate::state::Goal::Back && i.is_active());
+    let mut going = of(|i| i.goal == Goal::Back && i.is_active());
+    // The newest was taken first.
+    going.sort_by_key(|index| app.state.instances.get_index(*index).map(|(_, i)| Reverse(i.order)));
     let to_come = core::way_back(&app.state);
     let total = restored.len() + going.len() + to_come.len();
     let mut rows = vec![Row::Title(format!("the way back of {total}, in its order"))];
@@ -258,7 +260,7 @@ pub(super) fn note(app: &App, batch: &BatchSoFar) -> String {
             None => String::new(),
         },
         None if batch.ended.is_none() => String::new(),
-        None if app.state.awaits == Some(crate::state::Awaits::Approval) && batch.number == app.state.batches => {
+        None if app.state.awaits == Some(Awaits::Approval) && batch.number == app.state.batches => {
             "proven; the next waits for approval (a)".to_owned()
         }
         None if app.state.rollback.is_some() => String::new(),
@@ -283,11 +285,6 @@ pub(super) fn note_ahead(app: &App, batch: &Ahead) -> String {
 /// Time that is only foretold.
 pub(super) fn about(span: Span) -> Span {
     Span::from_millis(span.as_millis().div_ceil(1000) * 1000)
-}
-
-/// True if what was planned came to its end.
-pub(super) fn is_through(app: &App) -> bool {
-    app.state.end.as_ref().is_some_and(|end| end.ending == Ending::Completed)
 }
 
 /// The first row that is seen.

@@ -12,6 +12,7 @@ use super::history::History;
 use super::keys::{Action, Key};
 use super::tab::Tab;
 use super::update::{Cmd, Msg, update};
+use super::view::plain_arrows;
 use crate::event::{Event, EventKind, FORMAT};
 use crate::model::{Evidence, InstanceId, Sample, SampleResult, Seq, Span, Timestamp};
 use crate::ports::{Progress, Reading, Snapshot, Story, Turn};
@@ -165,7 +166,12 @@ impl Replay {
         app.runs.scrub = Some(Scrub { at: 1, of: events.len(), begin: first.at, end, marks, playing: false, speed: 2 });
         let said = match damage {
             Some(damage) => (format!("{damage}; this is what comes before"), Tone::Refused),
-            None => ("Space plays, left and right step, } goes to the next mark".to_owned(), Tone::Plain),
+            None => {
+                let hint = |action| live.fixed.keys.hint(action);
+                let (play, back, on) = (hint(Action::Play), hint(Action::Left), hint(Action::Right));
+                let text = format!("{play} plays, {back} and {on} step, {} goes to the next mark", hint(Action::NextMark));
+                (plain_arrows(&text), Tone::Plain)
+            }
         };
         app.say(said.0, said.1);
         let marks = turns().map(|(at, ..)| at).collect();
@@ -197,10 +203,10 @@ impl Replay {
             Some(Action::Right) => self.go(here + 1),
             Some(Action::First) => self.go(1),
             Some(Action::Last) => self.go(usize::MAX),
-            Some(Action::PreviousMark) => self.to_mark(false),
-            Some(Action::NextMark) => self.to_mark(true),
-            Some(Action::PageUp) if pages => self.to_mark(false),
-            Some(Action::PageDown) if pages => self.to_mark(true),
+            Some(Action::PreviousMark) => self.turn_to(false),
+            Some(Action::NextMark) => self.turn_to(true),
+            Some(Action::PageUp) if pages => self.turn_to(false),
+            Some(Action::PageDown) if pages => self.turn_to(true),
             Some(Action::Play) => self.toggle(),
             Some(Action::Faster) => self.speed(true),
             Some(Action::Slower) => self.speed(false),
@@ -224,7 +230,7 @@ impl Replay {
         self.stand(at.unwrap_or_default());
     }
 
-    fn to_mark(&mut self, forward: bool) {
+    fn turn_to(&mut self, forward: bool) {
         let here = self.at();
         let found = if forward {
             self.marks.iter().find(|mark| **mark > here)

@@ -78,6 +78,9 @@ pub(super) async fn run(session: Box<dyn Session>, settings: Settings) -> Result
     if let Some(complaint) = complaint {
         app.say(complaint, Tone::Refused);
     }
+    if let Some(idle) = settings.idle {
+        app.begin_idle(idle);
+    }
     if let Some(story) = settings.replay {
         app.begin_with(story).map_err(|why| TuiError::Session(SessionError::Link(why)))?;
     }
@@ -425,8 +428,9 @@ impl Console {
         let (text, tone) = if self.screen.beside.copy(text) {
             (format!("{what}: sent to the terminal's clipboard"), Tone::Plain)
         } else {
+            let key = self.app.fixed.keys.hint(Action::Export);
             (
-                format!("{what}: too long for this terminal's clipboard, or it has none; e writes the screen to a file"),
+                format!("{what}: too long for this terminal's clipboard, or it has none; {key} writes the screen to a file"),
                 Tone::Refused,
             )
         };

@@ -150,9 +150,7 @@ pub(super) fn on_key(app: &mut App, key: Key) -> Option<Vec<Cmd>> {
         Key::Up => runs.select(position.saturating_sub(1)),
         Key::Down => runs.select(position + 1),
         Key::Char(c) if runs.filter.chars().count() < LONGEST => runs.filter.push(c),
-        Key::Ctrl('z') => return Some(vec![Cmd::Suspend]),
-        Key::Ctrl('l') => return Some(vec![Cmd::Repaint]),
-        _ => {}
+        _ => return Some(app.aside(key).into_iter().collect()),
     }
     Some(Vec::new())
 }

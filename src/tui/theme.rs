@@ -150,7 +150,9 @@ impl Theme {
     /// that it is the same on every background. Without colours it is reversed.
     pub fn stripe(&self, color: &str) -> Style {
         let stripe = Style::new().add_modifier(Modifier::BOLD);
-        match self.sheet.tone(color).and_then(|tone| tone.at(self.depth)) {
+        // One of the sixteen is itself: what the theme calls red is a red to be read, not to be seen behind a name.
+        let tone = Shade::parse(color).or_else(|| self.sheet.tone(color));
+        match tone.and_then(|tone| tone.at(self.depth)) {
             Some(color) => stripe.bg(color).fg(light::ink(color, self.depth)),
             None => stripe.add_modifier(Modifier::REVERSED),
         }

@@ -24,7 +24,7 @@ const STEPS: [u64; 17] = [
 /// The scale with which it begins.
 const FIRST: usize = 2;
 /// Columns that an instance must have at least, before the whole deployment is fitted in.
-const READABLE: u64 = 8;
+const READABLE: u64 = 3;
 /// Changes of the capacity that are kept.
 const KEPT: usize = 50_000;
 
@@ -124,7 +124,7 @@ impl Timeline {
     }
 
     /// The scale is the one that fits.
-    pub(super) fn fits(&self) -> bool {
+    pub fn is_fitted(&self) -> bool {
         self.step.is_none()
     }
 

@@ -4,6 +4,7 @@
 
 use super::app::{App, Dirt, Link, Pane, Tone};
 use super::confirm::{Ask, Overlay, Reason, Typed};
+use super::idle;
 use super::keys::{Action, Key};
 use super::replay;
 use super::runs;
@@ -108,7 +109,7 @@ fn reduce(app: &mut App, msg: Msg) -> Vec<Cmd> {
         }
         Msg::Key(key) => {
             app.dirt = Dirt::Now;
-            runs::on_key(app, key).unwrap_or_else(|| on_key(app, key))
+            runs::on_key(app, key).or_else(|| idle::on_key(app, key)).unwrap_or_else(|| on_key(app, key))
         }
         Msg::Update(news) => on_update(app, news),
         Msg::Fresh(snapshot) => {
@@ -201,7 +202,7 @@ fn on_update(app: &mut App, news: Update) -> Vec<Cmd> {
             Vec::new()
         }
         Update::Gone => lost(app, Link::Gone { since: app.now }),
-        Update::Closed => lost(app, Link::Closed),
+        Update::Closed => idle::closed(app).unwrap_or_else(|| lost(app, Link::Closed)),
     }
 }
 
@@ -252,10 +253,9 @@ pub(super) fn on_action(app: &mut App, action: Action) -> Vec<Cmd> {
         Action::Command => command_line::open(app),
         Action::Back if app.close_tab() => {}
         Action::Back => app.set_filter(""),
-        Action::Open(Tab::Instance) => inspect(app),
+        Action::Open(Tab::Instance) | Action::Inspect => inspect(app),
         Action::Open(Tab::History) => return runs::open(app),
         Action::Open(tab) => app.open(tab),
-        Action::Inspect => inspect(app),
         Action::Filter => {
             app.open(Tab::Fleet);
             app.overlay = Some(Overlay::Filter);
@@ -291,6 +291,7 @@ pub(super) fn on_action(app: &mut App, action: Action) -> Vec<Cmd> {
             app.say("that is for a replay; 6 lists the deployments, Enter there replays one", Tone::Refused);
         }
         Action::Themes => return chooser::open(app),
+        Action::Deploy => return idle::deploy(app),
         Action::Repaint => return vec![Cmd::Repaint],
         Action::Suspend => return vec![Cmd::Suspend],
         Action::Copy => return wire::copy_selected(app),
@@ -353,7 +354,7 @@ fn follow(app: &mut App) {
 
 /// Leaves if there is nothing to say about it, else asks.
 fn quit(app: &mut App) -> Vec<Cmd> {
-    if app.state.end.is_some() || matches!(app.link, Link::Gone { .. } | Link::Closed) {
+    if app.state.end.is_some() || app.idle.is_some() || matches!(app.link, Link::Gone { .. } | Link::Closed) {
         return leave(app);
     }
     app.overlay = Some(Overlay::Leave);

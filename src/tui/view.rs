@@ -10,6 +10,7 @@ mod grid;
 mod header;
 mod help;
 mod hit;
+mod idle;
 mod inspect;
 mod logs;
 mod next;
@@ -35,7 +36,7 @@ use super::tab::Tab;
 use super::text::{clip, width, wrap};
 use super::theme::Ui;
 
-pub(super) use help::page as help_page;
+pub(super) use help::{page as help_page, plain_arrows};
 pub(super) use hit::{Hit, hit};
 pub(super) use inspect::names;
 pub(super) use logs::rows as log_rows;
@@ -94,6 +95,7 @@ pub fn view(app: &App, frame: &mut Frame<'_>) {
             panes::draw(&mut canvas, &places);
         }
         Tab::Instance => inspect::draw(&mut canvas, &places),
+        Tab::Timeline | Tab::Plan if app.idle.is_some() => idle::nothing(&mut canvas, places.body),
         Tab::Timeline => timeline::draw(&mut canvas, places.body),
         Tab::Logs => logs::draw(&mut canvas, places.body),
         Tab::Plan => plan::draw(&mut canvas, places.body),
@@ -112,10 +114,8 @@ pub fn view(app: &App, frame: &mut Frame<'_>) {
 /// Too small for a screen: how it stands, and what to do about it.
 fn tiny(canvas: &mut Canvas<'_, '_>, area: Rect) {
     let app = canvas.app;
-    let mut lines: Vec<Line<'static>> = wrap(&app.state.headline(), usize::from(area.width))
-        .into_iter()
-        .map(|l| Line::styled(l, canvas.ui(Ui::Headline)))
-        .collect();
+    let mut lines: Vec<Line<'static>> =
+        wrap(&app.headline(), usize::from(area.width)).into_iter().map(|l| Line::styled(l, canvas.ui(Ui::Headline))).collect();
     lines.push(header::badge_line(app));
     lines.extend(wrap("enlarge to 40x10", usize::from(area.width)).into_iter().map(Line::from));
     canvas.lines(area, lines);

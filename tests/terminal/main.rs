@@ -20,6 +20,7 @@ mod hangup;
 mod keys;
 mod meanwhile;
 mod pty;
+mod rebound;
 mod stalled;
 mod stopped;
 mod successor;

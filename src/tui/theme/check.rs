@@ -198,8 +198,8 @@ fn confused(sheet: &Sheet) -> Vec<Finding> {
         }) {
             for sight in &sheet.safe_for {
                 let nearest = sheet.background(depth).surfaces().iter().map(|surface| {
-                    let ((fg, bg), (other_fg, other_bg)) = (surface.painted(style(one)), surface.painted(style(other)));
-                    distance(fg, other_fg, *sight).max(distance(bg, other_bg, *sight))
+                    let (one, other) = (surface.painted(style(one)), surface.painted(style(other)));
+                    distance(one.0, other.0, *sight).max(distance(one.1, other.1, *sight))
                 });
                 let distance = nearest.fold(f64::INFINITY, f64::min);
                 if distance < APART {

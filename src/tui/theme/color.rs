@@ -50,7 +50,7 @@ impl Shade {
     pub(super) fn of([c16, c256, rgb]: [Option<Color>; 3]) -> Self {
         Self {
             c16: c16.map_or_else(|| c256.or(rgb).and_then(shallow), shallow),
-            c256: c256.or(if rgb.is_some() { rgb } else { c16 }).and_then(indexed),
+            c256: c256.or(rgb).or(c16).and_then(indexed),
             rgb: rgb.or(c256).or(c16).and_then(own),
         }
     }

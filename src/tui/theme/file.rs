@@ -158,7 +158,7 @@ impl Reader<'_> {
             return None;
         };
         let mut found = Vec::new();
-        for item in list.iter() {
+        for item in list {
             let text = self.text(key, item);
             found.extend(text.and_then(|text| self.word(key, &text, item, words)));
         }
@@ -298,12 +298,12 @@ impl Reader<'_> {
         }
     }
 
-    fn style(&mut self, path: &str, part: Part, entries: Entries<'_>) {
+    fn style(&mut self, table: &str, part: Part, entries: Entries<'_>) {
         const STYLE: [&str; 3] = ["fg", "bg", "attr"];
         const STATE: [&str; 5] = ["fg", "bg", "attr", "glyph", "ascii"];
         let (mut patch, mut glyphs) = (Patch::default(), GlyphPatch::default());
         for (key, at, value) in entries {
-            let place = joined(path, &key);
+            let place = joined(table, &key);
             match (key.as_str(), part) {
                 ("fg", _) => patch.fg = self.paint(&place, value),
                 ("bg", _) => patch.bg = self.paint(&place, value),
@@ -313,8 +313,8 @@ impl Reader<'_> {
                 }
                 ("glyph", Part::State(_)) => glyphs.glyph = self.glyph(&place, &value, glyph::glyph),
                 ("ascii", Part::State(_)) => glyphs.ascii = self.glyph(&place, &value, glyph::ascii),
-                (_, Part::State(_)) => self.unknown(path, &key, at, &STATE),
-                _ => self.unknown(path, &key, at, &STYLE),
+                (_, Part::State(_)) => self.unknown(table, &key, at, &STATE),
+                _ => self.unknown(table, &key, at, &STYLE),
             }
         }
         self.file.styles.push((part, patch));

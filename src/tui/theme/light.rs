@@ -149,12 +149,14 @@ fn seen(color: Rgb, sight: Sight) -> [f64; 3] {
 }
 
 /// Light as lightness and two directions of hue (CIE L*a*b*, D65): equal steps look equal.
-fn lab([r, g, b]: [f64; 3]) -> [f64; 3] {
-    let curve = |t: f64| if t > 0.008_856 { t.cbrt() } else { 7.787 * t + 16.0 / 116.0 };
-    let x = curve((0.4124 * r + 0.3576 * g + 0.1805 * b) / 0.950_47);
-    let y = curve(0.2126 * r + 0.7152 * g + 0.0722 * b);
-    let z = curve((0.0193 * r + 0.1192 * g + 0.9505 * b) / 1.088_83);
-    [116.0 * y - 16.0, 500.0 * (x - y), 200.0 * (y - z)]
+fn lab(light: [f64; 3]) -> [f64; 3] {
+    let curve = |part: f64| if part > 0.008_856 { part.cbrt() } else { 7.787 * part + 16.0 / 116.0 };
+    let sum =
+        |shares: [f64; 3], white: f64| curve(shares.iter().zip(light).map(|(share, part)| share * part).sum::<f64>() / white);
+    let reddish = sum([0.4124, 0.3576, 0.1805], 0.950_47);
+    let bright = sum([0.2126, 0.7152, 0.0722], 1.0);
+    let bluish = sum([0.0193, 0.1192, 0.9505], 1.088_83);
+    [116.0 * bright - 16.0, 500.0 * (reddish - bright), 200.0 * (bright - bluish)]
 }
 
 /// How far two colours are from each other for somebody who sees so: a step of 2 can just be seen beside each other.

@@ -62,8 +62,8 @@ impl Sheet {
         self.palette.extend(file.palette);
         for (part, patch) in file.styles {
             let Some(style) = self.styles.get_mut(part.index()) else { continue };
-            style.fg = patch.fg.or(style.fg.take());
-            style.bg = patch.bg.or(style.bg.take());
+            style.fg = patch.fg.or_else(|| style.fg.take());
+            style.bg = patch.bg.or_else(|| style.bg.take());
             style.attr = patch.attr.or(style.attr);
         }
         for (state, patch) in file.glyphs {

@@ -24,8 +24,9 @@ pub(super) fn draw(canvas: &mut Canvas<'_, '_>, places: &Places, area: Rect) {
     let Some((cursor, told)) = themes.tried() else { return };
     let width = COLUMNS.min(area.width);
     let top = places.tabs.bottom().max(area.y + 1);
-    // Down to the keys, which stay.
+    // Down to the keys, which are other ones now.
     let place = Rect { x: area.right() - width, y: top, width, height: area.bottom().saturating_sub(top + 1) };
+    keys(canvas, Rect { y: area.bottom().saturating_sub(1), height: 1, ..area });
     canvas.clear(place);
     canvas.rule(Rect { height: 1, ..place }, vec![Span::styled("themes", canvas.ui(Ui::Dialog))]);
     let inner = Rect { x: place.x + 2, y: place.y + 1, width: width.saturating_sub(2), height: place.height.saturating_sub(1) };
@@ -33,22 +34,29 @@ pub(super) fn draw(canvas: &mut Canvas<'_, '_>, places: &Places, area: Rect) {
     let border = Line::styled(side, canvas.ui(Ui::Border));
     canvas.lines(Rect { width: 1, ..Rect { x: place.x, ..inner } }, vec![border; usize::from(inner.height)]);
     let columns = usize::from(inner.width);
-    let sample = inner.height >= SAMPLE + SAID + 8;
-    let below = 1 + if sample { SAMPLE + SAID } else { SAID.min(inner.height / 3) };
+    let roomy = inner.height >= SAMPLE + SAID + 8;
+    let below = if roomy { SAMPLE + SAID } else { SAID.min(inner.height / 3) };
+    // The sample is of what is on, which a broken one is not.
+    let sample = roomy && matches!(told, Told::On { .. });
     let rows = usize::from(inner.height.saturating_sub(below));
     let mut lines = list(canvas, cursor, (columns, rows));
     lines.resize_with(rows, || Line::raw(""));
-    let said = usize::from(below) - 1 - if sample { usize::from(SAMPLE) } else { 0 };
+    let said = usize::from(below - if sample { SAMPLE } else { 0 });
     let mut text = about(canvas, told, columns);
     text.resize_with(said, || Line::raw(""));
     lines.append(&mut text);
     if sample {
         lines.extend(samples(canvas, columns));
     }
-    let keys = [("Enter", " keeps it  "), ("Esc", " goes back")];
-    let keys = keys.iter().flat_map(|(key, words)| [Span::styled(*key, canvas.ui(Ui::Key)), Span::raw(*words)]);
-    lines.push(Line::from(keys.collect::<Vec<_>>()));
     canvas.lines(inner, lines);
+}
+
+fn keys(canvas: &mut Canvas<'_, '_>, area: Rect) {
+    canvas.clear(area);
+    let keys = [("j k", " tries another  "), ("Enter", " keeps it  "), ("Esc", " goes back")];
+    let spans = keys.iter().flat_map(|(key, words)| [Span::styled(*key, canvas.ui(Ui::Key)), Span::raw(*words)]);
+    let line = Line::from(spans.collect::<Vec<_>>());
+    canvas.lines(area, vec![line]);
 }
 
 /// The names, as many as there is room for, with the one that is tried among them.

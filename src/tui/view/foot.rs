@@ -24,6 +24,7 @@ pub(super) fn draw(canvas: &mut Canvas<'_, '_>, places: &Places) {
     let area = if fleet { places.message } else { above };
     match (&canvas.app.overlay, &canvas.app.message) {
         (Some(Overlay::Filter), _) => typed(canvas, area),
+        (None, _) if canvas.app.idle.as_ref().is_some_and(|idle| idle.typing.is_some()) => super::idle::typed(canvas, area),
         (None, _) if canvas.app.runs.typing => super::runs::typed(canvas, area),
         (Some(Overlay::Command), _) => command(canvas, area),
         (_, Some((text, tone))) => {
@@ -107,7 +108,8 @@ fn typed(canvas: &mut Canvas<'_, '_>, area: Rect) {
 }
 
 /// The acts on the whole deployment, and what else there is room for.
-const FLEET: [Action; 13] = [
+const FLEET: [Action; 14] = [
+    Action::Deploy,
     Action::Pause,
     Action::Resume,
     Action::Cancel,
@@ -124,7 +126,7 @@ const FLEET: [Action; 13] = [
 ];
 
 /// How many of them are on every screen.
-const URGENT: usize = 4;
+const URGENT: usize = 5;
 
 /// The acts on one instance come first while it is looked at.
 const ONE: [Action; 11] = [

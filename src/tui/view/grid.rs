@@ -3,12 +3,13 @@
 //! Imports: tui parts, state, model. May not: decide; change the list.
 
 use ratatui::layout::Rect;
+use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
 use super::place::{LATENCY, Level, Places};
 use super::words::{latency, note, version, word};
 use super::{Canvas, card, zones};
-use crate::model::InstanceId;
+use crate::model::{InstanceId, InstanceState};
 use crate::state::Instance;
 use crate::tui::app::App;
 use crate::tui::text::{fit, fit_middle, fit_right, spark, trouble, width};
@@ -24,6 +25,7 @@ pub(super) fn draw(canvas: &mut Canvas<'_, '_>, places: &Places) {
         Level::Card => card::draw(canvas, places),
         Level::Row | Level::Chip => listed(canvas, places),
         Level::Wide | Level::Dense => cells(canvas, places),
+        Level::Half => halves(canvas, places),
         Level::Bars => zones::bars(canvas, places.grid),
     }
 }
@@ -61,7 +63,7 @@ fn chip(canvas: &Canvas<'_, '_>, index: usize, (id, instance): (&InstanceId, &In
     let timed = columns >= LATENCY + 4 + width(id.as_str()).min(20);
     let latency = if timed { fit_right(&latency(canvas.app.charts.get(index), instance), LATENCY) } else { String::new() };
     let name = fit(id.as_str(), columns.saturating_sub(3 + latency.len()));
-    let style = if selected { theme.ui(Ui::Selected) } else { ratatui::style::Style::new() };
+    let style = if selected { theme.ui(Ui::Selected) } else { Style::new() };
     vec![
         Span::raw(if selected { ">" } else { " " }),
         Span::styled(theme.glyph(shown).to_string(), theme.state(shown)),
@@ -114,11 +116,11 @@ fn row_spans(
     let shown = instance.shown();
     let selected = index == app.selected;
     let style = theme.state(shown);
-    let name_style = if selected { theme.ui(Ui::Selected) } else { ratatui::style::Style::new() };
+    let name_style = if selected { theme.ui(Ui::Selected) } else { Style::new() };
     let chart = app.charts.get(index);
     let latency = latency(chart, instance);
     // Slower than it was itself, before it was touched.
-    let latency_style = if app.is_slower(index) { theme.ui(Ui::Warning) } else { ratatui::style::Style::new() };
+    let latency_style = if app.is_slower(index) { theme.ui(Ui::Warning) } else { Style::new() };
     let mut spans = vec![
         Span::raw(if selected { ">" } else { " " }),
         Span::styled(theme.glyph(shown).to_string(), style),
@@ -145,7 +147,8 @@ fn row_spans(
 
 /// Cells: row after row, each row named by its first instance.
 fn cells(canvas: &mut Canvas<'_, '_>, places: &Places) {
-    let (grid, area) = (places.cells, places.grid);
+    let grid = places.cells;
+    let area = below_header(canvas, places);
     let app = canvas.app;
     let theme = &app.fixed.theme;
     for row in 0..grid.rows.min(usize::from(area.height)) {
@@ -166,5 +169,66 @@ fn cells(canvas: &mut Canvas<'_, '_>, places: &Places) {
             }
         }
         line(canvas, area, row, spans);
+    }
+}
+
+/// Which column it is, at each ten; returns what is below.
+fn below_header(canvas: &mut Canvas<'_, '_>, places: &Places) -> Rect {
+    let (grid, area) = (places.cells, places.grid);
+    if !grid.header || area.height < 2 {
+        return area;
+    }
+    let mut text = " ".repeat(grid.label);
+    for ten in (0..grid.columns).step_by(10) {
+        text.push_str(&fit(&format!("+{ten}"), 10.min(grid.columns - ten) * grid.column_width));
+    }
+    canvas.text(Rect { height: 1, ..area }, &text, Ui::Quiet);
+    Rect { y: area.y + 1, height: area.height - 1, ..area }
+}
+
+/// Half-blocks: two rows of instances in each row of the terminal, told apart by their colours alone.
+fn halves(canvas: &mut Canvas<'_, '_>, places: &Places) {
+    let grid = places.cells;
+    let area = below_header(canvas, places);
+    let app = canvas.app;
+    let theme = &app.fixed.theme;
+    for row in 0..grid.rows.min(usize::from(area.height)) {
+        let first = grid.first + 2 * row * grid.columns;
+        let Some(id) = app.listed(first).and_then(|index| app.id_at(index)) else { break };
+        let mut spans = vec![Span::styled(fit(id.as_str(), grid.label), theme.ui(Ui::Quiet))];
+        let shown = |index: usize| app.state.instances.get_index(index).map(|(_, instance)| instance.shown());
+        let mut run: (String, Option<Style>) = (String::new(), None);
+        for upper in first..first + grid.columns {
+            let pair = [app.listed(upper), app.listed(upper + grid.columns)];
+            let selected = pair.into_iter().flatten().find(|index| *index == app.selected);
+            let (text, style) = match selected.and_then(shown) {
+                // Its glyph, so that it is seen among equal colours; the line below has it in words.
+                Some(state) => (theme.glyph(state), theme.selected(theme.state(state))),
+                None => half(canvas, pair.map(|index| index.and_then(shown))),
+            };
+            if run.1 != Some(style) {
+                let (text, style) = std::mem::replace(&mut run, (String::new(), Some(style)));
+                spans.push(Span::styled(text, style.unwrap_or_default()));
+            }
+            run.0.push(text);
+        }
+        spans.push(Span::styled(run.0, run.1.unwrap_or_default()));
+        line(canvas, area, row, spans);
+    }
+}
+
+/// One cell of two. What has no colour at this depth is left blank, so that it looks the same above and below.
+fn half(canvas: &Canvas<'_, '_>, pair: [Option<InstanceState>; 2]) -> (char, Style) {
+    let theme = &canvas.app.fixed.theme;
+    let colour = |state: InstanceState| theme.state(state).fg;
+    match pair.map(|state| state.and_then(colour)) {
+        [Some(upper), Some(lower)] if upper == lower => ('█', Style::new().fg(upper)),
+        [Some(upper), Some(lower)] => ('▀', Style::new().fg(upper).bg(lower)),
+        [Some(upper), None] => ('▀', Style::new().fg(upper)),
+        [None, Some(lower)] => ('▄', Style::new().fg(lower)),
+        [None, None] => match pair {
+            [Some(state), _] | [None, Some(state)] => (theme.glyph(state), theme.state(state)),
+            [None, None] => (' ', Style::new()),
+        },
     }
 }

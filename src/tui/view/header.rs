@@ -11,6 +11,7 @@ use crate::event::{Actor, Ending};
 use crate::model::{InstanceState, Timestamp, Version};
 use crate::state::{Awaits, State, Status};
 use crate::tui::app::{App, Link};
+use crate::tui::keys::Action;
 use crate::tui::text::{clip, clock, fit, seconds, time_of_day, trouble, width, wrap};
 use crate::tui::theme::{Badge, Depth, Ui};
 
@@ -35,7 +36,11 @@ fn title(canvas: &mut Canvas<'_, '_>, area: Rect) {
     let env_width = width(&env);
     let room = columns.saturating_sub(right_width + env_width + 2);
     let arrow = if theme.ascii() { "->" } else { "→" };
-    let name = format!("{} {}{arrow}{}", plan.service, before(&app.state), plan.version);
+    let name = match app.idle {
+        // Its versions are in the line below.
+        Some(_) => plan.service.clone(),
+        None => format!("{} {}{arrow}{}", plan.service, before(&app.state), plan.version),
+    };
     let left = clip(&name, room);
     let stripe = app.fixed.stripe.as_ref().map_or_else(|| theme.ui(Ui::Quiet), |color| theme.stripe(color));
     let mut spans = vec![Span::styled(left.clone(), theme.ui(Ui::Header)), Span::raw(" "), Span::styled(env, stripe)];
@@ -60,6 +65,7 @@ fn before(state: &State) -> String {
 pub(super) fn badge_line(app: &App) -> Line<'static> {
     let state = &app.state;
     let (text, badge) = match state.status() {
+        _ if app.idle.is_some() => ("[IDLE]".to_owned(), Badge::Planned),
         _ if state.end.is_none() && matches!(app.link, Link::Gone { .. } | Link::Closed) => {
             ("[ENGINE GONE]".to_owned(), Badge::Failed)
         }
@@ -163,7 +169,7 @@ fn age_words(age: crate::model::Span) -> String {
 
 fn headline(canvas: &mut Canvas<'_, '_>, area: Rect) {
     let app = canvas.app;
-    let text = app.state.headline();
+    let text = app.headline();
     let columns = usize::from(area.width);
     // Requests that failed are why the tool is there: they are not said by the way.
     let failed = app.state.end.as_ref().and_then(|end| end.vip).is_some_and(|vip| vip.failed > 0);
@@ -176,7 +182,7 @@ fn headline(canvas: &mut Canvas<'_, '_>, area: Rect) {
     let mut spans = vec![Span::styled(text.clone(), style)];
     // The bar has its place whatever the headline says; it goes first where it is narrow, the headline is never cut.
     let room = columns.saturating_sub(width(&text) + 8).min(columns * 3 / 10);
-    if room >= 6 {
+    if room >= 6 && app.idle.is_none() {
         let (done, of) = settled(&app.state);
         let bar = room;
         let filled = (bar * done).checked_div(of).unwrap_or(0);
@@ -280,6 +286,9 @@ const TO_DO: [&str; 2] = ["; resume, ", "; else cancel "];
 /// What is said, the time or what to do next that must not be cut, and how grave it is.
 fn said(app: &App) -> (String, String, Ui) {
     let state = &app.state;
+    if let Some((text, keys, wrong)) = app.idle_sentence() {
+        return (text, keys, if wrong { Ui::Warning } else { Ui::Sentence });
+    }
     if state.end.is_some() {
         return ended(app);
     }
@@ -322,10 +331,11 @@ fn ended(app: &App) -> (String, String, Ui) {
         let need = if exceptions == 1 { " needs" } else { "s need" };
         text = format!("{exceptions} instance{need} a person; {text}");
     }
+    let quit = app.fixed.keys.hint(Action::Quit);
     let (next, part) = match &app.fixed.next {
-        Some(next) => (format!(". {next}, q leaves"), Ui::Message),
-        None if app.fixed.demo => (". q ends and removes the demo".to_owned(), Ui::Sentence),
-        None => (format!(". q leaves; rollout show {}", state.plan.deployment), Ui::Sentence),
+        Some(next) => (format!(". {next}, {quit} leaves"), Ui::Message),
+        None if app.fixed.demo => (format!(". {quit} ends and removes the demo"), Ui::Sentence),
+        None => (format!(". {quit} leaves; rollout show {}", state.plan.deployment), Ui::Sentence),
     };
     (text, next, if exceptions > 0 { Ui::Error } else { part })
 }

@@ -68,8 +68,11 @@ fn foot(canvas: &mut Canvas<'_, '_>, area: Rect, (at, of): (usize, usize)) {
             Span::styled(hint, canvas.ui(Ui::Quiet)),
         ])
     } else {
-        let filter = keys.hint(Action::Filter);
-        let text = format!(" {page}{filter} looks for one  Esc closes  lower case is safe or asks, upper case is heavy");
+        let text = format!(" {page}{} looks for one  Esc closes", keys.hint(Action::Filter));
+        // The rule of the default keys; whoever binds them anew has rules of their own.
+        let rule = "  lower case is safe or asks, upper case is heavy";
+        let fits = keys.bound().iter().all(|bound| !bound.rebound) && width(&text) + rule.len() <= columns;
+        let text = if fits { format!("{text}{rule}") } else { text };
         Line::styled(clip(&text, columns), canvas.ui(Ui::Quiet))
     };
     canvas.lines(area, vec![line]);
@@ -101,6 +104,6 @@ fn spans(canvas: &Canvas<'_, '_>, row: Row<'_>, columns: usize) -> Vec<Span<'sta
 }
 
 /// Arrows as words.
-pub(super) fn plain_arrows(text: &str) -> String {
+pub(in crate::tui) fn plain_arrows(text: &str) -> String {
     text.replace('↑', "Up").replace('↓', "Down").replace('←', "Left").replace('→', "Right")
 }

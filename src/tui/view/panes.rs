@@ -84,10 +84,11 @@ fn all_is_well(canvas: &mut Canvas<'_, '_>, area: Rect) {
     let (text, part) = match &app.state.rollback {
         Some(rollback) if rollback.reason.starts_with("asked for by ") => (format!("rollback {}", rollback.reason), Ui::Warning),
         Some(rollback) => (format!("rollback by {}: {}", rollback.by.name(), rollback.reason), Ui::Warning),
+        None if app.idle.is_some() => ("nobody is sick or out of rotation".to_owned(), Ui::Quiet),
         None => ("no failed instances".to_owned(), Ui::Quiet),
     };
     let mut said = vec![(text, part)];
-    if app.state.rollback.is_none() && app.state.end.is_none() {
+    if app.state.rollback.is_none() && app.state.end.is_none() && app.idle.is_none() {
         let cost = rollback_words(app);
         match said.first_mut().filter(|_| area.height == 1) {
             Some((first, _)) if width(first) + width(&cost) + 2 <= columns => *first = format!("{first}; {cost}"),

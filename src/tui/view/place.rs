@@ -5,6 +5,7 @@
 
 use ratatui::layout::Rect;
 
+use crate::model::InstanceState;
 use crate::tui::app::{App, Tone};
 use crate::tui::keys::Action;
 use crate::tui::text::{width, wrap};
@@ -22,16 +23,20 @@ pub(in crate::tui) enum Level {
     Wide,
     /// Glyph.
     Dense,
+    /// Half a block: colour alone, two instances above each other in a cell.
+    Half,
     /// One bar for each zone.
     #[default]
     Bars,
 }
 
 /// From the most to the least.
-const LEVELS: [Level; 6] = [Level::Card, Level::Row, Level::Chip, Level::Wide, Level::Dense, Level::Bars];
+const LEVELS: [Level; 7] = [Level::Card, Level::Row, Level::Chip, Level::Wide, Level::Dense, Level::Half, Level::Bars];
 
 /// Columns that a card takes at least, and its rows.
 const CARD: (usize, usize) = (38, 4);
+/// Rows of cells of which one may be given to their header.
+const PAGE: usize = 6;
 /// Columns of a latency.
 pub(super) const LATENCY: usize = 6;
 
@@ -49,6 +54,8 @@ pub(super) struct Grid {
     pub(super) height: usize,
     /// Columns of the terminal for a row's label.
     pub(super) label: usize,
+    /// Over the cells stands which column it is.
+    pub(super) header: bool,
     /// The place in the list of the first one on this page.
     pub(super) first: usize,
     /// How many are listed.
@@ -58,7 +65,17 @@ pub(super) struct Grid {
 impl Grid {
     /// How many there is room for.
     fn page(&self) -> usize {
-        if self.level == Level::Bars { self.count.max(1) } else { (self.columns * self.rows).max(1) }
+        if self.level == Level::Bars { self.count.max(1) } else { (self.columns * self.rows * self.per_cell()).max(1) }
+    }
+
+    /// How many share a cell.
+    fn per_cell(&self) -> usize {
+        if self.level == Level::Half { 2 } else { 1 }
+    }
+
+    /// Rows of the terminal.
+    fn lines(&self) -> usize {
+        self.rows * self.height + usize::from(self.header)
     }
 
     /// Which page this is, from 0, and how many there are.
@@ -191,7 +208,7 @@ pub(super) fn places(app: &App, size: (u16, u16)) -> Places {
 }
 
 fn headline_rows(app: &App, columns: u16) -> u16 {
-    let rows = wrap(&app.state.headline(), usize::from(columns)).len();
+    let rows = wrap(&app.headline(), usize::from(columns)).len();
     u16::try_from(rows).unwrap_or(1)
 }
 
@@ -202,7 +219,7 @@ fn grid_in(app: &App, size: (u16, u16), most: u16) -> (Grid, usize) {
     let bars = size.0 < 60 || size.1 < 16;
     let wanted = if bars { Some(Level::Bars) } else { app.list.level };
     let whole = shape(app, room, wanted, app.state.instances.len());
-    let height = whole.rows * whole.height;
+    let height = whole.lines();
     if app.list.filter.is_empty() {
         return (turned(whole, app), height);
     }
@@ -222,6 +239,7 @@ fn shape(app: &App, (columns, most): (usize, usize), wanted: Option<Level>, coun
     let found = match wanted {
         None => shapes(app, columns, count).into_iter().find(fits),
         Some(Level::Bars) => None,
+        Some(Level::Half) if !told_by_colour(app) => None,
         Some(level) => {
             let mut of_level: Vec<Grid> = shapes_of(app, level, columns, count.max(1))
                 .into_iter()
@@ -233,6 +251,10 @@ fn shape(app: &App, (columns, most): (usize, usize), wanted: Option<Level>, coun
     };
     let bars = Grid { level: Level::Bars, columns: 1, column_width: columns, rows: zones(app), height: 1, ..Grid::default() };
     let mut grid = found.unwrap_or(bars);
+    // So that a place can be said aloud: its row's name and its column. On pages there is room for that, too.
+    let room = most > grid.rows || most >= PAGE;
+    grid.header = matches!(grid.level, Level::Wide | Level::Dense | Level::Half) && room;
+    let most = most - usize::from(grid.header);
     grid.rows = grid.rows.min(most / grid.height.max(1)).max(1);
     grid.count = count;
     grid
@@ -243,6 +265,7 @@ fn shapes(app: &App, columns: usize, count: usize) -> Vec<Grid> {
     LEVELS
         .into_iter()
         .filter(|level| *level != Level::Card || columns >= 100)
+        .filter(|level| *level != Level::Half || told_by_colour(app))
         .flat_map(|level| shapes_of(app, level, columns, count.max(1)))
         .collect()
 }
@@ -268,16 +291,26 @@ fn shapes_of(app: &App, level: Level, columns: usize, count: usize) -> Vec<Grid>
             let timed = chip + LATENCY + 1;
             vec![grid(columns / timed, timed, 1, 0), grid(columns / chip, chip, 1, 0)]
         }
-        Level::Wide | Level::Dense => {
+        Level::Wide | Level::Dense | Level::Half => {
             let label = longest.min(14) + 1;
             let cell = if level == Level::Wide { 2 } else { 1 };
             let beside = columns.saturating_sub(label).max(1) / cell;
             // Tens can be counted at a glance.
             let beside = if beside > 10 { beside / 10 * 10 } else { beside };
-            vec![grid(beside, cell, 1, label)]
+            let cells = grid(beside, cell, 1, label);
+            vec![Grid { rows: cells.rows.div_ceil(cells.per_cell()), ..cells }]
         }
         Level::Bars => Vec::new(),
     }
+}
+
+/// What is grave, at work, done and untouched has each a colour of its own.
+fn told_by_colour(app: &App) -> bool {
+    let theme = &app.fixed.theme;
+    let states = [InstanceState::Failed, InstanceState::Updating, InstanceState::Healthy, InstanceState::Pending];
+    let colours = states.map(|state| theme.state(state).fg);
+    let told = |colour| colours.iter().filter(|other| *other == colour).count() == 1;
+    !theme.ascii() && colours.iter().all(told)
 }
 
 /// How many zones there are; a fleet without any is one.
@@ -293,7 +326,7 @@ pub(in crate::tui) fn walk(app: &mut App, way: Action) {
     let cells = places(app, app.size).cells;
     let (across, down) = match cells.level {
         Level::Card | Level::Row | Level::Chip => (cells.rows, 1),
-        Level::Wide | Level::Dense => (1, cells.columns),
+        Level::Wide | Level::Dense | Level::Half => (1, cells.columns),
         Level::Bars => (10, 1),
     };
     // One at a time, in the view of one.
@@ -321,10 +354,11 @@ pub(in crate::tui) fn walk(app: &mut App, way: Action) {
 /// More or less of each instance than there would be.
 pub(in crate::tui) fn set_detail(app: &mut App, way: Action) {
     let now = places(app, app.size).cells.level;
-    let at = LEVELS.iter().position(|level| *level == now).unwrap_or(0);
+    let levels: Vec<Level> = LEVELS.into_iter().filter(|level| *level != Level::Half || told_by_colour(app)).collect();
+    let at = levels.iter().position(|level| *level == now).unwrap_or(0);
     let wanted = match way {
-        Action::Finer => LEVELS.get(at.saturating_sub(1)),
-        Action::Coarser => LEVELS.get(at + 1),
+        Action::Finer => levels.get(at.saturating_sub(1)),
+        Action::Coarser => levels.get(at + 1),
         _ => {
             app.list.level = None;
             app.say("as much of each instance as there is room for", Tone::Plain);

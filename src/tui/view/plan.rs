@@ -11,7 +11,7 @@ use super::inspect::brief;
 use crate::event::thousands;
 use crate::model::{InstanceState, Timestamp};
 use crate::tui::app::App;
-use crate::tui::plan::{LABEL, Row, about, is_through, note, note_ahead, rows, top};
+use crate::tui::plan::{LABEL, Row, about, note, note_ahead, rows, top};
 use crate::tui::text::{fit, fit_right, time_of_day, trouble, width};
 use crate::tui::theme::Ui;
 use crate::tui::timeline::present;
@@ -48,7 +48,7 @@ pub(super) fn draw(canvas: &mut Canvas<'_, '_>, area: Rect) {
     let first = top(app, &rows, height);
     let title = if app.state.started_at.is_none() {
         "plan; nothing is touched yet"
-    } else if is_through(app) {
+    } else if app.state.end.is_some() {
         "plan, as it went"
     } else {
         "plan, and what happens next"

@@ -132,7 +132,8 @@ fn head(columns: &Columns) -> String {
         fit_right("took", TOOK),
     );
     if columns.wide {
-        text.push_str(&format!(" {} {}  facts", fit_right("each", TOOK), fit_right("way back", TOOK)));
+        let (each, back) = (fit_right("each", TOOK), fit_right("way back", TOOK));
+        text.extend([" ", &each, " ", &back, "  facts"]);
     }
     text
 }

@@ -7,11 +7,13 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
+use super::help::plain_arrows;
 use super::inspect::brief;
 use super::{Canvas, spent};
 use crate::event::thousands;
 use crate::model::{InstanceState, Timestamp};
 use crate::tui::app::App;
+use crate::tui::keys::Action;
 use crate::tui::text::{clip, fit, fit_right, time_of_day, width};
 use crate::tui::theme::Ui;
 use crate::tui::timeline::{Axis, Cell, Row, axis, begins, cells, follows, grouping, holding, present, rows, top};
@@ -71,22 +73,26 @@ pub(super) fn draw(canvas: &mut Canvas<'_, '_>, area: Rect) {
 /// What is seen, and how it can be changed.
 fn rule(canvas: &mut Canvas<'_, '_>, area: Rect, axis: &Axis) {
     let app = canvas.app;
+    let hint = |action| app.fixed.keys.hint(action);
     let wide = area.width >= 100;
-    let mut title = vec![Span::raw(format!("timeline, a column is {}", axis.step))];
+    let name = if area.width >= 60 { "timeline, " } else { "" };
+    let mut title = vec![Span::raw(format!("{name}a column is {}", axis.step))];
     if let Some(since) = app.known_from.filter(|since| *since > begins(app)) {
         let text = format!("  phases known since {}", time_of_day(since, &app.fixed.zone));
         title.push(Span::styled(text, canvas.ui(Ui::Warning)));
     }
     let mut right = vec![Span::raw(if wide { format!("{}, ", grouping(app).word()) } else { String::new() })];
-    right.push(match (app.timeline.is_live(), app.state.end.is_some(), app.timeline.fits()) {
+    right.push(match (app.timeline.is_live(), app.state.end.is_some(), app.timeline.is_fitted()) {
         (true, true, _) => Span::raw("ended"),
         (true, false, true) if follows(app) => Span::raw("follows, fitted"),
         (true, false, false) if follows(app) => Span::raw("follows now"),
-        (..) => Span::styled("moved; f follows", canvas.ui(Ui::Key)),
+        (..) => Span::styled(format!("moved; {} follows", hint(Action::Follow)), canvas.ui(Ui::Key)),
     });
     if wide {
-        let keys = if canvas.ascii() { "Left Right scroll" } else { "← → scroll" };
-        right.push(Span::styled(format!("  {keys}  + - scale  = fit"), canvas.ui(Ui::Quiet)));
+        let keys = [Action::Left, Action::Right, Action::Finer, Action::Coarser, Action::Fitting].map(hint);
+        let [left, further, finer, coarser, fit] = keys.map(|key| if canvas.ascii() { plain_arrows(&key) } else { key });
+        let text = format!("  {left} {further} scroll  {finer} {coarser} scale  {fit} fit");
+        right.push(Span::styled(text, canvas.ui(Ui::Quiet)));
     }
     canvas.rule_with(area, title, right);
 }

@@ -33,6 +33,7 @@ pub(super) fn word(app: &App, id: &InstanceId, instance: &Instance) -> String {
     let back = instance.goal == Goal::Back;
     match (&instance.phase, back) {
         (Phase::Pending, _) if instance.held.is_some() => "held".to_owned(),
+        (Phase::Pending, _) if app.idle.is_some() => "reading".to_owned(),
         (Phase::Pending, _) => "pending".to_owned(),
         (Phase::Checking, _) => "checking".to_owned(),
         // The way back of extra capacity is its end.
@@ -55,6 +56,7 @@ pub(super) fn word(app: &App, id: &InstanceId, instance: &Instance) -> String {
         (Phase::Settling { .. }, true) => "back: settle".to_owned(),
         (Phase::Healthy, _) => "healthy".to_owned(),
         (Phase::Failed, _) => "FAILED".to_owned(),
+        (Phase::Skipped, _) if app.idle.is_some() => "out".to_owned(),
         (Phase::Skipped, _) => "skipped".to_owned(),
         (Phase::Returning { .. }, _) => "returning".to_owned(),
         (Phase::Restoring, _) => "rolling back".to_owned(),

@@ -3,6 +3,7 @@
 //! Imports: tui parts. May not: send; say that it was copied, which nobody knows.
 
 use crate::tui::app::{App, Tone};
+use crate::tui::keys::Action;
 use crate::tui::tab::Tab;
 use crate::tui::text::time_of_day;
 use crate::tui::update::Cmd;
@@ -10,7 +11,8 @@ use crate::tui::update::Cmd;
 /// Sends `text`, which is `what`, to the terminal's clipboard.
 pub(in crate::tui) fn copy(app: &mut App, what: &str, text: String) -> Vec<Cmd> {
     if !app.wire.clipboard {
-        app.say("not possible: [console] clipboard is off; e writes the screen to a file", Tone::Refused);
+        let key = app.fixed.keys.hint(Action::Export);
+        app.say(format!("not possible: [console] clipboard is off; {key} writes the screen to a file"), Tone::Refused);
         return Vec::new();
     }
     vec![Cmd::Copy { what: what.to_owned(), text }]
