@@ -117,7 +117,8 @@ fn no_click_acts_or_answers() {
         for (column, row) in (0..90).flat_map(|column| (0..30).map(move |row| (column, row))) {
             for click in [Click::Left, Click::WheelUp, Click::WheelDown] {
                 let cmds = mouse(&mut app, click, (column, row));
-                assert!(cmds.is_empty(), "{key:?} {column},{row}: {cmds:?}");
+                // The history is read when its screen is opened.
+                assert!(cmds.iter().all(|cmd| matches!(cmd, Cmd::Past)), "{key:?} {column},{row}: {cmds:?}");
                 assert_eq!(app.overlay.as_ref().map(std::mem::discriminant), before, "{key:?} {column},{row}");
             }
         }
