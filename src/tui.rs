@@ -81,6 +81,7 @@ use crate::ports::{Session, SessionError, Story};
 
 /// What the console is told by configuration and command line.
 #[derive(Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch that somebody sets by itself")]
 pub struct Settings {
     /// `[console] theme`: a theme's name.
     pub theme: String,

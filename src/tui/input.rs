@@ -240,8 +240,13 @@ fn step(bytes: &[u8]) -> Step {
         [0x1b, 0x1b, ..] => key(1, Key::Esc),
         [0x1b, b'[', b'<', rest @ ..] => mouse(rest, MOUSE.len()),
         // The mouse of a terminal that knows no other way to tell: three bytes that look like keys.
-        [0x1b, b'[', b'M', _, _, _, ..] => Step::Took(6, None),
-        [0x1b, b'[', b'M', ..] => Step::More,
+        [0x1b, b'[', b'M', rest @ ..] => {
+            if rest.len() < 3 {
+                Step::More
+            } else {
+                Step::Took(6, None)
+            }
+        }
         // The function keys of the Linux console: the letter alone would be another key.
         [0x1b, b'[', b'[', letter @ b'A'..=b'E', ..] => key(4, Key::F(letter - b'A' + 1)),
         [0x1b, b'[', rest @ ..] => sequence(rest, 2),

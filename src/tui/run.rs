@@ -2,6 +2,9 @@
 //!
 //! Imports: session, tui parts. May not: decide what a key does; draw by itself.
 
+mod outside;
+mod signals;
+
 use std::io;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -9,7 +12,6 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::OptionFuture;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
@@ -23,11 +25,12 @@ use super::screen::Screen;
 use super::terminal::{Tty, details, give_back, is_ours, needs_ascii, size, take_over};
 use super::theme::ThemeFile;
 use super::update::{Cmd, Msg, update};
-use super::wire::{Export, MouseEvent, Wire, export};
+use super::wire::{MouseEvent, Wire};
 use super::{Exit, Settings, TuiError};
 use crate::command::{Command, Receipt};
 use crate::model::{Seq, Span, Timestamp};
 use crate::ports::{Session, SessionError, Update};
+use signals::Signals;
 
 /// How long a question must have been on the screen before an answer counts.
 const READ_FIRST: Duration = Duration::from_millis(500);
@@ -37,12 +40,8 @@ const ANSWER: Duration = Duration::from_secs(10);
 const BATCH: usize = 512;
 /// How many facts of the past are asked for: the whole story of some hundred instances.
 const PAST: u64 = 4096;
-/// How many are written to a file.
-const EXPORTED: u64 = 100_000;
 /// How long they are waited for.
 const TELL: Duration = Duration::from_secs(1);
-/// How long the engine is waited for when the terminal is gone. The console must be gone a second after it.
-const HANG_UP: Duration = Duration::from_millis(600);
 /// Between two steps of a replay that plays.
 const BEAT: Duration = Duration::from_millis(200);
 /// A terminal that took nothing for this long is painted anew.
@@ -380,27 +379,6 @@ impl Console {
         if is_ours() { Ok(Some(self.left(Exit::HungUp))) } else { Err(panicked()) }
     }
 
-    /// The terminal is gone: asks the engine for what is wanted then. It goes on by itself where it cannot be reached.
-    fn hang_up(&mut self) -> impl Future<Output = ()> + use<> {
-        let state = &self.app.state;
-        let command = self.on_hangup.take().filter(|command| match command {
-            // A second cancel would stop the commands that run: nobody asked for that.
-            Command::Cancel { .. } => state.cancel.is_none(),
-            // What has not begun, or is paused by somebody, needs no other pause.
-            _ => state.started_at.is_some() && state.pause.is_none(),
-        });
-        let sent = command.map(|command| {
-            let revision = matches!(command, Command::Cancel { .. }).then_some(state.seq);
-            self.session.send(command, revision)
-        });
-        async move {
-            if let Some(sent) = sent {
-                let answer = timeout(HANG_UP, sent).await;
-                tracing::debug!(?answer, "the terminal is gone: the engine was asked for what is wanted then");
-            }
-        }
-    }
-
     fn send(&mut self, command: Command, revision: Option<Seq>) {
         let verb = command.verb();
         let sent = self.session.send(command, revision);
@@ -411,29 +389,6 @@ impl Console {
             };
             (verb, result)
         });
-    }
-
-    fn copy(&mut self, what: &str, text: &str) {
-        let (text, tone) = if self.screen.beside.copy(text) {
-            (format!("{what}: sent to the terminal's clipboard"), Tone::Plain)
-        } else {
-            let key = self.app.fixed.keys.hint(Action::Export);
-            (
-                format!("{what}: too long for this terminal's clipboard, or it has none; {key} writes the screen to a file"),
-                Tone::Refused,
-            )
-        };
-        self.app.say(text, tone);
-    }
-
-    /// Writes the screen and the deployment to files, on a thread of its own.
-    async fn export(&mut self) {
-        // Whoever cannot tell them at once does not keep the screen from being written.
-        let events = timeout(TELL, self.session.past(self.app.state.seq, EXPORTED)).await.ok().and_then(Result::ok);
-        let events = events.filter(|events| !events.is_empty());
-        let what = Export::of(&self.app, &Screen::picture(&self.app), events.as_deref());
-        let seq = self.app.state.seq;
-        self.replies.spawn_blocking(move || ("export", export(&what).map(|message| Receipt { seq, message })));
     }
 
     fn draw_if_due(&mut self) -> Result<(), TuiError> {
@@ -490,43 +445,5 @@ fn reply_of(reply: Result<(&'static str, Result<Receipt, String>), tokio::task::
     match reply {
         Ok((verb, result)) => Wake::Reply(verb, result),
         Err(error) => Wake::Reply("command", Err(error.to_string())),
-    }
-}
-
-/// Signals that concern a console.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    quit: Signal,
-    hang_up: Signal,
-    window: Signal,
-    continued: Signal,
-    user: Signal,
-}
-
-impl Signals {
-    fn catch() -> io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            quit: signal(SignalKind::quit())?,
-            hang_up: signal(SignalKind::hangup())?,
-            window: signal(SignalKind::window_change())?,
-            continued: signal(SignalKind::from_raw(rustix::process::Signal::CONT.as_raw()))?,
-            user: signal(SignalKind::user_defined1())?,
-        })
-    }
-
-    /// Cancelling loses nothing.
-    async fn next(&mut self) -> Wake {
-        tokio::select! {
-            _ = self.terminate.recv() => Wake::Stop,
-            _ = self.interrupt.recv() => Wake::Stop,
-            _ = self.quit.recv() => Wake::Stop,
-            _ = self.hang_up.recv() => Wake::HungUp,
-            _ = self.window.recv() => Wake::Resized,
-            _ = self.continued.recv() => Wake::Continued,
-            _ = self.user.recv() => Wake::Look,
-        }
     }
 }

@@ -23,6 +23,17 @@ const ANSWER: Duration = Duration::from_secs(30);
 /// How are you? Every terminal answers `ESC [ 0 n`, or nothing.
 const QUESTION: &[u8] = b"\x1b[5n";
 
+/// Whether the terminal answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ear {
+    /// It was not asked, or may still answer the first question.
+    Unknown,
+    /// It answered once.
+    Hears,
+    /// It did not answer the first question: it is not asked again.
+    Deaf,
+}
+
 /// What the terminal is told and asked.
 #[derive(Debug)]
 pub(in crate::tui) struct Beside {
@@ -36,10 +47,7 @@ pub(in crate::tui) struct Beside {
     mouse: bool,
     asked: Option<Instant>,
     next_question: Instant,
-    /// It answered once.
-    answers: bool,
-    /// It did not answer the first question: it is not asked again.
-    deaf: bool,
+    ear: Ear,
 }
 
 impl Beside {
@@ -52,8 +60,7 @@ impl Beside {
             mouse: false,
             asked: None,
             next_question: now + FIRST_QUESTION,
-            answers: false,
-            deaf: dialect.plain,
+            ear: if dialect.plain { Ear::Deaf } else { Ear::Unknown },
         }
     }
 
@@ -93,9 +100,11 @@ impl Beside {
         self.take_title(app, now, &mut bytes);
         if self.asked.is_some_and(|asked| now.duration_since(asked) > ANSWER) {
             self.asked = None;
-            self.deaf = !self.answers;
+            if self.ear == Ear::Unknown {
+                self.ear = Ear::Deaf;
+            }
         }
-        if busy && !self.deaf && self.asked.is_none() && now >= self.next_question {
+        if busy && self.ear != Ear::Deaf && self.asked.is_none() && now >= self.next_question {
             self.asked = Some(now);
             self.next_question = now + QUESTION_EVERY;
             bytes.extend_from_slice(QUESTION);
@@ -121,8 +130,7 @@ impl Beside {
 
     /// The terminal answered: so long after it was asked.
     pub(in crate::tui) fn answered(&mut self, now: Instant) -> Option<Duration> {
-        self.answers = true;
-        self.deaf = false;
+        self.ear = Ear::Hears;
         self.asked.take().map(|asked| now.duration_since(asked))
     }
 

@@ -39,6 +39,6 @@ impl Stray {
         if read.is_err() {
             return String::new();
         }
-        String::from_utf8_lossy(&bytes).lines().map(|line| format!("{}\r\n", clean(line))).collect()
+        String::from_utf8_lossy(&bytes).lines().map(|line| clean(line).into_owned() + "\r\n").collect()
     }
 }
