@@ -147,8 +147,8 @@ fn no_message_names_a_key_that_is_rebound() {
             ("sort", &["F9"]),
             ("sort-again", &["F11"]),
             ("plan", &["F12"]),
-            ("previous", &["{"]),
-            ("next", &["}"]),
+            ("previous", &["("]),
+            ("next", &[")"]),
         ])
     };
     let world = asking().until(|s| s.awaits == Some(Awaits::Approval));
@@ -168,7 +168,7 @@ fn no_message_names_a_key_that_is_rebound() {
     press(&mut app, Key::F(9));
     assert!(said(&app).contains("F11 sorts again"), "{}", said(&app));
     press(&mut app, Key::Enter);
-    assert!(picture(&app).contains("{ previous") && picture(&app).contains("} next"));
+    assert!(picture(&app).contains("( previous") && picture(&app).contains(") next"));
     let mut planned = console(&World::new(20), SMALL, with(keys()));
     press(&mut planned, Key::F(5));
     assert!(said(&planned).contains("F4 cancels the plan"), "{}", said(&planned));
@@ -188,7 +188,7 @@ fn no_message_names_a_key_that_is_rebound() {
 
 #[test]
 fn help_shows_the_keys_as_they_are_bound() {
-    let keys = bound(&[("pause", &["F2"]), ("promote-all", &[]), ("next-failure", &["e", "F3"])]);
+    let keys = bound(&[("pause", &["F2"]), ("promote-all", &[]), ("next-failure", &["_", "F3"])]);
     let mut app = console(&World::new(20).started(), LARGE, with(keys));
     char(&mut app, '?');
     insta::assert_snapshot!("help_rebound_large", picture(&app));
