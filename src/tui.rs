@@ -6,6 +6,7 @@
 
 mod allowed;
 mod app;
+mod asking;
 mod baseline;
 mod chart;
 mod chooser;

@@ -3,7 +3,8 @@
 //! Imports: session, command, tui parts. May not: do I/O, read a clock, wait, draw.
 
 use super::app::{App, Dirt, Link, Pane, Tone};
-use super::confirm::{Ask, Overlay, Reason, Typed};
+use super::asking;
+use super::confirm::Overlay;
 use super::idle;
 use super::keys::{Action, Key};
 use super::replay;
@@ -13,7 +14,6 @@ use super::theme::ThemeFile;
 use super::wire::{self, MouseEvent, Signal};
 use super::{Exit, chooser, command_line, help, logs, typing, view};
 use crate::command::{Command, Receipt};
-use crate::core::Consequence;
 use crate::model::{DeploymentId, Seq, Span, Timestamp};
 use crate::ports::{Chapters, LogLine, Snapshot, Story, Update};
 
@@ -140,13 +140,13 @@ fn reduce(app: &mut App, msg: Msg) -> Vec<Cmd> {
             // Dragging a border is dozens of sizes, and each is a whole paint.
             app.dirt = app.dirt.max(Dirt::Soon);
             // It must be read in full before it may be answered.
-            disarm(app);
+            asking::disarm(app);
             Vec::new()
         }
         Msg::Seen(id) if app.unseen() == Some(id) => vec![Cmd::Arm(id)],
         Msg::Seen(_) => Vec::new(),
         Msg::Armed(id) => {
-            arm(app, id);
+            asking::arm(app, id);
             Vec::new()
         }
         Msg::Themes(own) => {
@@ -161,7 +161,7 @@ fn resync(app: &mut App, snapshot: Snapshot) {
     let before = app.before();
     app.resync(snapshot);
     app.notice_since(before, None);
-    reconsider(app);
+    asking::reconsider(app);
 }
 
 fn on_update(app: &mut App, news: Update) -> Vec<Cmd> {
@@ -172,7 +172,7 @@ fn on_update(app: &mut App, news: Update) -> Vec<Cmd> {
                 return vec![Cmd::Refresh];
             }
             app.notice_since(before, Some(&event));
-            reconsider(app);
+            asking::reconsider(app);
             replay::meanwhile(app, &event);
             if app.leaving && app.state.end.is_some() {
                 return leave(app);
@@ -198,7 +198,7 @@ fn on_update(app: &mut App, news: Update) -> Vec<Cmd> {
                 app.link = Link::Down { reason, since: app.now };
             }
             app.dirt = Dirt::Now;
-            close_ask(app, "the link to the engine is down; nothing was sent");
+            asking::close(app, "the link to the engine is down; nothing was sent");
             Vec::new()
         }
         Update::Gone => lost(app, Link::Gone { since: app.now }),
@@ -211,7 +211,7 @@ fn lost(app: &mut App, link: Link) -> Vec<Cmd> {
     app.link = link;
     app.dirt = Dirt::Now;
     if app.state.end.is_none() {
-        close_ask(app, "the engine is gone; nothing was sent");
+        asking::close(app, "the engine is gone; nothing was sent");
     }
     Vec::new()
 }
@@ -224,7 +224,7 @@ fn on_key(app: &mut App, key: Key) -> Vec<Cmd> {
         Some(Overlay::Command) => command_line::on_key(app, key),
         Some(Overlay::Search) => logs::on_search_key(app, key),
         Some(Overlay::Themes) => chooser::on_key(app, key),
-        Some(Overlay::Ask(_)) => on_ask_key(app, key),
+        Some(Overlay::Ask(_)) => asking::on_key(app, key),
         None => {
             if let Some(action) = app.fixed.keys.action(key, app.state.started_at.is_none()) {
                 app.message = None;
@@ -321,7 +321,7 @@ pub(super) fn order(app: &mut App, command: Command) -> Vec<Cmd> {
     if matches!(command, Command::Pause { .. }) {
         return vec![Cmd::Send { command, revision: None }];
     }
-    open_ask(app, command);
+    asking::open(app, command);
     Vec::new()
 }
 
@@ -379,138 +379,5 @@ fn on_leave_key(app: &mut App, key: Key) -> Vec<Cmd> {
             Vec::new()
         }
         _ => app.aside(key).into_iter().collect(),
-    }
-}
-
-fn open_ask(app: &mut App, command: Command) {
-    if !view::fits_question(app.size) {
-        let verb = command.verb();
-        let (width, height) = view::QUESTION;
-        app.say(format!("{verb}: enlarge to {width}x{height} first"), Tone::Refused);
-        return;
-    }
-    match (app.fixed.oracle.consequence)(&app.state, &command, app.now) {
-        Ok(consequence) => {
-            let id = app.number();
-            let typed = word_to_type(app, &command).map(|wanted| Typed { wanted, so_far: String::new() });
-            let again = app.state.cancel.is_some();
-            let mut reason = Reason::default();
-            let command = command.with_reason(|given| {
-                reason = Reason::given(given);
-                String::new()
-            });
-            let ask = Ask { id, command, consequence, typed, reason, armed: false, changed: false, again };
-            app.overlay = Some(Overlay::Ask(Box::new(ask)));
-        }
-        Err(refusal) => app.say(format!("{}: {refusal}", command.verb()), Tone::Refused),
-    }
-}
-
-/// The word that must be typed where a `y` is not enough.
-fn word_to_type(app: &App, command: &Command) -> Option<String> {
-    match command {
-        Command::Rollback { only: None, .. } if app.fixed.protected => Some(app.state.plan.service.clone()),
-        Command::Promote { full: true } => Some("promote".to_owned()),
-        _ => None,
-    }
-}
-
-fn on_ask_key(app: &mut App, key: Key) -> Vec<Cmd> {
-    if let Some(cmd) = app.aside(key) {
-        return vec![cmd];
-    }
-    if key != Key::Ctrl('c') && app.ask().is_some_and(|ask| ask.on_reason_key(key)) {
-        return Vec::new();
-    }
-    if matches!(key, Key::Esc | Key::Ctrl('c')) {
-        app.overlay = None;
-        return Vec::new();
-    }
-    let Some(ask) = app.ask().filter(|ask| ask.armed) else { return Vec::new() };
-    let yes = match &mut ask.typed {
-        None => key == Key::Char('y'),
-        Some(typed) => match key {
-            Key::Enter => typed.so_far == typed.wanted,
-            Key::Backspace => {
-                typed.so_far.pop();
-                false
-            }
-            Key::Char(c) if typed.so_far.chars().count() < 64 => {
-                typed.so_far.push(c);
-                false
-            }
-            _ => false,
-        },
-    };
-    if !yes {
-        return Vec::new();
-    }
-    let command = ask.order();
-    app.overlay = None;
-    app.say(format!("{}: sent", command.verb()), Tone::Plain);
-    // What it would do is compared with each fact that arrives; the engine refuses what has changed in between. A first
-    // cancel that meets somebody else's on the way must not become the second, which stops commands. To go back is an
-    // emergency: that counts whatever happened meanwhile.
-    let revision = (!matches!(command, Command::Rollback { only: None, .. })).then_some(app.state.seq);
-    vec![Cmd::Send { command, revision }]
-}
-
-/// A fact arrived while a question was open: what it would do may be another thing now.
-fn reconsider(app: &mut App) {
-    let (state, now, consequence) = (&app.state, app.now, app.fixed.oracle.consequence);
-    let verdict: Result<Consequence, String> = match &app.overlay {
-        // Somebody else was quicker: the same command would stop the commands now.
-        Some(Overlay::Ask(ask)) if matches!(ask.command, Command::Cancel { .. }) && ask.again != state.cancel.is_some() => {
-            let again = app.fixed.keys.hint(Action::Cancel);
-            Err(format!("cancel: it is being cancelled by now; {again} again stops the commands that run"))
-        }
-        Some(Overlay::Ask(ask)) => consequence(state, &ask.command, now).map_err(|r| format!("{}: {r}", ask.command.verb())),
-        Some(Overlay::Help | Overlay::Leave | Overlay::Filter | Overlay::Command | Overlay::Search | Overlay::Themes) | None => {
-            return;
-        }
-    };
-    match verdict {
-        Err(why) => close_ask(app, &why),
-        Ok(fresh) => {
-            let id = app.number();
-            if let Some(ask) = app.ask() {
-                if ask.differs(&fresh) {
-                    ask.id = id;
-                    ask.armed = false;
-                    ask.changed = true;
-                    if let Some(typed) = &mut ask.typed {
-                        typed.so_far.clear();
-                    }
-                }
-                ask.consequence = fresh;
-            }
-        }
-    }
-}
-
-fn close_ask(app: &mut App, why: &str) {
-    if app.ask().is_some() {
-        app.overlay = None;
-        app.say(why, Tone::Refused);
-    }
-}
-
-fn disarm(app: &mut App) {
-    let id = app.number();
-    if let Some(ask) = app.ask() {
-        ask.id = id;
-        ask.armed = false;
-    }
-}
-
-fn arm(app: &mut App, id: u64) {
-    if app.unseen() != Some(id) {
-        return;
-    }
-    app.dirt = Dirt::Now;
-    if let Some(ask) = app.ask() {
-        ask.armed = true;
-    } else if let Some(next) = &mut app.next {
-        next.armed = true;
     }
 }
