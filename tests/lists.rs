@@ -205,7 +205,7 @@ fn the_level_of_detail_can_be_changed_and_pages_turn_with_the_selection() {
     assert!(picture(&app).contains(">◦ web-200"), "{}", picture(&app));
     type_in(&mut app, "++++");
     assert!(picture(&app).contains("there is no room for more of each"), "{}", picture(&app));
-    type_in(&mut app, "------");
+    type_in(&mut app, "--------");
     assert!(picture(&app).contains("there is nothing coarser"), "{}", picture(&app));
     assert!(picture(&app).contains("zone-c"));
     type_in(&mut app, "=");
@@ -307,7 +307,7 @@ fn long_versions_are_cut_in_their_middle_before_the_sparkline_goes() {
     }
     let app = attached(&world, SMALL, false);
     let text = picture(&app);
-    let row = text.lines().nth(4).unwrap();
+    let row = text.lines().nth(5).unwrap();
     assert!(row.contains('~') && row.contains('█') || row.contains('▂'), "{row}");
     insta::assert_snapshot!("long_versions_small", text);
 }

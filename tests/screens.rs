@@ -9,6 +9,7 @@ mod fixture;
 use fixture::{World, console, fixed};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
+use ratatui::style::Color;
 use rollout::command::Command;
 use rollout::model::{InstanceState, Span, Timestamp};
 use rollout::ports::{LogLine, Update};
@@ -200,10 +201,11 @@ fn states_have_their_colours_and_mono_has_none() {
     assert!(mono.iter().any(|c| c.split(';').any(|c| c == "7")), "the selected one is reversed: {mono:?}");
     let sixteen = codes(&draw(Depth::Ansi16));
     let allowed =
-        |c: &str| c.is_empty() || c.parse().is_ok_and(|n: u8| matches!(n, 0 | 1 | 2 | 4 | 7 | 30..=37 | 39 | 49 | 90..=97));
+        |c: &str| c.is_empty() || c.parse().is_ok_and(|n: u8| matches!(n, 0 | 1 | 2 | 4 | 7 | 30..=37 | 39 | 40..=47 | 49 | 90..=97));
     assert!(sixteen.iter().flat_map(|c| c.split(';')).all(allowed), "{sixteen:?}");
     assert!(sixteen.iter().any(|c| c.contains("93")), "{sixteen:?}");
-    assert!(codes(&draw(Depth::Rgb)).iter().any(|c| c.contains("38;2;240;228;66")), "rolled back in its colour");
+    let Some(Color::Rgb(r, g, b)) = fixed(Depth::Rgb, false).theme.state(InstanceState::RolledBack).fg else { unreachable!() };
+    assert!(codes(&draw(Depth::Rgb)).iter().any(|c| c.contains(&format!("38;2;{r};{g};{b}"))), "rolled back in its colour");
     assert!(draw(Depth::Rgb).len() < 8_000, "bytes of a first paint");
 }
 
