@@ -17,7 +17,7 @@ use rollout::model::{
 };
 use rollout::ports::{Progress, Snapshot};
 use rollout::state::State;
-use rollout::tui::{App, Depth, Encoder, Fixed, Key, Msg, Oracle, Theme, update, view};
+use rollout::tui::{App, Depth, Encoder, Fixed, Key, Keymap, Msg, Oracle, Theme, update, view};
 
 /// Frames of which each number is made.
 const FRAMES: usize = 60;
@@ -128,6 +128,8 @@ fn console(size: Size) -> Result<App, String> {
         stripe: None,
         demo: false,
         next: None,
+        keys: Keymap::default(),
+        earlier: Vec::new(),
         zone: jiff::tz::TimeZone::UTC,
         oracle: Oracle::default(),
     };

@@ -2,7 +2,6 @@
 //! instance it is about, why, what comes next, and which key stops it.
 //!
 //! Imports: the library, the console's fixture. May not: start anything.
-#![expect(clippy::unwrap_used, reason = "in the functions that tests share, too")]
 
 #[path = "fixtures/console.rs"]
 mod fixture;
@@ -49,7 +48,7 @@ fn the_readme_shows_the_screens_as_they_are() {
             other => unreachable!("no screen {other:?}"),
         };
         let lines: Vec<String> = shown(&world, key).lines().map(|line| line.trim_matches('"').trim_end().to_owned()).collect();
-        wanted += &format!("{before}<!-- screen: {name} -->\n```text\n{}\n```\n<!-- end -->", lines.join("\n"));
+        wanted.extend([before, "<!-- screen: ", name, " -->\n```text\n", &lines.join("\n"), "\n```\n<!-- end -->"]);
         rest = after;
     }
     wanted += rest;

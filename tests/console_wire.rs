@@ -33,7 +33,8 @@ fn find(app: &App, what: &str) -> (u16, u16) {
         let at = line.find(what)?;
         Some((u16::try_from(line[..at].chars().count()).unwrap(), u16::try_from(row).unwrap()))
     });
-    found.unwrap_or_else(|| panic!("no {what:?} in {lines:#?}"))
+    assert!(found.is_some(), "no {what:?} in {lines:#?}");
+    found.unwrap()
 }
 
 fn press(app: &mut App, key: char) -> Vec<Cmd> {

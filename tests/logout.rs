@@ -12,7 +12,6 @@ mod machine;
 #[allow(dead_code, reason = "shared with ssh_drop, which uses more of it")]
 mod terminal;
 
-use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 

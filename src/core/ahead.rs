@@ -100,7 +100,7 @@ mod tests {
                     });
                     for n in 1..=23 {
                         run = run.with_member(n, |m| {
-                            m.target.zone = Some(["a", "b", "c"][usize::try_from(n).unwrap() * 3 / 24].to_owned());
+                            m.target.zone = Some(["a", "b", "c"][n * 3 / 24].to_owned());
                             m.at_version = n == 7;
                         });
                     }

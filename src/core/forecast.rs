@@ -1,11 +1,11 @@
 //! How long it will (still) take, with its spread, from how long instances took so far and in earlier deployments.
 //!
-//! Imports: state, model, core's rolling, rollback and budget. May not: act.
+//! Imports: state, model, core's ahead, rolling, rollback and budget. May not: act.
 
-use crate::model::{Plan, Span, Timestamp, Zones};
+use crate::model::{Plan, Span, Timestamp};
 use crate::state::{Goal, Phase, State};
 
-use super::{budget, rollback, rolling};
+use super::{ahead, budget, rollback, rolling};
 
 /// From so many measured instances on, this deployment alone says how long they take.
 const ENOUGH: usize = 3;
@@ -36,20 +36,42 @@ impl Forecast {
 /// the verdict; `None` if it says nothing.
 pub fn estimate(plan: &Plan, took: &[Span]) -> Option<Forecast> {
     let batches = rolling::batches(plan);
-    let sizes = || batches.iter().map(|b| (b.number, b.members.len()));
-    Forecast::from(took, |each| sizes().map(|(number, size)| batch_time(plan, number, size, each)).fold(Span::ZERO, |a, b| a + b))
+    let course = Course::of(plan, batches.iter().map(|batch| (batch.number, batch.members.len())));
+    Forecast::from(took, |each| course.takes(plan, each))
 }
 
-/// A batch goes in rounds of as many as may be out at once, and is watched afterwards.
-fn batch_time(plan: &Plan, number: u32, size: usize, each: Span) -> Span {
-    rounds(plan, number, size, each) + plan.policy.strategy.batch_pause
+/// What a number of batches comes to.
+struct Course {
+    /// How often as many as may be out at once go, one after the other.
+    rounds: u64,
+    batches: u64,
 }
 
-fn rounds(plan: &Plan, number: u32, size: usize, each: Span) -> Span {
-    let allowed = budget::own(plan) + plan.spares();
-    let at_once = rolling::width(plan, number).min(allowed).max(1);
-    let size = u32::try_from(size).unwrap_or(u32::MAX);
-    each.times(u64::from(size.div_ceil(at_once)))
+impl Course {
+    /// Of batches by number and size. The fleet is counted once, not for each of thousands of batches.
+    fn of(plan: &Plan, batches: impl Iterator<Item = (u32, usize)>) -> Self {
+        let allowed = budget::own(plan) + plan.spares();
+        // From here on all are of one width.
+        let listed = u32::try_from(plan.policy.strategy.batch_size.len()).unwrap_or(u32::MAX).saturating_add(3);
+        let repeated = rolling::width(plan, listed);
+        let mut course = Self { rounds: 0, batches: 0 };
+        for (number, size) in batches {
+            let width = if number < listed { rolling::width(plan, number) } else { repeated };
+            course.rounds += rounds(size, width.min(allowed));
+            course.batches += 1;
+        }
+        course
+    }
+
+    /// Each batch is watched afterwards.
+    fn takes(&self, plan: &Plan, each: Span) -> Span {
+        each.times(self.rounds) + plan.policy.strategy.batch_pause.times(self.batches)
+    }
+}
+
+/// How often `at_once` go until `size` have gone.
+fn rounds(size: usize, at_once: u32) -> u64 {
+    u64::from(u32::try_from(size).unwrap_or(u32::MAX).div_ceil(at_once.max(1)))
 }
 
 /// The time left, forward or back. While this deployment has measured next to nothing, what `earlier` ones took counts, too;
@@ -65,7 +87,8 @@ pub fn forecast(state: &State, earlier: &[Span], now: Timestamp) -> Option<Forec
     if state.rollback.is_some() {
         return Forecast::from(&took, |each| going_back(state, now, each));
     }
-    Forecast::from(&took, |each| current(state, now, each) + to_come(state, each))
+    let to_come = Course::of(&state.plan, ahead(state).iter().map(|batch| (batch.number, batch.members.len())));
+    Forecast::from(&took, |each| current(state, now, each) + to_come.takes(&state.plan, each))
 }
 
 /// What is under way back, and then what serves, in rounds of the rollback's budget.
@@ -89,34 +112,16 @@ fn current(state: &State, now: Timestamp, each: Span) -> Span {
     let pending = members().filter(|i| i.phase == Phase::Pending).count();
     let newest = members().filter(|i| i.is_active()).filter_map(|i| i.taken_at).max();
     let under_way = newest.map_or(Span::ZERO, |taken| each - now.since(taken));
-    under_way + rounds(&state.plan, batch.number, pending, each) + state.plan.policy.strategy.batch_pause
-}
-
-/// The batches that have not begun.
-fn to_come(state: &State, each: Span) -> Span {
-    let apart = state.plan.policy.strategy.zones == Zones::OneByOne;
-    let members = state.plan.members.iter().zip(state.instances.values());
-    let unassigned = members.filter(|(_, i)| i.phase == Phase::Pending && i.batch.is_none() && i.held.is_none());
-    let (mut number, mut time) = (state.batches, Span::ZERO);
-    // Zones lie side by side in the plan where they go one by one, but for what is repaired first.
-    let unassigned: Vec<Option<&String>> = unassigned.map(|(m, _)| m.target.zone.as_ref().filter(|_| apart)).collect();
-    for zone in unassigned.chunk_by(|one, other| one == other) {
-        let mut left = zone.len();
-        while left > 0 {
-            number += 1;
-            let size = left.min(usize::try_from(rolling::size_of(&state.plan, number)).unwrap_or(usize::MAX));
-            time = time + batch_time(&state.plan, number, size, each);
-            left -= size;
-        }
-    }
-    time
+    let allowed = budget::own(&state.plan) + state.plan.spares();
+    let at_once = rolling::width(&state.plan, batch.number).min(allowed);
+    under_way + each.times(rounds(pending, at_once)) + state.plan.policy.strategy.batch_pause
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::core::testing::Fixture;
-    use crate::model::Count;
+    use crate::model::{Count, Zones};
 
     #[test]
     fn time_left_comes_from_how_long_instances_took() {

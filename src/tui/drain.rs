@@ -62,7 +62,7 @@ impl Drain {
         }
         let gone = self.empty_in(now);
         let rest = until.map(|until| until.since(now));
-        text.push_str(&match (gone, rest) {
+        let ending = match (gone, rest) {
             (Some(gone), _) if rest.is_none_or(|rest| gone <= rest) => format!(", gone in ~{}", seconds(gone)),
             (_, Some(rest)) => {
                 let at_the_end = gone.map_or(left, |gone| remaining(left, gone, rest));
@@ -75,7 +75,8 @@ impl Drain {
                 format!("{still}, {then} in {}", seconds(rest))
             }
             (_, None) => String::new(),
-        });
+        };
+        text.push_str(&ending);
         Some(text)
     }
 }

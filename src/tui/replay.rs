@@ -164,16 +164,14 @@ impl Replay {
         let turns = || events.iter().enumerate().filter_map(|(index, event)| Some((index + 1, event.at, Turn::of(&event.kind)?)));
         let marks = turns().map(|(_, at, turn)| (at, turn)).collect();
         app.runs.scrub = Some(Scrub { at: 1, of: events.len(), begin: first.at, end, marks, playing: false, speed: 2 });
-        let said = match damage {
-            Some(damage) => (format!("{damage}; this is what comes before"), Tone::Refused),
-            None => {
-                let hint = |action| live.fixed.keys.hint(action);
-                let (play, back, on) = (hint(Action::Play), hint(Action::Left), hint(Action::Right));
-                let text = format!("{play} plays, {back} and {on} step, {} goes to the next mark", hint(Action::NextMark));
-                (plain_arrows(&text), Tone::Plain)
-            }
-        };
-        app.say(said.0, said.1);
+        if let Some(damage) = damage {
+            app.say(format!("{damage}; this is what comes before"), Tone::Refused);
+        } else {
+            let hint = |action| live.fixed.keys.hint(action);
+            let (play, back, on) = (hint(Action::Play), hint(Action::Left), hint(Action::Right));
+            let text = format!("{play} plays, {back} and {on} step, {} goes to the next mark", hint(Action::NextMark));
+            app.say(plain_arrows(&text), Tone::Plain);
+        }
         let marks = turns().map(|(at, ..)| at).collect();
         let mut replay = Self { app, events, marks, checkpoints: Vec::new(), near: None, every };
         replay.checkpoints.push(replay.checkpoint(1));

@@ -101,7 +101,8 @@ pub(crate) fn trouble_at_terminal(bytes: &[u8]) -> Option<String> {
 
 /// Without what the console itself says between two frames: the bell, and the title, whose text remains to be looked at.
 fn without_our_own(mut text: String) -> String {
-    let own = regex::Regex::new("(\x1b\\[\\?2026l)(?:\x07|\x1b\\[22;2t|\x1b\\[5n|\x1b\\]2;([^\x00-\x1f\x7f]*)\x07)").unwrap();
+    let own = regex::Regex::new("(\x1b\\[\\?2026l)(?:\x07|\x1b\\[22;2t|\x1b\\[5n|\x1b\\]2;([^\x00-\x1f\x7f]*)\x07)")
+        .expect("a regular expression");
     while own.is_match(&text) {
         text = own.replace_all(&text, "$2$1").into_owned();
     }
