@@ -200,8 +200,9 @@ fn states_have_their_colours_and_mono_has_none() {
     assert!(mono.iter().flat_map(|c| c.split(';')).all(|c| ["", "0", "1", "2", "4", "7"].contains(&c)), "{mono:?}");
     assert!(mono.iter().any(|c| c.split(';').any(|c| c == "7")), "the selected one is reversed: {mono:?}");
     let sixteen = codes(&draw(Depth::Ansi16));
-    let allowed =
-        |c: &str| c.is_empty() || c.parse().is_ok_and(|n: u8| matches!(n, 0 | 1 | 2 | 4 | 7 | 30..=37 | 39 | 40..=47 | 49 | 90..=97));
+    let allowed = |c: &str| {
+        c.is_empty() || c.parse().is_ok_and(|n: u8| matches!(n, 0 | 1 | 2 | 4 | 7 | 30..=37 | 39 | 40..=47 | 49 | 90..=97))
+    };
     assert!(sixteen.iter().flat_map(|c| c.split(';')).all(allowed), "{sixteen:?}");
     assert!(sixteen.iter().any(|c| c.contains("93")), "{sixteen:?}");
     let Some(Color::Rgb(r, g, b)) = fixed(Depth::Rgb, false).theme.state(InstanceState::RolledBack).fg else { unreachable!() };
