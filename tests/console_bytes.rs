@@ -1,7 +1,7 @@
 //! What the screen costs on the line, in bytes: so that a bad link stays usable.
 //!
 //! Imports: the library, the console's fixture. May not: start anything.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "in the functions that tests share, too")]
+#![expect(clippy::unwrap_used, reason = "in the functions that tests share, too")]
 
 #[path = "fixtures/console.rs"]
 mod fixture;
@@ -73,7 +73,6 @@ fn news(app: &App, readings: impl IntoIterator<Item = (InstanceId, Reading)>) ->
 }
 
 fn at_most(what: &str, frame: &str, budget: usize) {
-    println!("{what}: {} of {budget} bytes: {frame:?}", frame.len());
     assert!(frame.len() <= budget, "{what}: {} bytes, at most {budget}: {frame:?}", frame.len());
 }
 
@@ -142,7 +141,6 @@ fn a_first_paint_fits_a_bad_link() {
         let world = if total <= 200 { running(total) } else { World::new(total).started() };
         for depth in DEPTHS {
             let (_, first) = Painted::new(console(&world, LARGE, fixed(depth, false)), depth);
-            println!("{depth:?} {total}: first paint {first} of {budget}");
             assert!(first <= budget, "{depth:?} {total}: {first}");
         }
     }
