@@ -141,7 +141,6 @@ fn a_first_paint_fits_a_bad_link() {
         let world = if total <= 200 { running(total) } else { World::new(total).started() };
         for depth in DEPTHS {
             let (_, first) = Painted::new(console(&world, LARGE, fixed(depth, false)), depth);
-            println!("{depth:?} {total}: first paint {first} of {budget}");
             assert!(first <= budget, "{depth:?} {total}: {first}");
         }
     }

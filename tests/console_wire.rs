@@ -1,7 +1,7 @@
 //! What goes over the line beside the picture, as the reducer decides it: the mouse, calls for a person, copies, the link.
 //!
 //! Imports: the library, the console's fixture. May not: start anything.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "in the functions that tests share, too")]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "in the functions that tests share, too")]
 
 #[path = "fixtures/console.rs"]
 mod fixture;
@@ -70,6 +70,34 @@ fn a_click_selects_and_the_second_one_looks() {
         mouse(&mut app, Click::Left, at);
         assert_eq!(app.tab, Tab::Instance, "{size:?} {id}");
     }
+}
+
+/// The label of a row is its first instance, and the first cell beside it is that one.
+#[test]
+fn among_cells_of_every_size_the_one_under_the_click_is_selected() {
+    let mut levels = 0;
+    for total in [200, 400, 1_200] {
+        let mut app = with_mouse((160, 48), total);
+        for _ in 0..6 {
+            press(&mut app, '-');
+            // Rows that begin with a name and a cell, and nothing else that could be read.
+            let rows = picture(&app);
+            let label = format!("web-{:0digits$}", 1, digits = total.to_string().len());
+            let Some(first) = rows.iter().position(|row| row.starts_with(&label)) else { continue };
+            let next = rows[first + 1].split(' ').next().unwrap().to_owned();
+            // At some levels all of them are in one row.
+            if !next.starts_with("web-") {
+                continue;
+            }
+            let column = u16::try_from(label.len() + 1).unwrap();
+            press(&mut app, 'G');
+            press(&mut app, 'g');
+            mouse(&mut app, Click::Left, (column, u16::try_from(first + 1).unwrap()));
+            assert_eq!(app.id_at(app.selected).unwrap().as_str(), next, "{total}: {rows:#?}");
+            levels += 1;
+        }
+    }
+    assert!(levels >= 4, "{levels}");
 }
 
 #[test]

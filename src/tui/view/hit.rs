@@ -41,10 +41,19 @@ fn in_grid(grid: &Grid, area: Rect, at: Position) -> Option<usize> {
     }
     let along = usize::from(at.x - area.x).checked_sub(grid.label)?;
     let column = along.checked_div(grid.column_width)?;
-    let row = usize::from(at.y - area.y).checked_div(grid.height)?;
+    // Over the cells stands which column it is, where there is room for it.
+    let header = usize::from(grid.header && area.height >= 2);
+    let row = usize::from(at.y - area.y).checked_sub(header)?.checked_div(grid.height)?;
     if column >= grid.columns || row >= grid.rows {
         return None;
     }
-    let cells = matches!(grid.level, Level::Wide | Level::Dense);
-    Some(grid.first + if cells { row * grid.columns + column } else { column * grid.rows + row })
+    Some(
+        grid.first
+            + match grid.level {
+                Level::Wide | Level::Dense => row * grid.columns + column,
+                // Two share the cell: its upper one.
+                Level::Half => row * 2 * grid.columns + column,
+                Level::Card | Level::Row | Level::Chip | Level::Bars => column * grid.rows + row,
+            },
+    )
 }
