@@ -1,7 +1,7 @@
 //! What goes over the line beside the picture, as the reducer decides it: the mouse, calls for a person, copies, the link.
 //!
 //! Imports: the library, the console's fixture. May not: start anything.
-#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "in the functions that tests share, too")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "in the functions that tests share, too")]
 
 #[path = "fixtures/console.rs"]
 mod fixture;

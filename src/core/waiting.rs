@@ -80,7 +80,12 @@ pub fn waiting(state: &State) -> Option<Waiting> {
     if let Some(batch) = &state.batch
         && let Some(until) = batch.bake_until
     {
-        let what = format!("batch {} is verified; watching it before the next", batch.number);
+        let failed = batch.members.iter().filter(|id| state.instance(id).is_some_and(|i| i.shown() == InstanceState::Failed));
+        let verdict = match failed.count() {
+            0 => "is verified".to_owned(),
+            n => format!("is over, {n} of {} failed", batch.members.len()),
+        };
+        let what = format!("batch {} {verdict}; watching it before the next", batch.number);
         return Some(Waiting { what, instances: batch.members.clone(), until: Some(until) });
     }
     match state.awaits {

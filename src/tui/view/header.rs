@@ -84,7 +84,9 @@ pub(super) fn badge_line(app: &App) -> Line<'static> {
                     Actor::Operator { .. } | Actor::Signal { .. } => halt.by.name(),
                 },
             );
-            (format!("[PAUSED by {}]", clip(&by, 16)), Badge::Paused)
+            // What is in flight goes on to a safe point first.
+            let how = if state.active.is_empty() { "PAUSED" } else { "PAUSING" };
+            (format!("[{how} by {}]", clip(&by, 16)), Badge::Paused)
         }
         Status::InProgress | Status::Pending if state.cancel.is_some() => ("[CANCELLING]".to_owned(), Badge::Cancelling),
         Status::InProgress if state.awaits == Some(Awaits::Approval) => ("[APPROVAL]".to_owned(), Badge::Paused),
@@ -147,6 +149,10 @@ fn link(app: &App, columns: u16) -> Vec<(String, Ui)> {
     }
     if columns < LINK_FROM {
         return Vec::new();
+    }
+    if app.runs.scrub.is_some() {
+        // Nothing of it happens now.
+        return vec![(format!("  {}", fit("REPLAY, not live", age + 1 + state)), Ui::Warning)];
     }
     let (text, slow) = app.wire.meter.words(app.now);
     let old = match app.state.end {

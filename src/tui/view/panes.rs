@@ -12,7 +12,7 @@ use tui_logger::TuiLoggerWidget;
 use super::place::{Places, split};
 use super::words::{gate_reading, note, version, word};
 use super::{Canvas, shows_both};
-use crate::event::thousands;
+use crate::event::{Actor, thousands};
 use crate::model::{InstanceState, Rotation, SampleResult};
 use crate::state::{Instance, Phase};
 use crate::tui::app::{App, Fact, Pane};
@@ -83,6 +83,8 @@ fn all_is_well(canvas: &mut Canvas<'_, '_>, area: Rect) {
     let columns = usize::from(area.width).saturating_sub(2);
     let (text, part) = match &app.state.rollback {
         Some(rollback) if rollback.reason.starts_with("asked for by ") => (format!("rollback {}", rollback.reason), Ui::Warning),
+        // By whom only if it was a person: the reason needs the room.
+        Some(rollback) if rollback.by == Actor::Engine => (format!("rollback: {}", rollback.reason), Ui::Warning),
         Some(rollback) => (format!("rollback by {}: {}", rollback.by.name(), rollback.reason), Ui::Warning),
         None if app.idle.is_some() => ("nobody is sick or out of rotation".to_owned(), Ui::Quiet),
         None => ("no failed instances".to_owned(), Ui::Quiet),
