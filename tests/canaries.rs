@@ -269,6 +269,12 @@ fn is_meant(shown: &Shown) -> bool {
         ("environ", "update", "UPDATE_TOKEN" | "UPDATE_KEY") | ("environ", "health", "HEALTH_TOKEN") => true,
         // Who writes a secret into an argv has been warned.
         ("cmdline", "update", "UPDATE_ARGUMENT") => shown.command.contains("update.sh"),
+        // Its environment was read while it was being put together.
+        ("environ", "", "UPDATE_TOKEN" | "UPDATE_KEY")
+            if ["/observe.sh ", "/update.sh "].iter().any(|own| shown.command.contains(own)) =>
+        {
+            true
+        }
         ("environ", "", _) => program,
         _ => false,
     }

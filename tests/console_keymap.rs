@@ -246,7 +246,8 @@ impl Hand {
 
 /// Every act on a key of its own, chosen by the hand.
 fn random_keys(hand: &mut Hand) -> Keymap {
-    let mut free: Vec<char> = ('!'..='~').filter(|c| *c != 'y').collect();
+    // `y` answers questions, `d` and `x` the one whether to leave.
+    let mut free: Vec<char> = ('!'..='~').filter(|c| !matches!(c, 'y' | 'd' | 'x')).collect();
     let wishes: Vec<Rebinding> = KEYMAP
         .iter()
         .map(|binding| {

@@ -236,6 +236,13 @@ async fn a_deployment_is_started_watched_and_left() {
     screen.press("y");
     screen.shows("[DONE]").await;
     screen.shows("6/6 updated, 0 failed, done in").await;
+    // The title follows within a second.
+    wait_for("the title", async || {
+        let bytes = screen.bytes.lock().unwrap();
+        let title = b"\x1b]2;6/6 updated, 0 failed, done in";
+        bytes.windows(title.len()).any(|part| part == title).then_some(())
+    })
+    .await;
     let before = screen.bytes.lock().unwrap().len();
     // Idle after the end: not one byte for as long as a clock would have ticked.
     tokio::time::sleep(Duration::from_millis(1500)).await;

@@ -356,7 +356,7 @@ fn refused_keys_say_why_and_send_nothing() {
         (done(20), false, "sprCR"),
         (World::new(20), false, "prR"),
         (running(20), false, "sr"),
-        (going_back(20), false, "spR"),
+        (going_back(20), false, "sR"),
     ];
     for (world, is_read_only, keys) in cases {
         for key in keys.chars() {

@@ -15,8 +15,9 @@ use self::session::Watch;
 use super::deploy::{Boot, is_read_only, start, watched};
 use super::gather::{self, Aim};
 use super::past::{last_row, last_status, view};
+use super::signals::Signals;
 use super::verbs::{Left, Scene, console_settings, front_door, reached};
-use super::{Common, Done, Failure, Place, REFUSED, USAGE, load, parts, say};
+use super::{CANCELLED, Common, Done, Failure, Place, REFUSED, USAGE, load, parts, say};
 use crate::config::Config;
 use crate::control::{Client, own_login};
 use crate::journal::Memory;
@@ -32,8 +33,13 @@ const LOOK: Duration = Duration::from_millis(50);
 /// The console on the fleet, until it is left. What runs meanwhile is shown in its place.
 pub(super) async fn idle(common: &Common, (path, config): (&Path, &Config)) -> Done {
     let mut notice = None;
+    // The file as it was read for what is on the screen: every step that follows is about that service.
+    let mut fresh: Option<Config>;
     loop {
-        let left = match look(common, notice.take()).await? {
+        let (exit, looked) = look(common, notice.take()).await?;
+        fresh = Some(looked);
+        let config = fresh.as_ref().unwrap_or(config);
+        let left = match exit {
             tui::Exit::Deploy(version) => match deploy(common, (path, config), &version).await {
                 Ok(Deployed::Left(left)) => left,
                 Ok(Deployed::Nothing(why)) => {
@@ -100,7 +106,8 @@ async fn deploy(common: &Common, (path, config): (&Path, &Config), version: &Ver
     say(&format!("planning {version} for {} ({})", config.service.name, config.service.env));
     let engine: Vec<OsString> =
         vec!["--version".into(), version.as_str().into(), "--started-by".into(), own_login().await.into()];
-    match start(path, common, config, &engine).await? {
+    let planned = "nothing is touched; what was being planned ends by itself";
+    match unless_stopped(start(path, common, config, &engine), planned).await? {
         Boot::AlreadyThere(summary) => {
             let (total, version) = (summary.total, &summary.version);
             Ok(Deployed::Nothing(format!("nothing to do: all {total} instances run {version} and serve")))
@@ -109,14 +116,23 @@ async fn deploy(common: &Common, (path, config): (&Path, &Config), version: &Ver
     }
 }
 
+/// What is done between two consoles: nobody else listens to signals there.
+async fn unless_stopped<T>(work: impl Future<Output = Result<T, Failure>>, left: &str) -> Result<T, Failure> {
+    let mut signals = Signals::of_a_command().map_err(|e| Failure::person(format!("cannot listen to signals: {e}")))?;
+    tokio::select! {
+        done = work => done,
+        signal = signals.next() => Err(Failure { code: CANCELLED, message: format!("left by {}; {left}", signal.name()) }),
+    }
+}
+
 /// The console on the fleet as it is, until it is left or something begins.
-async fn look(common: &Common, notice: Option<String>) -> Result<tui::Exit, Failure> {
+async fn look(common: &Common, notice: Option<String>) -> Result<(tui::Exit, Config), Failure> {
     // As the file is now, with the fleet as it is found now.
     let (_, mut config) = load(common)?;
     let parts = parts::parts(&config, Arc::new(Memory::new(&config.service.name)))?;
     let journal = view(&config)?;
     let stored = journal.as_ref().map(|journal| -> &dyn Journal { journal });
-    gather::fleet(&mut config, parts.traffic.as_ref(), (stored, Aim::Look)).await?;
+    unless_stopped(gather::fleet(&mut config, parts.traffic.as_ref(), (stored, Aim::Look)), "nothing is touched").await?;
     drop(journal);
     let last = last_row(&config)?.and_then(|row| {
         let ended_at = row.ended_at?;
@@ -125,5 +141,6 @@ async fn look(common: &Common, notice: Option<String>) -> Result<tui::Exit, Fail
     let idle = tui::Idle { last, notice, typing: None };
     let settings = tui::Settings { idle: Some(idle), ..console_settings(common, &config, Scene::default()) };
     let session = Watch::start(&config, parts)?;
-    tui::run(Box::new(session), settings).await.map_err(Failure::person)
+    let exit = tui::run(Box::new(session), settings).await.map_err(Failure::person)?;
+    Ok((exit, config))
 }

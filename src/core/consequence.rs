@@ -62,16 +62,34 @@ pub fn consequence(state: &State, command: &Command, _now: Timestamp) -> Result<
     })
 }
 
-/// The fewest that will serve on the way forward, with so many to come.
-fn lowest_forward(state: &State, work: u32) -> u32 {
-    lowest(state, budget::own(&state.plan) + state.plan.spares(), work)
+/// Who of the fleet does not serve: those who hold the budget, and those who are discounted from it.
+fn out_of_service(state: &State) -> (u32, u32) {
+    let observed = Observed::default();
+    let holding = u32::try_from(budget::out(state, &observed).len()).unwrap_or(u32::MAX);
+    let all = (state.total() + budget::extra(state, &observed)).saturating_sub(serving(state));
+    (holding, all.saturating_sub(holding))
 }
 
-/// The fewest that will serve on the way back, with so many that serve and go back.
-fn lowest_back(state: &State, work: u32) -> u32 {
-    let out_now = state.total().saturating_sub(serving(state));
-    let max = budget::limit(state.plan.policy.rollback.max_unavailable, state.total());
-    lowest(state, max.max(out_now), work).min(serving(state))
+/// The fewest that will serve on the way forward, with so many still to be taken: at most the budget is out at once, beside
+/// those who are discounted from it. What extra capacity adds it also allows, so that it changes nothing.
+fn lowest_forward(state: &State, pending: u32) -> u32 {
+    let (holding, discounted) = out_of_service(state);
+    let extra = budget::extra(state, &Observed::default());
+    let most = budget::own(&state.plan).max(holding.saturating_sub(extra));
+    state.total().saturating_sub(discounted + most.min(holding + pending)).min(serving(state))
+}
+
+/// The fewest that will serve on the way back, with so many that serve and go back: only those on their way hold its budget,
+/// whoever is out beside them stays out.
+fn lowest_back(state: &State, healthy: u32) -> u32 {
+    let (holding, discounted) = out_of_service(state);
+    let holders = budget::out(state, &Observed::default());
+    let under_way = holders.into_iter().filter(|id| state.instance(id).is_some_and(Instance::is_active)).count();
+    let under_way = u32::try_from(under_way).unwrap_or(u32::MAX);
+    let resting = holding - under_way + discounted;
+    let max = budget::limit(state.plan.policy.rollback.max_unavailable, state.total()).max(1);
+    let most = max.max(under_way).min(under_way + healthy);
+    state.total().saturating_sub(resting + most).min(serving(state))
 }
 
 /// Its turn comes.
@@ -116,13 +134,6 @@ pub fn capacity(state: &State) -> Capacity {
         (None, None) => Some(lowest_forward(state, count(&|id, i| will_be_taken(state, id, i)))),
     };
     Capacity { serving: serving(state), total: state.total(), lowest }
-}
-
-fn lowest(state: &State, max: u32, work: u32) -> u32 {
-    let down = state.instances.values().filter(|i| !i.spare && !i.ours && (i.down || !i.serving)).count();
-    let down = u32::try_from(down).unwrap_or(u32::MAX);
-    let lowest = (state.total() + state.plan.spares()).saturating_sub(down.max(max.min(down + work)));
-    lowest.min(serving(state))
 }
 
 fn forward(state: &State) -> Consequence {
@@ -268,6 +279,27 @@ fn counts(state: &State, states: &[InstanceState]) -> String {
 mod tests {
     use super::*;
     use crate::core::testing::{Fixture, id};
+
+    /// What is promised beside the count of those who serve.
+    fn promised(run: &Fixture) -> (u32, Option<u32>) {
+        let capacity = capacity(&run.state);
+        (capacity.serving, capacity.lowest)
+    }
+
+    #[test]
+    fn the_promise_counts_whoever_is_out_and_whoever_is_in_flight() {
+        let mut run = Fixture::new(20).with(|p| p.rollback.on_failure = crate::model::OnFailure::Continue).started();
+        assert_eq!(promised(&run), (18, Some(18)), "two are taken");
+        run.bring_to_healthy(1);
+        run.bring_to_gate(2);
+        run.command(Command::Pause { reason: String::new() });
+        assert_eq!(promised(&run), (19, Some(18)), "the next batch takes two");
+        run.command(Command::Resume);
+        run.misses(2, 3);
+        assert_eq!(promised(&run).1, Some(18), "one is out for good, and the budget has room for one more");
+        run.command(Command::Skip { instance: id(2), reason: String::new() });
+        assert_eq!(promised(&run).1, Some(17), "a discounted one is out beside the budget");
+    }
 
     #[test]
     fn a_held_instance_is_not_among_those_that_will_be_taken() {

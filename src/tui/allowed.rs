@@ -126,7 +126,6 @@ impl App {
         match action {
             Action::Start if status != Status::Pending => refuse("it has started already"),
             Action::Pause if status == Status::Pending => refuse("it has not started"),
-            Action::Pause if status == Status::RollingBack => refuse("it is rolling back, which needs no pause"),
             Action::Pause if state.cancel.is_some() => refuse("it is being cancelled"),
             Action::Resume if status != Status::Paused && approval => {
                 Err(format!("it is not paused: it waits for approval of the next batch; {} approves it", hint(Action::Promote)))

@@ -4,7 +4,7 @@
 //! Imports: tui parts, state, model. May not: draw; send.
 
 use super::Exit;
-use super::app::{App, Dirt, Fact, Tone};
+use super::app::{App, Dirt, Fact, Link, Tone};
 use super::keys::{Action, Key};
 use super::tab::Tab;
 use super::update::Cmd;
@@ -203,5 +203,33 @@ pub(super) fn on_key(app: &mut App, key: Key) -> Option<Vec<Cmd>> {
 pub(super) fn closed(app: &mut App) -> Option<Vec<Cmd>> {
     app.idle.as_ref()?;
     app.dirt = Dirt::Now;
+    if app.is_typing() {
+        // What is being typed must not become keys of a console of something else.
+        app.link = Link::Closed;
+        let key = app.fixed.keys.hint(Action::Back);
+        app.say(format!("a deployment has begun; {key} leads to it"), Tone::Refused);
+        return Some(Vec::new());
+    }
     Some(vec![Cmd::Exit(Exit::Next)])
+}
+
+/// What was being typed while a deployment began is over: now that one is shown.
+pub(super) fn leaves(app: &App) -> bool {
+    app.idle.is_some() && app.link == Link::Closed && !app.is_typing()
+}
+
+impl App {
+    /// Nobody is listed; that says something only of those who were looked at.
+    pub(super) fn idle_health(&self) -> String {
+        match self.state.instances.values().filter(|i| i.phase == Phase::Pending).count() {
+            0 => "nobody is sick or out of rotation".to_owned(),
+            n => format!("{n} not looked at yet"),
+        }
+    }
+
+    /// Keys are text now, or are about something that lies over the screen.
+    pub(super) fn is_typing(&self) -> bool {
+        let version = self.idle.as_ref().is_some_and(|idle| idle.typing.is_some());
+        version || self.runs.typing || self.runs.replay.is_some() || self.overlay.is_some()
+    }
 }

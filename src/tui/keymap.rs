@@ -217,6 +217,9 @@ fn fitting(text: &str, action: Action) -> Result<Key, String> {
     {
         return Err(format!("{} {why}; choose another", quoted(key)));
     }
+    if action == Action::Quit && matches!(key, Key::Char('d' | 'x')) {
+        return Err(format!("{} answers the question whether to leave; choose another", quoted(key)));
+    }
     if !action.acts() {
         return Ok(key);
     }

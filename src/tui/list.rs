@@ -255,7 +255,10 @@ impl App {
         if self.list.filter.is_empty() {
             return 0;
         }
-        self.exceptions().filter(|(index, ..)| !self.list.shown.contains(index)).count()
+        let passes = |index: usize| {
+            candidate(&self.state, &self.charts, index).is_some_and(|candidate| self.list.filter.passes(&candidate))
+        };
+        self.exceptions().filter(|(index, ..)| !passes(*index)).count()
     }
 
     /// Those who need a person and those who brought a rollback about, by place in the plan.

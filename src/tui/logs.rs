@@ -158,6 +158,21 @@ impl Logs {
         self.first + self.kept.len() as u64
     }
 
+    /// How far it has come, to be gone back to.
+    pub(super) fn mark(&self) -> (u64, Seq) {
+        (self.end(), self.told)
+    }
+
+    /// Goes back: what came after is not there yet.
+    pub(super) fn go_back(&mut self, (end, told): (u64, Seq)) {
+        let keep = usize::try_from(end.saturating_sub(self.first)).unwrap_or(usize::MAX);
+        self.kept.truncate(keep);
+        self.told = told;
+        self.found = self.found.filter(|number| *number < end);
+        self.bottom = self.bottom.filter(|number| *number < end);
+        self.sift();
+    }
+
     fn passes(&self, line: &Kept) -> bool {
         let of_instance = self.instance.as_ref().is_none_or(|id| view::names(&line.text, id.as_str()));
         let alone = self.focused().filter(|_| self.alone).is_none_or(|target| line.target == target);

@@ -150,7 +150,8 @@ fn rules(app: &App) -> Vec<(&'static str, String)> {
     let gates = match policy.strategy.confirm {
         Confirm::None => "each batch is proven before the next begins".to_owned(),
         Confirm::Batch => {
-            format!("a person approves each batch but the first (a), within {}", policy.strategy.approval_timeout)
+            let key = app.fixed.keys.hint(Action::Promote);
+            format!("a person approves each batch but the first ({key}), within {}", policy.strategy.approval_timeout)
         }
     };
     said.extend([
@@ -261,7 +262,7 @@ pub(super) fn note(app: &App, batch: &BatchSoFar) -> String {
         },
         None if batch.ended.is_none() => String::new(),
         None if app.state.awaits == Some(Awaits::Approval) && batch.number == app.state.batches => {
-            "proven; the next waits for approval (a)".to_owned()
+            format!("proven; the next waits for approval ({})", app.fixed.keys.hint(Action::Promote))
         }
         None if app.state.rollback.is_some() => String::new(),
         None => "proven".to_owned(),
@@ -274,7 +275,7 @@ pub(super) fn note_ahead(app: &App, batch: &Ahead) -> String {
     let strategy = &app.state.plan.policy.strategy;
     let manual = strategy.confirm == Confirm::Batch && batch.number > app.state.approved.max(1);
     match () {
-        () if app.state.started_at.is_none() && next => "begins with s".to_owned(),
+        () if app.state.started_at.is_none() && next => format!("begins with {}", app.fixed.keys.hint(Action::Start)),
         () if next && app.state.pause.is_some() => "once it is resumed".to_owned(),
         () if manual => "after approval".to_owned(),
         () if next => "next".to_owned(),

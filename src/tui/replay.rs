@@ -11,6 +11,7 @@ use super::chart::Chart;
 use super::history::History;
 use super::keys::{Action, Key};
 use super::tab::Tab;
+use super::timeline::Capacity;
 use super::update::{Cmd, Msg, update};
 use super::view::plain_arrows;
 use crate::event::{Event, EventKind, FORMAT};
@@ -66,6 +67,8 @@ struct Checkpoint {
     facts: VecDeque<Fact>,
     charts: Vec<Chart>,
     histories: Vec<History>,
+    capacity: Capacity,
+    logs: (u64, Seq),
 }
 
 /// A replay.
@@ -143,7 +146,7 @@ pub(super) fn resize(app: &mut App) {
 /// What is grave in the live deployment is said in the replay, too.
 pub(super) fn meanwhile(app: &mut App, event: &Event) {
     if let Some(replay) = app.runs.replay.as_mut()
-        && (is_grave(&event.kind) || event.kind.is_terminal())
+        && (is_grave(&event.kind) || event.kind.is_terminal() || matches!(event.kind, EventKind::DeploymentPaused { .. }))
     {
         replay.app.say(format!("meanwhile, {}: {}; Esc leads back", event.deployment, event.kind.words()), Tone::Refused);
     }
@@ -161,6 +164,7 @@ impl Replay {
         let mut fixed = live.fixed.clone();
         (fixed.next, fixed.demo) = (None, false);
         let mut app = App::new(snapshot, fixed, first.at, live.size);
+        app.wire.clipboard = live.wire.clipboard;
         let turns = || events.iter().enumerate().filter_map(|(index, event)| Some((index + 1, event.at, Turn::of(&event.kind)?)));
         let marks = turns().map(|(_, at, turn)| (at, turn)).collect();
         app.runs.scrub = Some(Scrub { at: 1, of: events.len(), begin: first.at, end, marks, playing: false, speed: 2 });
@@ -210,7 +214,11 @@ impl Replay {
             Some(Action::Slower) => self.speed(false),
             _ => {
                 let cmds = update(&mut self.app, Msg::Key(key));
-                let is_ours = |cmd: &Cmd| !matches!(cmd, Cmd::Send { .. } | Cmd::Refresh | Cmd::Exit(_));
+                // `:quit`, and the answer to it.
+                if cmds.iter().any(|cmd| matches!(cmd, Cmd::Exit(_))) {
+                    return None;
+                }
+                let is_ours = |cmd: &Cmd| !matches!(cmd, Cmd::Send { .. } | Cmd::Refresh);
                 return Some(cmds.into_iter().filter(is_ours).collect());
             }
         }
@@ -286,6 +294,11 @@ impl Replay {
         app.dirt = Dirt::Now;
     }
 
+    /// The facts that are taken in.
+    pub(super) fn told(&self) -> &[Event] {
+        self.events.get(..self.at()).unwrap_or_default()
+    }
+
     /// Folds to where so many facts are taken in.
     fn seek(&mut self, target: usize) {
         let target = target.clamp(1, self.events.len());
@@ -334,7 +347,7 @@ impl Replay {
     }
 
     fn checkpoint(&self, at: usize) -> Checkpoint {
-        let App { state, progress, facts, charts, histories, .. } = &self.app;
+        let App { state, progress, facts, charts, histories, timeline, logs, .. } = &self.app;
         Checkpoint {
             at,
             state: state.clone(),
@@ -342,13 +355,18 @@ impl Replay {
             facts: facts.clone(),
             charts: charts.clone(),
             histories: histories.clone(),
+            capacity: timeline.counted(),
+            logs: logs.mark(),
         }
     }
 
     fn restore(&mut self, kept: Checkpoint) {
         let app = &mut self.app;
-        let Checkpoint { at, state, progress, facts, charts, histories } = kept;
+        let Checkpoint { at, state, progress, facts, charts, histories, capacity, logs } = kept;
         (app.state, app.progress, app.facts, app.charts, app.histories) = (state, progress, facts, charts, histories);
+        app.timeline.count_from(capacity);
+        // How it is looked at stays; what is in it goes back.
+        app.logs.go_back(logs);
         app.refilter();
         if let Some(scrub) = &mut app.runs.scrub {
             scrub.at = at;

@@ -78,7 +78,8 @@ fn passes(chapter: &Chapter, filter: &str) -> bool {
 /// The screen opens: what it shows is asked for anew.
 pub(super) fn open(app: &mut App) -> Vec<Cmd> {
     app.open(Tab::History);
-    ask(app)
+    // A key that is held asks once.
+    if app.runs.asked { Vec::new() } else { ask(app) }
 }
 
 /// A deployment has ended: what is known of the past is old, if anything is.
@@ -116,6 +117,11 @@ pub(super) fn take_story(app: &mut App, id: &DeploymentId, story: Result<Option<
     }
     app.runs.wanted = None;
     app.message = None;
+    if app.overlay.is_some() {
+        // A question that is open must not go on behind it.
+        app.say(format!("{id} is read; ask for it again once this is answered"), Tone::Plain);
+        return Vec::new();
+    }
     match story {
         Ok(Some(story)) => {
             if let Err(why) = replay::open(app, story) {
@@ -188,6 +194,9 @@ fn wanted(app: &mut App) -> Vec<Cmd> {
         app.say("there is no deployment to replay", Tone::Refused);
         return Vec::new();
     };
+    if app.runs.wanted.as_ref() == Some(&id) {
+        return Vec::new();
+    }
     app.say(format!("reading {id}"), Tone::Plain);
     app.runs.wanted = Some(id.clone());
     vec![Cmd::Story(id)]

@@ -20,6 +20,7 @@ use crossterm::terminal::{
     window_size,
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::termios::{QueueSelector, tcflush};
 use tokio::sync::mpsc;
 
 use super::wire::{DISABLE, POP_TITLE, Stray};
@@ -85,6 +86,8 @@ pub(super) fn take_over() -> io::Result<()> {
         }));
     });
     enable_raw_mode()?;
+    // What was typed before this was on the screen was typed at something else.
+    tcflush(rustix::stdio::stdin(), QueueSelector::IFlush).unwrap_or_default();
     TAKEN.store(true, Ordering::SeqCst);
     let mut enter = Vec::new();
     queue!(enter, EnterAlternateScreen, SetAttribute(Attribute::Reset), Clear(ClearType::All), Hide, EnableBracketedPaste)?;

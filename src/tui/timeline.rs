@@ -79,7 +79,20 @@ fn serves(instance: &Instance) -> bool {
     instance.serving && !instance.ours && !instance.down
 }
 
+/// What was counted, to be gone back to.
+pub(super) type Capacity = (Vec<(Timestamp, u32)>, Vec<bool>);
+
 impl Timeline {
+    /// What was counted so far.
+    pub(super) fn counted(&self) -> Capacity {
+        (self.capacity.clone(), self.serving.clone())
+    }
+
+    /// Goes on from what was counted then.
+    pub(super) fn count_from(&mut self, (capacity, serving): Capacity) {
+        (self.capacity, self.serving) = (capacity, serving);
+    }
+
     /// Counts who serves, all anew.
     pub(super) fn count(&mut self, state: &State, at: Timestamp) {
         self.serving = state.instances.values().map(serves).collect();
@@ -297,7 +310,8 @@ pub(super) fn on_action(app: &mut App, action: Action) -> Option<Vec<Cmd>> {
                 Grouping::None => Grouping::Batch,
             };
             app.timeline.grouping = Some(next);
-            app.say(format!("{}; b changes that", next.word()), Tone::Plain);
+            let key = app.fixed.keys.hint(Action::Group);
+            app.say(format!("{}; {key} changes that", next.word()), Tone::Plain);
         }
         Action::NextFailure | Action::PreviousFailure => {
             app.timeline.follow = false;

@@ -97,6 +97,9 @@ pub enum Cmd {
 /// Takes one message.
 pub fn update(app: &mut App, msg: Msg) -> Vec<Cmd> {
     let mut cmds = reduce(app, msg);
+    if idle::leaves(app) {
+        cmds.push(Cmd::Exit(Exit::Next));
+    }
     cmds.extend(app.wire.notices.take(app.now).map(|(signal, text)| Cmd::Call(signal, text)));
     cmds
 }
@@ -274,7 +277,11 @@ pub(super) fn on_action(app: &mut App, action: Action) -> Vec<Cmd> {
             view::walk(app, action);
         }
         Action::Finer | Action::Coarser | Action::Fitting => view::set_detail(app, action),
-        Action::Group => app.say("b groups the rows of the timeline (3)", Tone::Refused),
+        Action::Group => {
+            let hint = |action| app.fixed.keys.hint(action);
+            let text = format!("{} groups the rows of the timeline ({})", hint(action), hint(Action::Open(Tab::Timeline)));
+            app.say(text, Tone::Refused);
+        }
         Action::NextFailure => app.next_failure(true),
         Action::PreviousFailure => app.next_failure(false),
         Action::Sort => app.set_sort(false),
@@ -288,7 +295,8 @@ pub(super) fn on_action(app: &mut App, action: Action) -> Vec<Cmd> {
             };
         }
         Action::Play | Action::Faster | Action::Slower | Action::PreviousMark | Action::NextMark => {
-            app.say("that is for a replay; 6 lists the deployments, Enter there replays one", Tone::Refused);
+            let key = app.fixed.keys.hint(Action::Open(Tab::History));
+            app.say(format!("that is for a replay; {key} lists the deployments, Enter there replays one"), Tone::Refused);
         }
         Action::Themes => return chooser::open(app),
         Action::Deploy => return idle::deploy(app),

@@ -35,9 +35,13 @@ impl Console {
     /// Writes the screen and the deployment to files, on a thread of its own.
     pub(super) async fn export(&mut self) {
         // Whoever cannot tell them at once does not keep the screen from being written.
-        let events = timeout(TELL, self.session.past(self.app.state.seq, EXPORTED)).await.ok().and_then(Result::ok);
+        let events = match &self.app.runs.replay {
+            // What it shows is what it has.
+            Some(replay) => Some(replay.told().to_vec()),
+            None => timeout(TELL, self.session.past(self.app.state.seq, EXPORTED)).await.ok().and_then(Result::ok),
+        };
         let events = events.filter(|events| !events.is_empty());
-        let what = Export::of(&self.app, &Screen::picture(&self.app), events.as_deref());
+        let what = Export::of(self.app.shown(), &Screen::picture(&self.app), events.as_deref());
         let seq = self.app.state.seq;
         self.replies.spawn_blocking(move || ("export", export(&what).map(|message| Receipt { seq, message })));
     }

@@ -305,7 +305,8 @@ fn said(app: &App) -> (String, String, Ui) {
         }
         Link::Closed => {
             let text = "the engine is gone; this is its last word".to_owned();
-            return (text, ". q, then `rollout recover` takes over".to_owned(), Ui::Error);
+            let key = app.fixed.keys.hint(Action::Quit);
+            return (text, format!(". {key}, then `rollout recover` takes over"), Ui::Error);
         }
         Link::Down { reason, .. } => {
             let text = format!("trying to reach the engine ({reason})");

@@ -3,31 +3,39 @@
 //! Imports: tui parts, state, core, model. May not: know a place or a style.
 
 use crate::core;
-use crate::state::{Awaits, Phase, State};
+use crate::model::{Confirm, InstanceId};
+use crate::state::{Awaits, Goal, Phase, State};
 use crate::tui::app::{App, Link};
 use crate::tui::text::seconds;
 
 /// `next: 10s of watching, then batch 4: web-07 web-08`; empty where nobody knows.
 pub(super) fn words(app: &App) -> String {
     let state = &app.state;
-    if state.end.is_some() || app.link != Link::Up {
+    if state.end.is_some() || app.link != Link::Up || app.idle.is_some() {
         return String::new();
     }
-    if state.rollback.is_some() {
-        return match core::way_back(state).as_slice() {
-            [] => "next: when they are back, it ends rolled back".to_owned(),
-            some => format!("next back: {}", names(state, some)),
-        };
+    if state.end_check_until.is_some() {
+        return "next: it ends".to_owned();
     }
     if state.cancel.is_some() {
-        return "next: when they are at rest, it ends cancelled".to_owned();
+        let end = if state.rollback.is_some() { "failed, where it is" } else { "cancelled" };
+        return format!("next: when they are at rest, it ends {end}");
+    }
+    if state.rollback.is_some() {
+        return back(state);
     }
     let waiting = rest_of_the_batch(state);
     let then = match core::ahead(state).first() {
         _ if !waiting.is_empty() => format!("{}, of this batch", names(state, &waiting)),
         Some(batch) => format!("batch {}: {}", batch.number, names(state, &batch.members)),
-        None => "the end check".to_owned(),
+        None => match held(state) {
+            Some(id) => format!("{id} waits to be released or skipped"),
+            None => "the end check".to_owned(),
+        },
     };
+    // Somebody is asked before each batch.
+    let asked = state.plan.policy.strategy.confirm == Confirm::Batch && state.batches > state.approved;
+    let then = if asked && waiting.is_empty() && state.batch.is_some() { format!("approval, then {then}") } else { then };
     let pause = state.plan.policy.strategy.batch_pause;
     let baked = !waiting.is_empty() || state.batch.as_ref().is_some_and(|batch| batch.bake_until.is_some());
     match state.awaits {
@@ -39,6 +47,23 @@ pub(super) fn words(app: &App) -> String {
         Some(Awaits::Start) | None if baked || state.batch.is_none() || pause.is_zero() => format!("next: {then}"),
         Some(Awaits::Start) | None => format!("next: {} of watching, then {then}", seconds(pause)),
     }
+}
+
+/// On the way back.
+fn back(state: &State) -> String {
+    let paused = state.pause.is_some();
+    let left = state.instances.values().any(|i| i.goal == Goal::Back && i.phase == Phase::Failed);
+    match core::way_back(state).as_slice() {
+        [] if left => "next: when they are back, it ends with what did not come back listed".to_owned(),
+        [] => "next: when they are back, it ends rolled back".to_owned(),
+        some if paused => format!("next back, once resumed: {}", names(state, some)),
+        some => format!("next back: {}", names(state, some)),
+    }
+}
+
+/// The first one that waits for its release.
+fn held(state: &State) -> Option<&InstanceId> {
+    state.instances.iter().find(|(_, i)| i.phase == Phase::Pending && i.held.is_some()).map(|(id, _)| id)
 }
 
 /// Those of the batch at work whose turn has not come, by place in the plan.

@@ -86,7 +86,7 @@ fn all_is_well(canvas: &mut Canvas<'_, '_>, area: Rect) {
         // By whom only if it was a person: the reason needs the room.
         Some(rollback) if rollback.by == Actor::Engine => (format!("rollback: {}", rollback.reason), Ui::Warning),
         Some(rollback) => (format!("rollback by {}: {}", rollback.by.name(), rollback.reason), Ui::Warning),
-        None if app.idle.is_some() => ("nobody is sick or out of rotation".to_owned(), Ui::Quiet),
+        None if app.idle.is_some() => (app.idle_health(), Ui::Quiet),
         None => ("no failed instances".to_owned(), Ui::Quiet),
     };
     let mut said = vec![(text, part)];

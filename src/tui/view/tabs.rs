@@ -29,7 +29,8 @@ pub(super) fn draw(canvas: &mut Canvas<'_, '_>, area: Rect) {
     let text = capacity_words(capacity, app.state.started_at.is_some());
     let used: usize = spans.iter().map(|span| width(&span.content)).sum();
     let room = usize::from(area.width).saturating_sub(used + 1);
-    if width(&text) <= room {
+    // Where nothing runs, nothing is promised, and the line above counts.
+    if width(&text) <= room && app.idle.is_none() {
         let short = capacity.serving < capacity.lowest.unwrap_or(capacity.total);
         spans.push(Span::raw(" ".repeat(room - width(&text))));
         spans.push(Span::styled(text, canvas.ui(if short { Ui::Warning } else { Ui::Sentence })));

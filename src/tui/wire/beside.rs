@@ -148,5 +148,5 @@ impl Beside {
 /// How it stands, and of what.
 fn title(app: &App) -> String {
     let plan = &app.state.plan;
-    format!("{} - {} {}", app.state.headline(), plan.service, plan.env)
+    format!("{} - {} {}", app.headline(), plan.service, plan.env)
 }

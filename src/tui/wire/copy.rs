@@ -2,6 +2,7 @@
 //!
 //! Imports: tui parts. May not: send; say that it was copied, which nobody knows.
 
+use crate::event::clean;
 use crate::tui::app::{App, Tone};
 use crate::tui::keys::Action;
 use crate::tui::tab::Tab;
@@ -15,7 +16,8 @@ pub(in crate::tui) fn copy(app: &mut App, what: &str, text: String) -> Vec<Cmd> 
         app.say(format!("not possible: [console] clipboard is off; {key} writes the screen to a file"), Tone::Refused);
         return Vec::new();
     }
-    vec![Cmd::Copy { what: what.to_owned(), text }]
+    // Whatever a program said of itself, a terminal obeys none of it.
+    vec![Cmd::Copy { what: clean(what).into_owned(), text: clean(&text).into_owned() }]
 }
 
 /// What is selected on the open screen: the line that was found or stands last in the log, the deployment of the history,

@@ -23,19 +23,21 @@ const SAME: u32 = 100;
 pub(in crate::tui) struct Export {
     name: String,
     screen: String,
-    summary: String,
+    /// Of a deployment; none where nothing runs.
+    summary: Option<String>,
     events: Option<String>,
 }
 
 impl Export {
     /// Of the screen as it stands; `events` if somebody told them.
     pub(in crate::tui) fn of(app: &App, screen: &Buffer, events: Option<&[Event]>) -> Self {
-        let summary = Summary::of(&app.state, (app.progress.vip, app.progress.lb));
+        let summary = || Summary::of(&app.state, (app.progress.vip, app.progress.lb));
+        let of = if app.idle.is_some() { app.state.plan.service.clone() } else { app.state.plan.deployment.to_string() };
         let json = |event| serde_json::to_string(event).unwrap_or_default();
         Self {
-            name: format!("rollout-{}-{}", app.state.plan.deployment, stamp(app.now, &app.fixed.zone)),
+            name: format!("rollout-{of}-{}", stamp(app.now, &app.fixed.zone)),
             screen: text(screen),
-            summary: format!("{}\n", serde_json::to_string_pretty(&summary).unwrap_or_default()),
+            summary: app.idle.is_none().then(|| format!("{}\n", serde_json::to_string_pretty(&summary()).unwrap_or_default())),
             events: events.map(|events| events.iter().map(|event| json(event) + "\n").collect()),
         }
     }
@@ -67,7 +69,8 @@ pub(in crate::tui) fn export(what: &Export) -> Result<String, String> {
     let here = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("."));
     let written = write(what, &here).or_else(|_| write(what, &std::env::temp_dir()));
     let folder = written.map_err(|error| format!("nothing was written: {error}"))?;
-    let missing = if what.events.is_some() { "" } else { "; without the events, which nobody told in time" };
+    let missing =
+        if what.events.is_some() || what.summary.is_none() { "" } else { "; without the events, which nobody told in time" };
     Ok(format!("written to {}{missing}", folder.display()))
 }
 
@@ -78,7 +81,9 @@ fn write(what: &Export, into: &Path) -> io::Result<PathBuf> {
         file.write_all(text.as_bytes())
     };
     file("screen.txt", &what.screen)?;
-    file("summary.json", &what.summary)?;
+    if let Some(summary) = &what.summary {
+        file("summary.json", summary)?;
+    }
     if let Some(events) = &what.events {
         file("events.jsonl", events)?;
     }
@@ -111,7 +116,7 @@ mod tests {
         let what = |screen: &str| Export {
             name: "rollout-shop-7".to_owned(),
             screen: screen.to_owned(),
-            summary: "{}".to_owned(),
+            summary: Some("{}".to_owned()),
             events: Some(String::new()),
         };
         let first = write(&what("one"), dir.path()).unwrap();

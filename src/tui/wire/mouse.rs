@@ -44,8 +44,8 @@ pub(in crate::tui) fn toggle(app: &mut App) {
 
 /// Takes what the mouse did.
 pub(in crate::tui) fn on_mouse(app: &mut App, event: MouseEvent) -> Vec<Cmd> {
-    // A late report after it was turned off, or anything while a question or a replay is open.
-    if !app.wire.mouse || app.overlay.is_some() || app.runs.replay.is_some() {
+    // A late report after it was turned off, or anything while something is typed or asked, or a replay is open.
+    if !app.wire.mouse || app.is_typing() {
         return Vec::new();
     }
     match event.click {
