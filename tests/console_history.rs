@@ -14,7 +14,7 @@ use rollout::event::Event;
 use rollout::model::{DeploymentId, OnFailure, Span, Timestamp};
 use rollout::ports::{Chapter, Chapters, DeploymentRow, JournalError, Outcome, Story, Update};
 use rollout::state::State;
-use rollout::tui::{App, Cmd, Depth, Key, Msg, Tab, update, view};
+use rollout::tui::{App, Cmd, Depth, Exit, Idle, Key, Msg, Tab, update, view};
 
 const SMALL: (u16, u16) = (80, 24);
 const LARGE: (u16, u16) = (160, 48);
@@ -396,4 +396,35 @@ fn no_size_breaks_them() {
         update(&mut list, Msg::Resize(width, 24));
         picture(&list);
     }
+}
+
+#[test]
+fn back_at_the_beginning_every_screen_is_as_it_was() {
+    for key in ['1', '2', '3', '4', '5'] {
+        let world = brought_back();
+        let mut fresh = replay(&world, LARGE, None);
+        press(&mut fresh, Key::Char(key));
+        press(&mut fresh, Key::Home);
+        let mut gone = replay(&world, LARGE, None);
+        press(&mut gone, Key::Char(key));
+        press(&mut gone, Key::End);
+        assert_ne!(picture(&gone), picture(&fresh), "{key}");
+        press(&mut gone, Key::Home);
+        assert_eq!(picture(&gone), picture(&fresh), "{key}");
+    }
+}
+
+#[test]
+fn what_is_typed_where_nothing_runs_never_becomes_keys_of_a_deployment() {
+    let mut app = console(&World::new(20), SMALL, fixed(Depth::Rgb, false));
+    app.idle = Some(Idle { last: None, notice: None, typing: None });
+    press(&mut app, Key::Char('d'));
+    typed(&mut app, "v2-");
+    assert!(update(&mut app, Msg::Update(Update::Closed)).is_empty(), "somebody has begun one");
+    assert!(app.message.as_ref().unwrap().0.contains("a deployment has begun"), "{:?}", app.message);
+    typed(&mut app, "prod");
+    assert!(matches!(press(&mut app, Key::Esc).as_slice(), [Cmd::Exit(Exit::Next)]));
+    let mut app = console(&World::new(20), SMALL, fixed(Depth::Rgb, false));
+    app.idle = Some(Idle { last: None, notice: None, typing: None });
+    assert!(matches!(update(&mut app, Msg::Update(Update::Closed)).as_slice(), [Cmd::Exit(Exit::Next)]));
 }
