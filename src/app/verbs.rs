@@ -330,7 +330,7 @@ pub(super) async fn console(common: &Common) -> Done {
     }
     let settled = last_row(&config)?.is_none_or(|row| row.ended_at.is_some());
     if settled && is_interactive(common) {
-        return idle::idle(common, (&path, &config)).await;
+        return Box::pin(idle::idle(common, (&path, &config))).await;
     }
     last_status(common, &config)?;
     if settled {

@@ -10,14 +10,14 @@ use crate::tui::text::time_of_day;
 use crate::tui::update::Cmd;
 
 /// Sends `text`, which is `what`, to the terminal's clipboard.
-pub(in crate::tui) fn copy(app: &mut App, what: &str, text: String) -> Vec<Cmd> {
+pub(in crate::tui) fn copy(app: &mut App, what: &str, text: &str) -> Vec<Cmd> {
     if !app.wire.clipboard {
         let key = app.fixed.keys.hint(Action::Export);
         app.say(format!("not possible: [console] clipboard is off; {key} writes the screen to a file"), Tone::Refused);
         return Vec::new();
     }
     // Whatever a program said of itself, a terminal obeys none of it.
-    vec![Cmd::Copy { what: clean(what).into_owned(), text: clean(&text).into_owned() }]
+    vec![Cmd::Copy { what: clean(what).into_owned(), text: clean(text).into_owned() }]
 }
 
 /// What is selected on the open screen: the line that was found or stands last in the log, the deployment of the history,
@@ -27,7 +27,7 @@ pub(in crate::tui) fn copy_selected(app: &mut App) -> Vec<Cmd> {
         Tab::Logs => return copy_line(app),
         Tab::History => {
             if let Some(id) = app.runs.selection().map(|chapter| chapter.id.to_string()) {
-                return copy(app, &id.clone(), id);
+                return copy(app, &id, &id);
             }
         }
         Tab::Fleet | Tab::Instance | Tab::Timeline | Tab::Plan => {}
@@ -42,7 +42,7 @@ pub(in crate::tui) fn copy_selected(app: &mut App) -> Vec<Cmd> {
         Some(wrong) => (format!("what is wrong with {id}"), format!("{id}: {wrong}")),
         None => (id.to_string(), id.to_string()),
     };
-    copy(app, &what, text)
+    copy(app, &what, &text)
 }
 
 fn copy_line(app: &mut App) -> Vec<Cmd> {
@@ -54,5 +54,5 @@ fn copy_line(app: &mut App) -> Vec<Cmd> {
     };
     let level = line.level.map_or_else(String::new, |level| format!("{level} "));
     let text = format!("{} {level}{}: {}", time_of_day(line.at, &app.fixed.zone), line.target, line.text);
-    copy(app, "the line", text)
+    copy(app, "the line", &text)
 }
