@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::io::Read as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 
@@ -143,8 +144,14 @@ async fn no_request_fails_over_a_deploy_a_forced_rollback_and_a_bad_version() {
     assert_eq!((deployed.status.code(), &said["updated"], &said["vip"]["failed"]), (Some(0), &4.into(), &0.into()), "{said}");
     stage.serve("v2").await;
 
-    let deploy = stage.command(&["deploy", "v3", "--yes", "--output", "json"]).spawn().unwrap();
+    let mut deploy = stage.command(&["deploy", "v3", "--yes", "--output", "json"]).spawn().unwrap();
     wait_for("half of them are updated", async || {
+        // Ended already, it says why.
+        if deploy.try_wait().unwrap().is_some_and(|ended| ended.code() != Some(0)) {
+            let mut said = String::new();
+            deploy.stdout.take().unwrap().read_to_string(&mut said).unwrap();
+            panic!("{said}");
+        }
         let status = stage.command(&["status", "--output", "json"]).output().ok()?;
         let status: Value = serde_json::from_slice(&status.stdout).ok()?;
         (status["deployment"] == "shop-2" && status["updated"].as_u64() >= Some(2)).then_some(())
