@@ -267,9 +267,9 @@ fn is_meant(shown: &Shown) -> bool {
     let program = shown.command.starts_with(env!("CARGO_BIN_EXE_rollout"));
     match (shown.place, shown.role.as_str(), shown.canary.as_str()) {
         ("environ", "update", "UPDATE_TOKEN" | "UPDATE_KEY") | ("environ", "health", "HEALTH_TOKEN") => true,
-        // Who writes a secret into an argv has been warned.
-        ("cmdline", "update", "UPDATE_ARGUMENT") => shown.command.contains("update.sh"),
-        // Its environment was read while it was being put together.
+        // Who writes a secret into an argv has been warned. A process that is just being put together has its argv before
+        // its environment, and so no role yet.
+        ("cmdline", "update" | "", "UPDATE_ARGUMENT") => shown.command.contains("/update.sh "),
         ("environ", "", "UPDATE_TOKEN" | "UPDATE_KEY")
             if ["/observe.sh ", "/update.sh "].iter().any(|own| shown.command.contains(own)) =>
         {

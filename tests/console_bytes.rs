@@ -6,7 +6,7 @@
 #[path = "fixtures/console.rs"]
 mod fixture;
 
-use fixture::{World, console, fixed};
+use fixture::{LARGE, SMALL, World, console, fixed};
 use ratatui::Terminal;
 use ratatui::backend::{Backend as _, TestBackend};
 use ratatui::buffer::Cell;
@@ -16,8 +16,6 @@ use rollout::ports::{Progress, Reading, Update};
 use rollout::state::Phase;
 use rollout::tui::{App, Depth, Encoder, Key, Msg, update, view};
 
-const SMALL: (u16, u16) = (80, 24);
-const LARGE: (u16, u16) = (160, 48);
 const DEPTHS: [Depth; 4] = [Depth::Mono, Depth::Ansi16, Depth::Indexed, Depth::Rgb];
 
 /// A terminal that knows what it shows.

@@ -6,25 +6,10 @@
 #[path = "fixtures/console.rs"]
 mod fixture;
 
-use fixture::{World, console, fixed, plan};
-use ratatui::Terminal;
-use ratatui::backend::TestBackend;
+use fixture::{LARGE, SMALL, World, console, fixed, picture, plan, press};
 use rollout::command::{Command, refused_read_only};
 use rollout::model::{InstanceId, InstanceState, OnFailure};
-use rollout::tui::{App, Cmd, Depth, Fixed, Key, Msg, Overlay, Sort, Tab, update, view};
-
-const SMALL: (u16, u16) = (80, 24);
-const LARGE: (u16, u16) = (160, 48);
-
-fn picture(app: &App) -> String {
-    let mut terminal = Terminal::new(TestBackend::new(app.size.0, app.size.1)).unwrap();
-    terminal.draw(|frame| view(app, frame)).unwrap();
-    terminal.backend().to_string()
-}
-
-fn press(app: &mut App, key: Key) -> Vec<Cmd> {
-    update(app, Msg::Key(key))
-}
+use rollout::tui::{App, Cmd, Depth, Fixed, Key, Msg, Overlay, Sort, Tab, update};
 
 /// Types into the line that is open, or opens it.
 fn type_text(app: &mut App, text: &str) {

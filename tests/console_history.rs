@@ -6,28 +6,13 @@
 #[path = "fixtures/console.rs"]
 mod fixture;
 
-use fixture::{NOON, World, console, fixed, plan};
-use ratatui::Terminal;
-use ratatui::backend::TestBackend;
+use fixture::{LARGE, NOON, SMALL, World, console, fixed, picture, plan, press};
 use rollout::command::Command;
 use rollout::event::Event;
 use rollout::model::{DeploymentId, OnFailure, Span, Timestamp};
 use rollout::ports::{Chapter, Chapters, DeploymentRow, JournalError, Outcome, Story, Update};
 use rollout::state::State;
-use rollout::tui::{App, Cmd, Depth, Exit, Idle, Key, Msg, Tab, update, view};
-
-const SMALL: (u16, u16) = (80, 24);
-const LARGE: (u16, u16) = (160, 48);
-
-fn picture(app: &App) -> String {
-    let mut terminal = Terminal::new(TestBackend::new(app.size.0, app.size.1)).unwrap();
-    terminal.draw(|frame| view(app, frame)).unwrap();
-    if app.size.0 == 0 { String::new() } else { terminal.backend().to_string() }
-}
-
-fn press(app: &mut App, key: Key) -> Vec<Cmd> {
-    update(app, Msg::Key(key))
-}
+use rollout::tui::{App, Cmd, Depth, Exit, Idle, Key, Msg, Tab, update};
 
 fn typed(app: &mut App, text: &str) {
     for c in text.chars() {

@@ -6,17 +6,12 @@
 #[path = "fixtures/console.rs"]
 mod fixture;
 
-use fixture::{World, console, fixed, plan};
-use ratatui::Terminal;
-use ratatui::backend::TestBackend;
+use fixture::{LARGE, SMALL, World, console, fixed, picture, plan, press};
 use rollout::command::Command;
 use rollout::model::{Confirm, OnFailure, Span};
 use rollout::ports::Update;
 use rollout::state::Awaits;
-use rollout::tui::{Action, App, Binding, Cmd, Depth, Fixed, KEYMAP, Key, Keymap, Msg, Overlay, Rebinding, Tab, update, view};
-
-const SMALL: (u16, u16) = (80, 24);
-const LARGE: (u16, u16) = (160, 48);
+use rollout::tui::{Action, App, Binding, Cmd, Depth, Fixed, KEYMAP, Key, Keymap, Msg, Overlay, Rebinding, Tab, update};
 
 fn wish(name: &str, keys: &[&str]) -> Rebinding {
     Rebinding { name: name.to_owned(), keys: keys.iter().map(ToString::to_string).collect() }
@@ -29,16 +24,6 @@ fn bound(wishes: &[(&str, &[&str])]) -> Keymap {
 
 fn with(keys: Keymap) -> Fixed {
     Fixed { keys, ..fixed(Depth::Rgb, false) }
-}
-
-fn picture(app: &App) -> String {
-    let mut terminal = Terminal::new(TestBackend::new(app.size.0, app.size.1)).unwrap();
-    terminal.draw(|frame| view(app, frame)).unwrap();
-    terminal.backend().to_string()
-}
-
-fn press(app: &mut App, key: Key) -> Vec<Cmd> {
-    update(app, Msg::Key(key))
 }
 
 fn char(app: &mut App, key: char) -> Vec<Cmd> {

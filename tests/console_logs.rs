@@ -6,26 +6,12 @@
 #[path = "fixtures/console.rs"]
 mod fixture;
 
-use fixture::{NOON, World, console, fixed};
+use fixture::{LARGE, NOON, SMALL, World, console, fixed, picture, press};
 use ratatui::Terminal;
-use ratatui::backend::TestBackend;
 use rollout::command::Command;
 use rollout::model::Span;
 use rollout::ports::{LogLine, Update};
-use rollout::tui::{App, Cmd, Depth, Dirt, Encoder, Key, Msg, Overlay, Tab, update, view};
-
-const SMALL: (u16, u16) = (80, 24);
-const LARGE: (u16, u16) = (160, 48);
-
-fn picture(app: &App) -> String {
-    let mut terminal = Terminal::new(TestBackend::new(app.size.0, app.size.1)).unwrap();
-    terminal.draw(|frame| view(app, frame)).unwrap();
-    terminal.backend().to_string()
-}
-
-fn press(app: &mut App, key: Key) -> Vec<Cmd> {
-    update(app, Msg::Key(key))
-}
+use rollout::tui::{App, Depth, Dirt, Encoder, Key, Msg, Overlay, Tab, update, view};
 
 fn type_text(app: &mut App, text: &str) {
     for c in text.chars() {

@@ -8,13 +8,11 @@ mod fixture;
 
 use std::fmt::Write as _;
 
-use fixture::{NOON, World, console, fixed, plan};
-use ratatui::Terminal;
-use ratatui::backend::TestBackend;
+use fixture::{NOON, World, console, fixed, picture, plan, press};
 use rollout::model::{DeploymentId, InstanceState, OnFailure, Span};
 use rollout::ports::{Chapter, Chapters, DeploymentRow, LogLine, Outcome, Update};
 use rollout::state::Phase;
-use rollout::tui::{App, Depth, Key, Msg, update, view};
+use rollout::tui::{App, Depth, Key, Msg, update};
 
 const SIZES: [(u16, u16); 6] = [(40, 10), (60, 16), (80, 24), (100, 30), (160, 48), (300, 80)];
 
@@ -64,14 +62,12 @@ fn book(key: char) -> String {
     for size in SIZES {
         for ascii in [false, true] {
             let mut app = app(&world, size, ascii);
-            update(&mut app, Msg::Key(Key::Char(key)));
+            press(&mut app, Key::Char(key));
             if key == '6' {
                 update(&mut app, Msg::Past(Ok(Some(earlier()))));
             }
-            let mut terminal = Terminal::new(TestBackend::new(size.0, size.1)).unwrap();
-            terminal.draw(|frame| view(&app, frame)).unwrap();
             let set = if ascii { "ascii" } else { "unicode" };
-            writeln!(book, "{}x{} {set}\n{}", size.0, size.1, terminal.backend()).unwrap();
+            writeln!(book, "{}x{} {set}\n{}", size.0, size.1, picture(&app)).unwrap();
         }
     }
     book

@@ -5,24 +5,16 @@
 #[path = "fixtures/console.rs"]
 mod fixture;
 
-use fixture::{World, console, fixed, plan};
-use ratatui::Terminal;
-use ratatui::backend::TestBackend;
+use fixture::{World, console, fixed, picture, plan};
 use rollout::command::Command;
 use rollout::event::Event;
 use rollout::model::OnFailure;
-use rollout::tui::{App, Depth, Tone, view};
+use rollout::tui::{App, Depth, Tone};
 
 const LARGE: (u16, u16) = (160, 50);
 
 fn attached(world: &World, past: &[Event]) -> App {
     App::attached(past, world.snapshot(), fixed(Depth::Rgb, false), world.now, LARGE)
-}
-
-fn picture(app: &App) -> String {
-    let mut terminal = Terminal::new(TestBackend::new(app.size.0, app.size.1)).unwrap();
-    terminal.draw(|frame| view(app, frame)).unwrap();
-    terminal.backend().to_string()
 }
 
 fn texts(app: &App) -> Vec<String> {

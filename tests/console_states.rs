@@ -6,26 +6,17 @@
 #[path = "fixtures/console.rs"]
 mod fixture;
 
-use fixture::{World, console, fixed, plan};
-use ratatui::Terminal;
-use ratatui::backend::TestBackend;
+use fixture::{SMALL, World, console, fixed, picture, plan, press};
 use rollout::command::Command;
 use rollout::model::{Confirm, InstanceState, OnFailure};
 use rollout::state::{Awaits, Phase};
-use rollout::tui::{App, Depth, Key, Msg, update, view};
+use rollout::tui::{App, Depth, Key};
 
-/// The fleet as lines without colours.
-fn picture(world: &World) -> String {
-    shown(world, '1')
-}
-
-/// The screen of this key.
+/// The screen of this key, without colours.
 fn shown(world: &World, key: char) -> String {
-    let mut app: App = console(world, (80, 24), fixed(Depth::Mono, false));
-    update(&mut app, Msg::Key(Key::Char(key)));
-    let mut terminal = Terminal::new(TestBackend::new(80, 24)).unwrap();
-    terminal.draw(|frame| view(&app, frame)).unwrap();
-    terminal.backend().to_string()
+    let mut app: App = console(world, SMALL, fixed(Depth::Mono, false));
+    press(&mut app, Key::Char(key));
+    picture(&app)
 }
 
 /// The screens that the README shows, and no others.
@@ -64,7 +55,7 @@ fn the_readme_shows_the_screens_as_they_are() {
 
 /// All of it is on the screen.
 fn says(world: &World, wanted: [&str; 4]) {
-    let text = picture(world);
+    let text = shown(world, '1');
     for (what, words) in ["which instance", "why", "what comes next", "which key stops it"].into_iter().zip(wanted) {
         assert!(text.contains(words), "{what}: {words:?} is not in\n{text}");
     }

@@ -6,7 +6,7 @@
 #[path = "fixtures/console.rs"]
 mod fixture;
 
-use fixture::{World, console, fixed};
+use fixture::{LARGE, SMALL, World, console, fixed, picture};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use rollout::command::Command;
@@ -16,18 +16,10 @@ use rollout::state::Phase;
 use rollout::tui::{App, Cmd, Depth, Encoder, Key, Msg, Tab, update, view};
 use unicode_width::UnicodeWidthStr;
 
-const SMALL: (u16, u16) = (80, 24);
-const LARGE: (u16, u16) = (160, 48);
 const MEDIUM: (u16, u16) = (100, 30);
 const NARROW: (u16, u16) = (60, 16);
 const LEAST: (u16, u16) = (40, 10);
 const HUGE: (u16, u16) = (300, 80);
-
-fn picture(app: &App) -> String {
-    let mut terminal = Terminal::new(TestBackend::new(app.size.0, app.size.1)).unwrap();
-    terminal.draw(|frame| view(app, frame)).unwrap();
-    if app.size.0 == 0 { String::new() } else { terminal.backend().to_string() }
-}
 
 fn press(app: &mut App, key: char) -> Vec<Cmd> {
     update(app, Msg::Key(Key::Char(key)))

@@ -6,22 +6,12 @@
 #[path = "fixtures/console.rs"]
 mod fixture;
 
-use fixture::{World, console, fixed, plan};
-use ratatui::Terminal;
-use ratatui::backend::TestBackend;
+use fixture::{SMALL, World, console, fixed, picture, plan};
 use rollout::command::Command;
 use rollout::model::{Confirm, InstanceState, OnFailure};
 use rollout::ports::Update;
 use rollout::state::{Awaits, Phase, State};
-use rollout::tui::{App, Cmd, Depth, Key, Msg, Overlay, update, view};
-
-const SMALL: (u16, u16) = (80, 24);
-
-fn picture(app: &App) -> String {
-    let mut terminal = Terminal::new(TestBackend::new(app.size.0, app.size.1)).unwrap();
-    terminal.draw(|frame| view(app, frame)).unwrap();
-    terminal.backend().to_string()
-}
+use rollout::tui::{App, Cmd, Depth, Key, Msg, Overlay, update};
 
 fn press(app: &mut App, key: char) -> Vec<Cmd> {
     update(app, Msg::Key(Key::Char(key)))

@@ -9,26 +9,21 @@ mod fixture;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use fixture::{World, console, fixed, plan};
-use ratatui::Terminal;
-use ratatui::backend::TestBackend;
+use fixture::{SMALL, World, console, fixed, plan};
 use rollout::command::refused_read_only;
 use rollout::model::{Confirm, InstanceId, Sample, SampleResult, Span};
 use rollout::ports::{Progress, Reading, Update};
-use rollout::tui::{App, Click, Cmd, Depth, KEYMAP, Key, MouseEvent, Msg, Notify, Overlay, Signal, Tab, Wire, update, view};
+use rollout::tui::{App, Click, Cmd, Depth, KEYMAP, Key, MouseEvent, Msg, Notify, Overlay, Signal, Tab, Wire, update};
 
-const SMALL: (u16, u16) = (80, 24);
 const BELLS: Notify = Notify { failed: Signal::Bell, waiting: Signal::Osc9, ended: Signal::Osc777, link: Signal::Bell };
 
-fn picture(app: &App) -> Vec<String> {
-    let mut terminal = Terminal::new(TestBackend::new(app.size.0, app.size.1)).unwrap();
-    terminal.draw(|frame| view(app, frame)).unwrap();
-    terminal.backend().to_string().lines().map(|line| line.trim_matches('"').to_owned()).collect()
+fn lines(app: &App) -> Vec<String> {
+    fixture::picture(app).lines().map(|line| line.trim_matches('"').to_owned()).collect()
 }
 
 /// Where this stands on the screen.
 fn find(app: &App, what: &str) -> (u16, u16) {
-    let lines = picture(app);
+    let lines = lines(app);
     let found = lines.iter().enumerate().find_map(|(row, line)| {
         let at = line.find(what)?;
         Some((u16::try_from(line[..at].chars().count()).unwrap(), u16::try_from(row).unwrap()))
@@ -81,7 +76,7 @@ fn among_cells_of_every_size_the_one_under_the_click_is_selected() {
         for _ in 0..6 {
             press(&mut app, '-');
             // Rows that begin with a name and a cell, and nothing else that could be read.
-            let rows = picture(&app);
+            let rows = lines(&app);
             let label = format!("web-{:0digits$}", 1, digits = total.to_string().len());
             let Some(first) = rows.iter().position(|row| row.starts_with(&label)) else { continue };
             let next = rows[first + 1].split(' ').next().unwrap().to_owned();
@@ -278,7 +273,7 @@ fn on_a_slow_link_small_changes_are_not_shown() {
                 app.wire.meter.wrote(Duration::from_millis(900), app.now);
             }
         }
-        let before = picture(&app);
+        let before = lines(&app);
         let id = InstanceId::new("web-09").unwrap();
         let was = app.reading(&id).unwrap().sample.clone().unwrap();
         let latency = Span::from_millis(was.latency.as_millis() * 13 / 10);
@@ -287,7 +282,7 @@ fn on_a_slow_link_small_changes_are_not_shown() {
         let reading = Reading { sample: Some(sample), passes: 1, misses: 0, sessions: None, trouble: None };
         let readings = std::iter::once((id, reading)).collect();
         update(&mut app, Msg::Update(Update::Progress(Progress { readings, ..Progress::default() })));
-        before.iter().zip(picture(&app)).skip(4).filter(|(before, after)| *before != after).count()
+        before.iter().zip(lines(&app)).skip(4).filter(|(before, after)| *before != after).count()
     };
     assert_eq!((changes(false), changes(true)), (1, 0));
 }

@@ -6,22 +6,11 @@
 #[path = "fixtures/console.rs"]
 mod fixture;
 
-use fixture::{World, console, fixed};
-use ratatui::Terminal;
-use ratatui::backend::TestBackend;
+use fixture::{LARGE, SMALL, World, console, fixed, picture};
 use rollout::model::{InstanceState, OnFailure, Span, Version};
 use rollout::ports::{LogLine, Progress, Update};
 use rollout::state::{Phase, State};
-use rollout::tui::{App, Cmd, Depth, Exit, Key, Msg, Overlay, Tab, update, view};
-
-const SMALL: (u16, u16) = (80, 24);
-const LARGE: (u16, u16) = (160, 48);
-
-fn picture(app: &App) -> String {
-    let mut terminal = Terminal::new(TestBackend::new(app.size.0, app.size.1)).unwrap();
-    terminal.draw(|frame| view(app, frame)).unwrap();
-    if app.size.0 == 0 { String::new() } else { terminal.backend().to_string() }
-}
+use rollout::tui::{App, Cmd, Depth, Exit, Key, Msg, Overlay, Tab, update};
 
 fn key(app: &mut App, key: Key) -> Vec<Cmd> {
     update(app, Msg::Key(key))

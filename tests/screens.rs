@@ -1,73 +1,25 @@
 //! The screens as text: the same facts always give the same picture.
 //!
 //! Imports: the library, the console's fixture. May not: start anything.
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "in the functions that tests share, too")]
 
 #[path = "fixtures/console.rs"]
 mod fixture;
 
-use fixture::{World, console, fixed};
+use fixture::{LARGE, SMALL, World, console, done, fixed, going_back, paused, picture, read, rolled_back, running};
 use ratatui::Terminal;
-use ratatui::backend::TestBackend;
 use ratatui::style::Color;
 use rollout::command::Command;
 use rollout::model::{InstanceState, Span, Timestamp};
 use rollout::ports::{LogLine, Update};
 use rollout::state::{Phase, State};
-use rollout::tui::{App, Cmd, Depth, Encoder, Exit, Key, Link, Msg, Overlay, Reason, update, view};
-
-const SMALL: (u16, u16) = (80, 24);
-const LARGE: (u16, u16) = (160, 48);
-
-fn picture(app: &App) -> String {
-    let mut terminal = Terminal::new(TestBackend::new(app.size.0, app.size.1)).unwrap();
-    terminal.draw(|frame| view(app, frame)).unwrap();
-    // The test backend cannot print what has no columns.
-    if app.size.0 == 0 { String::new() } else { terminal.backend().to_string() }
-}
+use rollout::tui::{App, Cmd, Depth, Encoder, Key, Msg, Overlay, Reason, update, view};
 
 fn press(app: &mut App, key: char) -> Vec<Cmd> {
     update(app, Msg::Key(Key::Char(key)))
 }
 
-/// The frame was seen, and half a second has passed.
-fn read(app: &mut App) {
-    let id = app.unseen().expect("something waits to be read");
-    let cmds = update(app, Msg::Seen(id));
-    assert!(matches!(cmds.as_slice(), [Cmd::Arm(armed)] if *armed == id));
-    update(app, Msg::Armed(id));
-}
-
 fn shown(state: &State, wanted: InstanceState) -> u32 {
     state.tally().of(wanted)
-}
-
-/// In the middle: some done, one draining, one in its health gate.
-fn running(total: usize) -> World {
-    World::new(total).started().until(|s| {
-        s.batches == 3.min(u32::try_from(total).unwrap().div_ceil(2))
-            && s.instances.values().any(|i| matches!(i.phase, Phase::Verifying { .. }))
-    })
-}
-
-fn paused(total: usize) -> World {
-    let mut world = running(total);
-    world.command(Command::Pause { reason: String::new() });
-    world
-}
-
-fn going_back(total: usize) -> World {
-    World::new(total).bad().started().until(|s| {
-        s.rollback.is_some() && s.instances.values().any(|i| i.phase == Phase::Restoring || i.phase == Phase::Updating)
-    })
-}
-
-fn done(total: usize) -> World {
-    World::new(total).started().until(|s| s.end.is_some())
-}
-
-fn rolled_back(total: usize) -> World {
-    World::new(total).bad().started().until(|s| s.end.is_some())
 }
 
 macro_rules! pictures {
@@ -281,43 +233,6 @@ fn positions_do_not_move_while_it_runs() {
 }
 
 #[test]
-fn keys_typed_before_a_question_was_read_do_nothing() {
-    let mut app = console(&running(20), SMALL, fixed(Depth::Rgb, false));
-    for key in "yyyyRyyyy".chars() {
-        assert!(press(&mut app, key).is_empty(), "{key}");
-    }
-    assert!(update(&mut app, Msg::Key(Key::Enter)).is_empty());
-    let id = app.unseen().unwrap();
-    // Written, but not there for long enough yet.
-    update(&mut app, Msg::Seen(id));
-    assert!(press(&mut app, 'y').is_empty());
-    // A timer of something else arms nothing.
-    update(&mut app, Msg::Armed(id + 1));
-    assert!(press(&mut app, 'y').is_empty());
-    update(&mut app, Msg::Armed(id));
-    assert!(update(&mut app, Msg::Key(Key::Enter)).is_empty(), "Enter is never yes");
-    let cmds = press(&mut app, 'y');
-    assert!(matches!(cmds.as_slice(), [Cmd::Send { command: Command::Rollback { .. }, .. }]), "{cmds:?}");
-    assert!(app.overlay.is_none());
-}
-
-#[test]
-fn in_an_emergency_the_answer_counts_although_the_fleet_moves_on() {
-    for key in ['R', 'C'] {
-        let world = running(20);
-        let mut app = console(&world, SMALL, fixed(Depth::Rgb, false));
-        press(&mut app, key);
-        read(&mut app);
-        let known = world.events.len();
-        let later = world.until(|s| s.batches == 4 && s.instances.values().any(|i| matches!(i.phase, Phase::Verifying { .. })));
-        for event in &later.events[known..] {
-            update(&mut app, Msg::Update(Update::Event(event.clone())));
-        }
-        assert!(!press(&mut app, 'y').is_empty(), "{key}");
-    }
-}
-
-#[test]
 fn a_rollback_that_would_cost_more_than_was_shown_has_to_be_read_again() {
     let mut app = console(&running(20), SMALL, fixed(Depth::Rgb, false));
     press(&mut app, 'R');
@@ -345,108 +260,6 @@ fn a_protected_environment_takes_the_service_name() {
     insta::assert_snapshot!(picture(&app));
     press(&mut app, 'p');
     assert!(matches!(update(&mut app, Msg::Key(Key::Enter)).as_slice(), [Cmd::Send { .. }]));
-}
-
-#[test]
-fn refused_keys_say_why_and_send_nothing() {
-    let mut read_only = fixed(Depth::Rgb, false);
-    read_only.read_only = true;
-    let cases: [(World, bool, &str); 5] = [
-        (running(20), true, "sprCR"),
-        (done(20), false, "sprCR"),
-        (World::new(20), false, "prR"),
-        (running(20), false, "sr"),
-        (going_back(20), false, "sR"),
-    ];
-    for (world, is_read_only, keys) in cases {
-        for key in keys.chars() {
-            let settings = if is_read_only { read_only.clone() } else { fixed(Depth::Rgb, false) };
-            let mut app = console(&world, SMALL, settings);
-            assert!(press(&mut app, key).is_empty(), "{key}");
-            assert!(app.overlay.is_none(), "{key}");
-            let (text, _) = app.message.clone().expect("a reason");
-            let how = if is_read_only { " is refused: this is a read-only session" } else { "not possible: " };
-            assert!(text.contains(how), "{key}: {text}");
-        }
-    }
-}
-
-#[test]
-fn pause_acts_at_once_and_leaving_never_touches_the_engine() {
-    let mut app = console(&running(20), SMALL, fixed(Depth::Rgb, false));
-    assert!(matches!(press(&mut app, 'p').as_slice(), [Cmd::Send { command: Command::Pause { .. }, .. }]));
-    assert!(press(&mut app, 'q').is_empty());
-    assert!(matches!(app.overlay, Some(Overlay::Leave)));
-    assert!(press(&mut app, 'q').is_empty() && press(&mut app, 'x').is_empty());
-    assert!(matches!(press(&mut app, 'd').as_slice(), [Cmd::Exit(Exit::Left)]));
-    let mut app = console(&done(20), SMALL, fixed(Depth::Rgb, false));
-    assert!(matches!(press(&mut app, 'q').as_slice(), [Cmd::Exit(Exit::Ended { code: 0 })]));
-    let mut app = console(&rolled_back(20), SMALL, fixed(Depth::Rgb, false));
-    assert!(matches!(update(&mut app, Msg::Key(Key::Ctrl('c'))).as_slice(), [Cmd::Exit(Exit::Ended { code: 3 })]));
-}
-
-#[test]
-fn what_comes_next_waits_until_the_end_was_seen() {
-    let mut settings = fixed(Depth::Rgb, false);
-    settings.next = Some("Enter deploys v3-bad next".to_owned());
-    let mut app = console(&done(20), SMALL, settings);
-    assert!(picture(&app).contains("Enter deploys v3-bad next"));
-    assert!(update(&mut app, Msg::Key(Key::Enter)).is_empty());
-    read(&mut app);
-    assert!(matches!(update(&mut app, Msg::Key(Key::Enter)).as_slice(), [Cmd::Exit(Exit::Next)]));
-}
-
-#[test]
-fn a_planned_deployment_can_be_cancelled_while_leaving() {
-    let world = World::new(20);
-    let mut app = console(&world, SMALL, fixed(Depth::Rgb, false));
-    press(&mut app, 'q');
-    assert!(matches!(press(&mut app, 'x').as_slice(), [Cmd::Send { command: Command::Cancel { .. }, .. }]));
-    let mut cancelled = world;
-    cancelled.command(Command::Cancel { reason: String::new() });
-    let cancelled = cancelled.until(|s| s.end.is_some());
-    let cmds: Vec<Cmd> =
-        cancelled.events[1..].iter().flat_map(|e| update(&mut app, Msg::Update(Update::Event(e.clone())))).collect();
-    assert!(matches!(cmds.as_slice(), [Cmd::Exit(Exit::Ended { code: 5 })]), "{cmds:?}");
-}
-
-#[test]
-fn a_link_that_is_not_fresh_is_said_and_nothing_is_sent() {
-    let mut app = console(&running(20), SMALL, fixed(Depth::Rgb, false));
-    let later = |app: &App, secs| Msg::Tick(app.now + Span::from_secs(secs));
-    let msg = later(&app, 12);
-    update(&mut app, msg);
-    assert!(picture(&app).contains("engine silent 12s"), "{}", picture(&app));
-    press(&mut app, 'R');
-    assert!(picture(&app).contains("last heard 12s ago"), "{}", picture(&app));
-    let down = Update::Disconnected { reason: "connection refused".to_owned() };
-    update(&mut app, Msg::Update(down));
-    assert!(app.overlay.is_none(), "the question closed");
-    let msg = later(&app, 3);
-    update(&mut app, msg);
-    let text = picture(&app);
-    assert!(text.contains("link down 3s") && text.contains("(connection refused); if it died: `rollout recover`"), "{text}");
-    assert!(press(&mut app, 'p').is_empty());
-    let state = app.state.clone();
-    let snapshot = rollout::ports::Snapshot { format: 1, seq: state.seq, state, progress: app.progress.clone() };
-    update(&mut app, Msg::Update(Update::Resync(Box::new(snapshot))));
-    assert_eq!(app.link, Link::Up);
-    assert_eq!(press(&mut app, 'p').len(), 1);
-    update(&mut app, Msg::Update(Update::Gone));
-    let msg = later(&app, 5);
-    update(&mut app, msg);
-    let text = picture(&app);
-    let (badge, what) = ("[ENGINE GONE]", "the engine is gone; `rollout recover` takes over, and this screen goes on");
-    assert!(text.contains(badge) && text.contains("gone 5s") && text.contains(what), "{text}");
-    assert!(press(&mut app, 'p').is_empty());
-    let state = app.state.clone();
-    let snapshot = rollout::ports::Snapshot { format: 1, seq: state.seq, state, progress: app.progress.clone() };
-    update(&mut app, Msg::Update(Update::Resync(Box::new(snapshot))));
-    assert!(!picture(&app).contains("ENGINE GONE"));
-    update(&mut app, Msg::Update(Update::Closed));
-    let text = picture(&app);
-    assert!(text.contains("[ENGINE GONE]") && text.contains("q, then `rollout recover` takes over"), "{text}");
-    assert!(matches!(press(&mut app, 'q').as_slice(), [Cmd::Exit(Exit::Left)]));
 }
 
 #[test]
@@ -558,44 +371,4 @@ fn requests_that_failed_are_an_alarm_at_the_end() {
         let flat = picture(&app).replace(['"', '\n'], " ").split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(flat.contains("done in 2m24s, 703 of 1,691 requests FAILED"), "{size:?}: {flat}");
     }
-}
-
-#[test]
-fn the_footer_offers_what_does_something_now() {
-    let footer = |world: &World, selected: usize| {
-        let mut app = console(world, (160, 24), fixed(Depth::Rgb, true));
-        for _ in 0..selected {
-            update(&mut app, Msg::Key(Key::Down));
-        }
-        picture(&app).lines().last().unwrap().to_owned()
-    };
-    let offers = |line: &str, key: &str| line.split("  ").any(|part| part.trim_matches(['"', ' ']) == key);
-    let planned = footer(&World::new(20), 0);
-    assert!(offers(&planned, "s start") && offers(&planned, "C cancel"), "{planned}");
-    for off in ["s skip", "p pause", "r resume", "R rollback", "t retry", "U release", "n next failure"] {
-        assert!(!offers(&planned, off), "{off}: {planned}");
-    }
-    let untouched = footer(&running(20), 10);
-    assert!(["p pause", "C cancel", "s skip", "H hold"].iter().all(|key| offers(&untouched, key)), "{untouched}");
-    assert!(!offers(&untouched, "r resume") && !offers(&untouched, "s start"), "{untouched}");
-    let paused = footer(&paused(20), 0);
-    assert!(offers(&paused, "r resume") && !offers(&paused, "p pause"), "{paused}");
-    let done = footer(&done(20), 0);
-    for off in ["p pause", "r resume", "C cancel", "R rollback", "s skip", "H hold", "f follow"] {
-        assert!(!offers(&done, off), "{off}: {done}");
-    }
-    assert!(offers(&done, "q quit") && offers(&done, "/ filter"), "{done}");
-}
-
-#[test]
-fn after_the_end_rollback_says_how_it_is_undone_unless_the_fleet_goes_with_it() {
-    let mut app = console(&done(20), SMALL, fixed(Depth::Rgb, false));
-    press(&mut app, 'R');
-    assert!(picture(&app).contains("`rollout rollback` undoes it"), "{}", picture(&app));
-    let mut settings = fixed(Depth::Rgb, false);
-    settings.demo = true;
-    let mut app = console(&done(20), SMALL, settings);
-    assert!(!picture(&app).contains("rollout show"), "{}", picture(&app));
-    press(&mut app, 'R');
-    assert!(!picture(&app).contains("rollout rollback"), "{}", picture(&app));
 }

@@ -8,7 +8,7 @@ mod fixture;
 
 use std::collections::BTreeSet;
 
-use fixture::{World, console, fixed, plan};
+use fixture::{World, console, fixed, plan, press};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::style::{Color, Modifier, Style};
@@ -369,10 +369,6 @@ fn the_colours_of_the_fleet_at_each_depth() {
     assert!(mono.contains("{1;7}[prod]{}"), "{mono}");
     let codes = mono.split('{').skip(1).filter_map(|rest| rest.split('}').next()).flat_map(|codes| codes.split(';'));
     assert!(codes.clone().all(|code| matches!(code, "" | "1" | "2" | "4" | "7")), "{:?}", codes.collect::<Vec<_>>());
-}
-
-fn press(app: &mut App, key: Key) -> Vec<Cmd> {
-    update(app, Msg::Key(key))
 }
 
 fn opened(own_themes: Vec<ThemeFile>) -> App {
