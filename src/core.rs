@@ -6,8 +6,10 @@
 //! Imports: state, event, command, effect, model. May not: act, or see anything but its arguments.
 
 mod ahead;
+mod analysis;
 mod approval;
 mod budget;
+mod canary;
 #[cfg(test)]
 mod collisions;
 mod common_cause;
@@ -16,6 +18,7 @@ mod ending;
 #[cfg(test)]
 mod every_command;
 mod forecast;
+mod hooks;
 mod judge;
 mod observed;
 #[cfg(test)]
@@ -46,11 +49,12 @@ use std::collections::BTreeMap;
 use crate::command::Request;
 use crate::effect::Outcome;
 use crate::event::{Actor, Cause, Event, EventKind, Takeover};
-use crate::model::{EffectId, InstanceId, Rotation, Sample, Span, Timestamp};
+use crate::model::{EffectId, InstanceId, Measurement, Rotation, Sample, Span, Timestamp};
 use crate::mutant::{self, Mutant};
 use crate::state::{Illegal, State};
 
 pub use ahead::{Ahead, ahead, way_back};
+pub use analysis::{Groups, groups};
 pub use consequence::{Capacity, Consequence, capacity, consequence};
 pub use forecast::{Forecast, estimate, forecast};
 pub use observed::{Observed, Seen};
@@ -105,6 +109,13 @@ pub enum Input {
         /// How many.
         sessions: u32,
     },
+    /// A check of the analysis was measured.
+    Measured {
+        /// Its name.
+        check: String,
+        /// What its source said.
+        measurement: Measurement,
+    },
     /// An act that is being retried did not succeed yet.
     Trouble {
         /// Which, or the fleet as a whole.
@@ -122,6 +133,11 @@ pub fn step(state: &State, observed: &Observed, now: Timestamp, input: &Input) -
     }
     let direct = match input {
         Input::Command(request) => operate::operate(state, observed, now, request),
+        Input::Outcome { outcome: Outcome::Weighed { weights }, .. } => weighed(state, weights),
+        Input::Outcome { effect, outcome: Outcome::HookEnded { failure } } => {
+            hooks::ended(state, now, effect, failure.as_deref())
+        }
+        Input::Measured { check, measurement } => analysis::measured(state, check, measurement),
         Input::Outcome { effect, outcome } => pipeline::outcome(state, observed, now, (effect, outcome)),
         Input::Rotations { at, rotations } => rotation::noticed((state, observed), now, *at, rotations),
         Input::Mended if state.started_at.is_some() => vec![EventKind::JournalMended],
@@ -135,12 +151,19 @@ pub fn step(state: &State, observed: &Observed, now: Timestamp, input: &Input) -
     }
     let in_flight = state.active.iter().find_map(|&index| pipeline::advance(state, observed, now, index));
     in_flight
+        .or_else(|| hooks::overdue(state, now))
         .or_else(|| judge::judge(state, observed, now))
+        .or_else(|| analysis::judge(state, now))
         .or_else(|| rollback::next(state, observed, now))
         .or_else(|| rolling::next(state, observed, now))
         .or_else(|| ending::next(state, observed, now))
         .or_else(|| deadlines(state, now))
         .unwrap_or_default()
+}
+
+/// What the balancers confirmed is so, whether or not it is still wanted.
+fn weighed(state: &State, weights: &BTreeMap<InstanceId, u16>) -> Vec<EventKind> {
+    if state.weights == *weights { Vec::new() } else { vec![EventKind::WeightsSet { weights: weights.clone() }] }
 }
 
 /// The deadlines of the deployment as a whole.
@@ -195,7 +218,8 @@ pub fn next_deadline(state: &State, now: Timestamp) -> Option<Timestamp> {
     let bake = state.batch.as_ref().and_then(|b| b.bake_until);
     let end_check = state.end_check_until.filter(|_| state.end_checked.is_none());
     let look = state.look.as_ref().filter(|_| state.is_looking()).map(|look| look.until);
-    let of_deployment = [bake, end_check, look, state.progress_until, state.approval_until].into_iter().flatten();
+    let (step, hook) = (canary::deadline(state), hooks::deadline(state));
+    let of_deployment = [bake, end_check, look, step, hook, state.progress_until, state.approval_until].into_iter().flatten();
     of_instances.chain(of_deployment).filter(|&at| at > now).min()
 }
 

@@ -2,6 +2,8 @@
 //!
 //! Imports: model. May not: say how; know a driver.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::model::{EffectId, InstanceId, LbStats, Span, Survey, Version, VipStats};
@@ -43,6 +45,30 @@ pub enum EffectKind {
         /// Time between two readings.
         every: Span,
     },
+    /// Give these instances so much of their own weight, in percent, and all others the whole of theirs, at every balancer, and
+    /// read that back. Retried.
+    Weigh {
+        /// Those that differ.
+        weights: BTreeMap<InstanceId, u16>,
+    },
+    /// Measure a check of the analysis for as long as this is wanted.
+    Measure {
+        /// Its name.
+        check: String,
+        /// Time between the starts of two measurements.
+        every: Span,
+    },
+    /// Run a hook. Not retried: the core says when it is tried again.
+    RunHook {
+        /// Its name.
+        hook: String,
+        /// Which time it is its turn, from 1.
+        round: u32,
+        /// From 1.
+        attempt: u32,
+        /// The longest that it may take.
+        timeout: Span,
+    },
     /// Put it in rotation at every balancer and wait until all say that it serves. Retried.
     Admit,
     /// Probe it for as long as this is wanted.
@@ -69,6 +95,9 @@ impl EffectKind {
             Self::Update { .. } => "update",
             Self::Retire => "retire",
             Self::WatchRotation { .. } => "watch-rotation",
+            Self::Weigh { .. } => "weigh",
+            Self::Measure { .. } => "measure",
+            Self::RunHook { .. } => "hook",
             Self::Admit => "admit",
             Self::Watch { .. } => "watch",
         }
@@ -109,4 +138,14 @@ pub enum Outcome {
     },
     /// Of `Admit`: serving, says every balancer.
     Admitted,
+    /// Of `Weigh`: every balancer has these weights.
+    Weighed {
+        /// As ordered.
+        weights: BTreeMap<InstanceId, u16>,
+    },
+    /// Of `RunHook`.
+    HookEnded {
+        /// Why it failed, in words; none if it succeeded.
+        failure: Option<String>,
+    },
 }

@@ -6,10 +6,13 @@ mod actor;
 mod takeover;
 mod words;
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::model::{
-    DeploymentId, Evidence, InstanceId, InstanceState, LbStats, Plan, Rotation, Seq, Span, Timestamp, Version, VipStats,
+    DeploymentId, Evidence, Finding, InstanceId, InstanceState, LbStats, Measurement, Plan, Rotation, Seq, Span, Timestamp,
+    Version, VipStats,
 };
 
 pub use actor::Actor;
@@ -17,7 +20,7 @@ pub use takeover::{Predecessor, Takeover};
 pub use words::{clean, thousands};
 
 /// Number of the stored form. A reader shows a newer one but does not resume it.
-pub const FORMAT: u32 = 5;
+pub const FORMAT: u32 = 6;
 
 /// One fact of one deployment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,6 +107,10 @@ pub enum Cause {
     Traffic,
     /// No instance finished in time.
     NoProgress,
+    /// A hook that is a gate failed.
+    Hook,
+    /// The analysis failed, or cannot say anything.
+    Analysis,
 }
 
 impl Cause {
@@ -126,6 +133,11 @@ pub enum AfterReturn {
     Untouched,
     /// Listed as failed, but serving on its own version.
     Failed,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature is serde's")]
+fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 /// What happened.
@@ -244,6 +256,66 @@ pub enum EventKind {
         by: Actor,
         /// All that follow as well.
         full: bool,
+    },
+    /// A canary step began.
+    StepStarted {
+        /// From 1.
+        step: u32,
+        /// The end of a timed pause, or until when somebody must promote.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<Timestamp>,
+    },
+    /// A canary step is done.
+    StepCompleted {
+        /// From 1.
+        step: u32,
+        /// Who cut it short, if somebody did.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<Actor>,
+        /// All further steps are done with as well: the rest goes by the rolling rules.
+        #[serde(default, skip_serializing_if = "is_false")]
+        full: bool,
+    },
+    /// The balancers confirmed these weights, in percent of each instance's own; all others have the whole of theirs.
+    WeightsSet {
+        /// Those that differ.
+        weights: BTreeMap<InstanceId, u16>,
+    },
+    /// A check of the analysis was measured.
+    AnalysisMeasured {
+        /// Its name.
+        check: String,
+        /// What its source said.
+        #[serde(flatten)]
+        measurement: Measurement,
+        /// What that means.
+        finding: Finding,
+        /// Why, in words, with the limit.
+        reason: String,
+    },
+    /// A hook was ordered.
+    HookStarted {
+        /// Its name.
+        hook: String,
+        /// Which time it is its turn, from 1: the number of the batch or the step, where it runs for each.
+        round: u32,
+        /// From 1.
+        attempt: u32,
+        /// Until when it must end.
+        until: Timestamp,
+    },
+    /// A hook ended.
+    HookEnded {
+        /// Its name.
+        hook: String,
+        /// As in its start.
+        round: u32,
+        /// Why it failed, in words; none if it succeeded.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        failure: Option<String>,
+        /// It is tried again.
+        #[serde(default, skip_serializing_if = "is_false")]
+        again: bool,
     },
     /// Only held instances are left: they wait for a person.
     ReleaseAwaited {
@@ -540,6 +612,12 @@ impl EventKind {
             | Self::ApprovalAwaited { .. }
             | Self::BatchApproved { .. }
             | Self::ReleaseAwaited { .. }
+            | Self::StepStarted { .. }
+            | Self::StepCompleted { .. }
+            | Self::WeightsSet { .. }
+            | Self::AnalysisMeasured { .. }
+            | Self::HookStarted { .. }
+            | Self::HookEnded { .. }
             | Self::ThresholdCrossed { .. }
             | Self::RollbackStarted { .. }
             | Self::BatchStarted { .. }
@@ -565,6 +643,8 @@ impl EventKind {
                 | Self::RollbackStarted { .. }
                 | Self::ApprovalAwaited { .. }
                 | Self::BatchApproved { .. }
+                | Self::StepStarted { .. }
+                | Self::StepCompleted { .. }
                 | Self::ReleaseAwaited { .. }
                 | Self::DeploymentEnded { .. }
         )

@@ -11,7 +11,7 @@ mod turn;
 use std::sync::Arc;
 
 use crate::model::{Member, Target};
-use crate::ports::{Clock, FleetDriver, Journal, Prober, TrafficDriver, VipProber};
+use crate::ports::{Analyst, Clock, FleetDriver, HookRunner, Journal, Prober, TrafficDriver, VipProber};
 
 pub use bus::{Bus, LocalSession};
 pub use survey::survey;
@@ -30,6 +30,10 @@ pub struct Parts {
     pub prober: Arc<dyn Prober>,
     /// Requests through the balancer, if there is a URL for it.
     pub vip: Option<Arc<dyn VipProber>>,
+    /// What measures for the analysis, if there is one.
+    pub analyst: Option<Arc<dyn Analyst>>,
+    /// What runs hooks, if there are any.
+    pub hooks: Option<Arc<dyn HookRunner>>,
     /// Where events are stored.
     pub journal: Arc<dyn Journal>,
     /// Makes what operators say harmless, whichever door it comes by.

@@ -5,10 +5,11 @@
 mod apply;
 mod fold;
 mod instance;
+mod steps;
 mod summary;
 mod transitions;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
@@ -19,6 +20,7 @@ use crate::mutant::{self, Mutant};
 
 pub use apply::Illegal;
 pub use instance::{Failure, Goal, Instance, Phase};
+pub use steps::{CheckRun, HookRun, Measured, StepRun};
 pub use summary::{DrainSummary, Summary};
 
 /// The state of a deployment as people see it. The words are those of the product's contract.
@@ -98,6 +100,8 @@ pub enum Awaits {
     Start,
     /// That the next batch may begin.
     Approval,
+    /// That a canary step is promoted.
+    Promotion,
     /// What to do about the failures.
     Answer,
     /// That held instances, the only ones left, are released.
@@ -205,6 +209,30 @@ pub struct State {
     /// Batches that may be followed by another, where a person has to confirm that.
     #[serde(default)]
     pub approved: u32,
+    /// Canary steps that are done.
+    #[serde(default)]
+    pub steps_done: u32,
+    /// Batches that belong to the steps: the rest counts from there.
+    #[serde(default)]
+    pub rest_after: u32,
+    /// The canary step at work.
+    #[serde(default)]
+    pub step: Option<StepRun>,
+    /// Weights that the balancers confirmed, in percent of each instance's own, where that is not all of it.
+    #[serde(default)]
+    pub weights: BTreeMap<InstanceId, u16>,
+    /// What the checks of the analysis said so far, by name.
+    #[serde(default)]
+    pub analysis: BTreeMap<String, CheckRun>,
+    /// The hook that runs.
+    #[serde(default)]
+    pub hook: Option<HookRun>,
+    /// The last round of each hook that is done with, by name.
+    #[serde(default)]
+    pub hooks_done: BTreeMap<String, u32>,
+    /// Hooks whose last try failed, in order, with the reason.
+    #[serde(default)]
+    pub hook_failures: Vec<(String, String)>,
     /// Failed so far, as of the last `ThresholdCrossed`.
     pub crossed: u32,
     /// The look at untouched instances before that is acted on.
@@ -266,6 +294,14 @@ impl State {
             batch: None,
             batches: 0,
             approved: 0,
+            steps_done: 0,
+            rest_after: 0,
+            step: None,
+            weights: BTreeMap::new(),
+            analysis: BTreeMap::new(),
+            hook: None,
+            hooks_done: BTreeMap::new(),
+            hook_failures: Vec::new(),
             crossed: 0,
             look: None,
             judged: 0,

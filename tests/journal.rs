@@ -17,9 +17,10 @@ use std::sync::Barrier;
 use rollout::event::{Actor, AfterReturn, Cause, Ending, Event, EventKind, FORMAT, Found, Predecessor, Step, Takeover};
 use rollout::journal::{Memory, Sqlite, decode, encode, service_dir};
 use rollout::model::{
-    Before, Confirm, Count, DeploymentId, DeploymentKind, DrainPolicy, Evidence, HealthPolicy, InstanceId, LbStats, Member,
-    OnDrainTimeout, OnFailure, Pacing, Plan, Policy, RollbackPolicy, Rolling, Rotation, Seq, Span, Target, Timestamp,
-    UpdatePolicy, Version, VipStats, Zones,
+    AnalysisPolicy, Before, Canary, CanaryStep, Check, Confirm, Count, DeploymentId, DeploymentKind, DrainPolicy, Evidence,
+    Finding, HealthPolicy, Hook, HookAt, HookClass, InstanceId, LbStats, Measurement, Member, OnDrainTimeout, OnFailure, Pacing,
+    Plan, Policy, Quantity, RollbackPolicy, Rolling, Rotation, Seq, Span, Target, Timestamp, Unit, UpdatePolicy, Version,
+    VipStats, Zones,
 };
 use rollout::ports::{DeploymentRow, Journal, JournalError};
 
@@ -79,6 +80,11 @@ fn golden_file_of_format_3_reads_as_it_always_did() {
 #[test]
 fn golden_file_of_format_4_reads_as_it_always_did() {
     assert_eq!(stored(4), numbered(kinds_of_4(), 1), "an event of format 4 reads back differently");
+}
+
+#[test]
+fn golden_file_of_format_5_reads_as_it_always_did() {
+    assert_eq!(stored(5), numbered(kinds_of_5(), 1), "an event of format 5 reads back differently");
 }
 
 #[test]

@@ -133,7 +133,17 @@ fn policy() -> Policy {
 fn parts(journal: Arc<dyn Journal>) -> Parts {
     let clock = SystemClock::new().port();
     let world = Arc::new(Works::default());
-    Parts { clock, fleet: world.clone(), traffic: world.clone(), prober: world, vip: None, journal, words: Arc::new(sanitise) }
+    Parts {
+        clock,
+        fleet: world.clone(),
+        traffic: world.clone(),
+        prober: world,
+        vip: None,
+        analyst: None,
+        hooks: None,
+        journal,
+        words: Arc::new(sanitise),
+    }
 }
 
 async fn planned(parts: &Parts) -> Plan {

@@ -50,6 +50,8 @@ pub(super) fn parts(config: &Config, journal: Arc<dyn Journal>) -> Result<Parts,
         traffic: Arc::new(Redacted::new(crate::traffic::build(&config.traffic).map_err(usage)?, &redactor)),
         prober: Arc::new(Redacted::new(crate::probe::build(&config.health, clock()).map_err(usage)?, &redactor)),
         vip: vip.map(|vip| -> Arc<dyn VipProber> { Arc::new(Redacted::new(vip, &redactor)) }),
+        analyst: None,
+        hooks: None,
         journal,
         words: {
             let redactor = redactor.clone();

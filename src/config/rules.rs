@@ -108,6 +108,9 @@ impl Rules {
                 on_failure: rollback.on_failure,
                 max_unavailable: rollback.max_unavailable.value,
             },
+            canary: None,
+            analysis: None,
+            hooks: Vec::new(),
         }
     }
 }

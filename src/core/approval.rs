@@ -43,7 +43,13 @@ pub(super) fn nobody_came(state: &State, now: Timestamp) -> Option<Vec<EventKind
             Some(vec![EventKind::RollbackStarted { by, reason, since: now, detect: None }])
         }
         // The clock of an approval stops during a pause.
-        Awaits::Approval | Awaits::Release if state.pause.is_some() => None,
+        Awaits::Approval | Awaits::Release | Awaits::Promotion if state.pause.is_some() => None,
+        // What nobody judged does not go on serving.
+        Awaits::Promotion => {
+            let step = state.step.as_ref().map_or(0, |step| step.number);
+            let reason = format!("nobody promoted step {step} within {waited}");
+            Some(vec![EventKind::RollbackStarted { by, reason, since: now, detect: None }])
+        }
         Awaits::Approval => {
             let reason = format!("nobody approved the batch after batch {} within {waited}", state.batches);
             Some(vec![EventKind::CancelRequested { by, reason }])

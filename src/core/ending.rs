@@ -3,10 +3,11 @@
 //! Imports: state, event, model, core's parts. May not: change an instance that is as it must be.
 
 use crate::event::{Ending, EventKind};
-use crate::model::{InstanceId, InstanceState, Member, Rotation, Span, Survey, Timestamp, Version};
+use crate::model::{HookAt, InstanceId, InstanceState, Member, Rotation, Span, Survey, Timestamp, Version};
 use crate::state::{Goal, Instance, Phase, State};
 
-use super::{Observed, budget, rollback};
+use super::hooks::{self, Turn};
+use super::{Observed, budget, canary, rollback};
 use crate::mutant::{self, Mutant};
 
 /// How long the check at the end may take, besides the time for instances that do not answer.
@@ -30,14 +31,15 @@ pub(super) fn next(state: &State, observed: &Observed, now: Timestamp) -> Option
     {
         return None;
     }
-    if !is_over(state) {
+    // What a hook or a step is about is not over.
+    if !is_over(state) || state.step.is_some() || state.hook.as_ref().is_some_and(|run| !run.failed) {
         return None;
     }
     if let Some(retired) = retire(state, observed) {
         return Some(retired);
     }
     let Some(until) = state.end_check_until else {
-        return Some(vec![EventKind::EndCheckStarted { until: now + end_check(state) }]);
+        return before_the_check(state, now).or(|| Some(vec![EventKind::EndCheckStarted { until: now + end_check(state) }]));
     };
     match state.end_checked {
         None if now >= until => {
@@ -49,7 +51,24 @@ pub(super) fn next(state: &State, observed: &Observed, now: Timestamp) -> Option
             )])
         }
         None => None,
+        Some(_) if canary::weights(state) != state.weights => (now >= until).then(|| {
+            let why = observed.trouble.as_ref().map(|t| format!(": {t}")).unwrap_or_default();
+            vec![ended(Ending::Failed, format!("the balancers did not confirm the weights of all instances{why}"), observed)]
+        }),
         Some(mismatches) => Some(vec![finish(state, mismatches, observed)]),
+    }
+}
+
+/// The hooks that come last, and weights as they were before.
+fn before_the_check(state: &State, now: Timestamp) -> Turn {
+    let own = match (&state.rollback, &state.cancel) {
+        (Some(_), None) => hooks::next(state, now, HookAt::AfterRollback, 1),
+        (None, None) => hooks::next(state, now, HookAt::AfterDeployment, 1),
+        (_, Some(_)) => Turn::Done,
+    };
+    match own {
+        Turn::Done => hooks::cleanup(state, now),
+        turn => turn,
     }
 }
 

@@ -49,7 +49,7 @@ pub(super) fn judge(state: &State, observed: &Observed, now: Timestamp) -> Optio
             Verdict::Failing(what) => Some(vec![not_ours(&what)]),
             Verdict::Well => {
                 let reason = format!("{failed} of {finished} failed{}", because(state));
-                Some(act(state, reason, (now, deciding(state))))
+                Some(act(state, reason, (now, deciding(state)), Cause::Failures))
             }
         };
     }
@@ -78,15 +78,16 @@ fn not_ours(what: &str) -> EventKind {
 pub(super) fn no_progress(state: &State, now: Timestamp) -> Vec<EventKind> {
     let timeout = state.plan.policy.strategy.progress_timeout;
     let reason = format!("no instance finished for {timeout}");
-    let mut events = act(state, reason, (now, None));
-    if let [EventKind::DeploymentPaused { cause, .. }] = events.as_mut_slice() {
-        *cause = Cause::NoProgress;
-    }
-    events
+    act(state, reason, (now, None), Cause::NoProgress)
 }
 
 /// What the policy does about trouble: of `now`, or of the failure that decided.
-fn act(state: &State, reason: String, (now, decided): (Timestamp, Option<(&Instance, &Failure)>)) -> Vec<EventKind> {
+pub(super) fn act(
+    state: &State,
+    reason: String,
+    (now, decided): (Timestamp, Option<(&Instance, &Failure)>),
+    cause: Cause,
+) -> Vec<EventKind> {
     match state.plan.policy.rollback.on_failure {
         OnFailure::Rollback => vec![EventKind::RollbackStarted {
             by: Actor::Engine,
@@ -97,10 +98,10 @@ fn act(state: &State, reason: String, (now, decided): (Timestamp, Option<(&Insta
         OnFailure::Ask => vec![EventKind::DeploymentPaused {
             by: Actor::Engine,
             reason: format!("{reason}; resume to go on, retry what failed, or roll back"),
-            cause: Cause::Failures,
+            cause,
             until: Some(now + approval::timeout(state)),
         }],
-        OnFailure::Pause | OnFailure::Continue => vec![pause(Cause::Failures, reason)],
+        OnFailure::Pause | OnFailure::Continue => vec![pause(cause, reason)],
     }
 }
 

@@ -213,6 +213,7 @@ impl Observed {
             Input::Tick
             | Input::Mended
             | Input::Woke { .. }
+            | Input::Measured { .. }
             | Input::Recovered(_)
             | Input::Command(_)
             | Input::Outcome { .. } => {}

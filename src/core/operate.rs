@@ -8,7 +8,7 @@ use crate::model::{DeploymentKind, Evidence, InstanceId, Timestamp};
 use crate::mutant::{self, Mutant};
 use crate::state::{Awaits, Phase, State};
 
-use super::{Observed, operate_instance};
+use super::{Observed, canary, operate_instance};
 
 /// Whether the command is allowed now, and what to answer.
 ///
@@ -82,6 +82,7 @@ fn answer(state: &State, command: &Command) -> Result<String, String> {
         }
         Command::Resume if state.pause.is_none() => "it is not paused".to_owned(),
         Command::Resume => "resumed".to_owned(),
+        Command::Promote { full } if state.step.is_some() => return promote_step(state, *full),
         Command::Promote { .. } if state.awaits != Some(Awaits::Approval) => "nothing waits for approval".to_owned(),
         Command::Promote { .. } if state.pause.is_some() => "approved; it goes on when the deployment is resumed".to_owned(),
         Command::Promote { full: false } => "the next batch begins".to_owned(),
@@ -100,6 +101,17 @@ fn answer(state: &State, command: &Command) -> Result<String, String> {
         Command::Skip { instance, .. } => return operate_instance::check_skip(state, instance),
         Command::Hold { instance, .. } => return operate_instance::check_hold(state, instance),
         Command::Release { instance } => return operate_instance::check_release(state, instance),
+    })
+}
+
+fn promote_step(state: &State, full: bool) -> Result<String, String> {
+    let number = state.step.as_ref().map_or(0, |step| step.number);
+    if state.batch.is_some() {
+        return Err(format!("step {number} is updating instances; it can be promoted when they have their verdicts"));
+    }
+    Ok(match full {
+        false => format!("step {number} is promoted"),
+        true => "all steps are promoted: the rest goes by the rolling rules".to_owned(),
     })
 }
 
@@ -165,6 +177,7 @@ pub(super) fn operate(state: &State, observed: &Observed, now: Timestamp, reques
             vec![EventKind::DeploymentPaused { by, reason: after_an_earlier(state, reason), cause, until: None }]
         }
         Command::Resume if state.pause.is_some() => vec![EventKind::DeploymentResumed { by }],
+        Command::Promote { full } if state.step.is_some() => canary::promoted(state, &by, *full).into_iter().collect(),
         Command::Promote { full } if state.awaits == Some(Awaits::Approval) => {
             vec![EventKind::BatchApproved { by, full: *full }]
         }

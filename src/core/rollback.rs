@@ -3,10 +3,10 @@
 //! Imports: state, event, model, core's budget. May not: judge whether to go back.
 
 use crate::event::{Cause, EventKind};
-use crate::model::{InstanceId, Version};
+use crate::model::{HookAt, InstanceId, Timestamp, Version};
 use crate::state::{Instance, Phase, State};
 
-use super::{Observed, budget, pause};
+use super::{Observed, budget, canary, hooks, pause};
 use crate::mutant::{self, Mutant};
 
 /// The version that an instance ran before this deployment.
@@ -15,7 +15,7 @@ pub(super) fn previous(state: &State, id: &InstanceId) -> Option<Version> {
 }
 
 /// The next instance to go back, if one may.
-pub(super) fn next(state: &State, observed: &Observed, _now: crate::model::Timestamp) -> Option<Vec<EventKind>> {
+pub(super) fn next(state: &State, observed: &Observed, now: Timestamp) -> Option<Vec<EventKind>> {
     if state.pause.is_some() || state.started_at.is_none() {
         return None;
     }
@@ -38,8 +38,15 @@ pub(super) fn next(state: &State, observed: &Observed, _now: crate::model::Times
     if state.cancel.is_some() {
         return None;
     }
+    hooks::next(state, now, HookAt::BeforeRollback, 1).or(|| take_back(state, observed, now))
+}
+
+fn take_back(state: &State, observed: &Observed, now: Timestamp) -> Option<Vec<EventKind>> {
     if let Some(id) = first(state, serves_nothing) {
         return start(state, id);
+    }
+    if canary::returns_traffic(state, now) {
+        return None;
     }
     // Extra capacity that does not serve yet is not waited for.
     if let Some((id, _)) = state.instances.iter().find(|(_, i)| i.spare && i.is_touched() && serves_nothing(i)) {

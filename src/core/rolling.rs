@@ -5,11 +5,12 @@
 use serde::Serialize;
 
 use crate::event::{Cause, EventKind, Found};
-use crate::model::{Before, InstanceId, Member, Pacing, Plan, Policy, Timestamp, Zones};
+use crate::model::{Before, HookAt, InstanceId, Member, Pacing, Plan, Policy, Timestamp, Zones};
 use crate::state::{Batch, Instance, Phase, State};
 
+use super::hooks::{self, Turn};
 use super::observed::is_in_rotation;
-use super::{Observed, approval, budget, judge, pause, pipeline};
+use super::{Observed, analysis, approval, budget, canary, judge, pause, pipeline};
 use crate::mutant::{self, Mutant};
 
 /// A batch as planned.
@@ -32,22 +33,46 @@ pub fn batches(plan: &Plan) -> Vec<PlannedBatch> {
     let mut extra = 0;
     let mut pending: Vec<&Member> = plan.members.iter().filter(taken).collect();
     let allowed = budget::own(plan);
-    let mut all = Vec::new();
+    let mut all: Vec<PlannedBatch> = Vec::new();
+    let mut steps = step_sizes(plan).into_iter();
+    let mut of_steps = 0;
     while !pending.is_empty() {
         let number = u32::try_from(all.len() + 1).unwrap_or(u32::MAX);
-        let members = next_batch(plan, number, &pending);
+        let (number_of_rest, members) = match steps.next() {
+            Some(size) => {
+                of_steps = number;
+                (1, pending.iter().take(size).map(|m| m.target.id.clone()).collect())
+            }
+            None => (number - of_steps, next_batch(plan, number - of_steps, &pending)),
+        };
         pending.retain(|m| !members.contains(&m.target.id));
-        if is_surge(plan, number) {
+        if is_surge(plan, number_of_rest) {
             all.push(PlannedBatch { number, members, serving });
             extra = plan.spares();
             continue;
         }
         let room = (allowed + extra).saturating_sub(out);
         let repaired = plan.members.iter().filter(|m| members.contains(&m.target.id) && !m.serves()).count();
-        let width = width(plan, number).min(u32::try_from(members.len() - repaired).unwrap_or(u32::MAX));
+        let width = width(plan, number_of_rest).min(u32::try_from(members.len() - repaired).unwrap_or(u32::MAX));
         all.push(PlannedBatch { number, members, serving: (serving + extra).saturating_sub(room.min(width)) });
     }
     all
+}
+
+/// How many instances each canary step takes that takes any.
+fn step_sizes(plan: &Plan) -> Vec<usize> {
+    let Some(canary) = &plan.policy.canary else { return Vec::new() };
+    let total = plan.total();
+    let there = u32::try_from(plan.fleet().filter(|m| m.at_version && m.serves()).count()).unwrap_or(u32::MAX);
+    let numbers = 1..=u32::try_from(canary.steps.len()).unwrap_or(u32::MAX);
+    let mut have = there;
+    let sizes = numbers.filter_map(|number| {
+        let wanted = canary.instances(number, total);
+        let missing = wanted.saturating_sub(have);
+        have = have.max(wanted);
+        (missing > 0).then(|| usize::try_from(missing).unwrap_or(usize::MAX))
+    });
+    sizes.collect()
 }
 
 /// Taken although it does not serve, before all others and outside the budget: that can only make it better.
@@ -143,21 +168,52 @@ fn begin(state: &State, now: Timestamp) -> Option<Vec<EventKind>> {
     }
     let free = |(_, i): &(&Member, &Instance)| i.phase == Phase::Pending && i.held.is_none();
     let pending: Vec<&Member> = state.plan.members.iter().zip(state.instances.values()).filter(free).map(|(m, _)| m).collect();
-    if pending.is_empty() {
-        return approval::before_the_end(state, now).map(|question| vec![question]);
+    before(state, now, &pending).or(|| {
+        if pending.is_empty() {
+            return approval::before_the_end(state, now).map(|question| vec![question]);
+        }
+        if approval::blocks_next_batch(state) {
+            return approval::before_next_batch(state, now).map(|question| vec![question]);
+        }
+        let members = next_batch(&state.plan, state.batches + 1 - state.rest_after, &pending);
+        batch(state, now, members)
+    })
+}
+
+/// What comes before the next batch of the rest: hooks, then the steps of a canary.
+fn before(state: &State, now: Timestamp, pending: &[&Member]) -> Turn {
+    let first =
+        if pending.is_empty() && state.batches == 0 { Turn::Done } else { hooks::next(state, now, HookAt::BeforeDeployment, 1) };
+    let after = |state: &State| match state.batches {
+        0 => Turn::Done,
+        batches => hooks::next(state, now, HookAt::AfterBatch, batches),
+    };
+    match first {
+        Turn::Done => match after(state) {
+            Turn::Done => match canary::next(state, now, pending) {
+                Turn::Act(events) => match events.as_slice() {
+                    [EventKind::BatchStarted { members, .. }] => batch(state, now, members.clone()).map_or(Turn::Wait, Turn::Act),
+                    _ => Turn::Act(events),
+                },
+                turn => turn,
+            },
+            turn => turn,
+        },
+        turn => turn,
     }
-    if approval::blocks_next_batch(state) {
-        return approval::before_next_batch(state, now).map(|question| vec![question]);
-    }
+}
+
+/// The next batch, after its hooks.
+fn batch(state: &State, now: Timestamp, members: Vec<InstanceId>) -> Option<Vec<EventKind>> {
     let batch = state.batches + 1;
-    Some(vec![EventKind::BatchStarted { batch, members: next_batch(&state.plan, batch, &pending) }])
+    hooks::next(state, now, HookAt::BeforeBatch, batch).or(|| Some(vec![EventKind::BatchStarted { batch, members }]))
 }
 
 fn at_work(state: &State, observed: &Observed, now: Timestamp, batch: &Batch) -> Option<Vec<EventKind>> {
     let members: Vec<(&InstanceId, &Instance)> = batch.members.iter().filter_map(|id| Some((id, state.instance(id)?))).collect();
     let at_work = u32::try_from(members.iter().filter(|(_, i)| i.is_active()).count()).unwrap_or(u32::MAX);
     if let Some((id, _)) = members.iter().find(|(_, i)| i.phase == Phase::Pending) {
-        if state.pause.is_some() || at_work >= width(&state.plan, batch.number) {
+        if state.pause.is_some() || at_work >= width(&state.plan, batch.number.saturating_sub(state.rest_after).max(1)) {
             return None;
         }
         return match budget::may_take(state, observed, id) {
@@ -175,15 +231,24 @@ fn at_work(state: &State, observed: &Observed, now: Timestamp, batch: &Batch) ->
     match batch.bake_until {
         None => {
             // Where nobody was updated there is nothing to watch.
-            let idle = !members.iter().any(|(_, i)| i.exposed);
-            let bake_until = if idle { now } else { now + state.plan.policy.strategy.batch_pause };
+            let bake_until = if idle(&members) { now } else { now + state.plan.policy.strategy.batch_pause };
             Some(vec![EventKind::BatchVerified { batch: batch.number, bake_until }])
         }
-        Some(until) if now >= until && members.iter().all(|(id, i)| is_still_healthy(observed, id, i)) => {
+        // What was measured since the bake began must speak for it.
+        Some(until)
+            if now >= until
+                && members.iter().all(|(id, i)| is_still_healthy(observed, id, i))
+                && (idle(&members) || analysis::has_passed(state, 1)) =>
+        {
             Some(vec![EventKind::BatchCompleted { batch: batch.number }])
         }
         Some(_) => None,
     }
+}
+
+/// Nobody of them was updated.
+fn idle(members: &[(&InstanceId, &Instance)]) -> bool {
+    !members.iter().any(|(_, i)| i.exposed)
 }
 
 /// At the end of the bake the last probe of every healthy member must be a pass: a doubt is waited out.

@@ -2,11 +2,12 @@
 //!
 //! Imports: state, model, core's parts. May not: act.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
-use super::{budget, judge, operate};
+use super::{analysis, budget, canary, judge, operate};
 use crate::event::Actor;
-use crate::model::{InstanceId, InstanceState, Timestamp};
+use crate::model::{CanaryStep, InstanceId, InstanceState, Timestamp};
 use crate::mutant::{self, Mutant};
 use crate::state::{Awaits, Goal, Instance, Phase, State};
 
@@ -77,6 +78,10 @@ pub fn waiting(state: &State) -> Option<Waiting> {
     if let Some(until) = state.end_check_until {
         return simple("reading every instance's version and rotation once more".to_owned(), Some(until));
     }
+    if let Some(run) = &state.hook {
+        let again = if run.attempt > 1 { format!(", try {}", run.attempt) } else { String::new() };
+        return simple(format!("hook {} has yet to end{again}", run.name), Some(run.until));
+    }
     if let Some(batch) = &state.batch
         && let Some(until) = batch.bake_until
     {
@@ -85,8 +90,16 @@ pub fn waiting(state: &State) -> Option<Waiting> {
             0 => "is verified".to_owned(),
             n => format!("is over, {n} of {} failed", batch.members.len()),
         };
-        let what = format!("batch {} {verdict}; watching it before the next", batch.number);
+        let unsaid = analysis::missing(state, 1);
+        let what = if state.at >= until && !unsaid.is_empty() {
+            format!("batch {} {verdict}; the analysis has yet to speak for it: {}", batch.number, unsaid.join("; "))
+        } else {
+            format!("batch {} {verdict}; watching it before the next", batch.number)
+        };
         return Some(Waiting { what, instances: batch.members.clone(), until: Some(until) });
+    }
+    if let Some(waiting) = between(state) {
+        return Some(waiting);
     }
     match state.awaits {
         Some(Awaits::Approval) => {
@@ -99,7 +112,33 @@ pub fn waiting(state: &State) -> Option<Waiting> {
             let what = format!("only held instances are left ({}); release or skip them", names(held.iter()));
             Some(Waiting { what, instances: held, until: state.approval_until })
         }
-        Some(Awaits::Start | Awaits::Answer) | None => simple("about to go on".to_owned(), state.progress_until),
+        Some(Awaits::Start | Awaits::Answer | Awaits::Promotion) | None => {
+            simple("about to go on".to_owned(), state.progress_until)
+        }
+    }
+}
+
+/// What a canary waits for between two batches.
+fn between(state: &State) -> Option<Waiting> {
+    let simple = |what: String, until: Option<Timestamp>| Some(Waiting { what, instances: Vec::new(), until });
+    let wanted = canary::weights(state);
+    if wanted != state.weights {
+        let instances = wanted.keys().chain(state.weights.keys()).cloned().collect::<BTreeSet<_>>().into_iter().collect();
+        let what = "the balancers have yet to confirm the weights of the instances".to_owned();
+        return Some(Waiting { what, instances, until: state.progress_until });
+    }
+    let run = state.step.as_ref()?;
+    let number = run.number;
+    match state.canary_step()? {
+        CanaryStep::Pause { lasts: Some(_) } => simple(format!("step {number} is a pause; promote ends it"), run.until),
+        CanaryStep::Pause { lasts: None } => {
+            simple(format!("step {number} waits for a person (promote); unanswered, everything goes back"), state.approval_until)
+        }
+        CanaryStep::Analysis { passes } => {
+            let missing = analysis::missing(state, *passes).join("; ");
+            simple(format!("step {number} is an analysis: {missing}"), state.progress_until)
+        }
+        CanaryStep::Weight { .. } | CanaryStep::Instances { .. } | CanaryStep::Run { .. } => None,
     }
 }
 

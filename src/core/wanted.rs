@@ -6,7 +6,7 @@ use crate::effect::{Effect, EffectKind};
 use crate::model::{EffectId, InstanceId};
 use crate::state::{Goal, Instance, Phase, State};
 
-use super::budget;
+use super::{analysis, budget, canary, hooks};
 use crate::mutant::{self, Mutant};
 
 /// All acts that `state` wants.
@@ -25,7 +25,9 @@ pub fn wanted_for(state: &State, index: usize) -> Vec<Effect> {
         Phase::TakingOut => Some(EffectKind::TakeOut),
         Phase::Draining => Some(EffectKind::AwaitIdle),
         Phase::Updating => update(state, id, instance),
-        Phase::Admitting | Phase::Returning { .. } => Some(EffectKind::Admit),
+        // Not before the balancers have the weight that it is to serve with.
+        Phase::Admitting => canary::is_weighed(state, id, instance).then_some(EffectKind::Admit),
+        Phase::Returning { .. } => Some(EffectKind::Admit),
         Phase::Failed if instance.is_evicting() && budget::may_evict(state, id) => Some(EffectKind::TakeOut),
         Phase::Pending
         | Phase::Drained
@@ -65,7 +67,12 @@ pub fn wanted_for_fleet(state: &State) -> Vec<Effect> {
             EffectKind::WatchRotation { every: if state.out > 0 { health.interval } else { health.watch_interval } }
         }
     };
-    vec![Effect { id: EffectId::new(&state.plan.deployment, None, kind.word(), 1), instance: None, kind }]
+    let effect =
+        |kind: EffectKind| Effect { id: EffectId::new(&state.plan.deployment, None, kind.word(), 1), instance: None, kind };
+    let weights = canary::weights(state);
+    let weigh = (weights != state.weights).then_some(EffectKind::Weigh { weights });
+    let own = [Some(kind), weigh].into_iter().flatten().map(effect);
+    own.chain(hooks::wanted(state)).chain(analysis::wanted(state)).collect()
 }
 
 fn update(state: &State, id: &InstanceId, instance: &Instance) -> Option<EffectKind> {

@@ -3,6 +3,7 @@
 //! Imports: event, model. May not: know a zone, a colour or a width.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use super::{AfterReturn, Ending, EventKind, Predecessor, Step, Takeover};
 use crate::model::text::{is_harmless, judged};
@@ -74,6 +75,19 @@ impl EventKind {
             Self::ApprovalAwaited { batch, .. } => format!("batch {batch} waits for approval of the next"),
             Self::BatchApproved { by, full: false } => format!("next batch approved by {}", by.name_and_place()),
             Self::BatchApproved { by, full: true } => format!("all further batches approved by {}", by.name_and_place()),
+            Self::StepStarted { step, .. } => format!("step {step} started"),
+            Self::StepCompleted { step, by: None, .. } => format!("step {step} done"),
+            Self::StepCompleted { step, by: Some(by), full: false } => format!("step {step} promoted by {}", by.name_and_place()),
+            Self::StepCompleted { by: Some(by), full: true, .. } => {
+                format!("all further steps promoted by {}", by.name_and_place())
+            }
+            Self::WeightsSet { weights } => weights_words(weights),
+            Self::AnalysisMeasured { check, finding, reason, .. } => format!("{check}: {}, {reason}", finding.word()),
+            Self::HookStarted { hook, attempt: 1, .. } => format!("hook {hook} started"),
+            Self::HookStarted { hook, attempt, .. } => format!("hook {hook} started again, try {attempt}"),
+            Self::HookEnded { hook, failure: None, .. } => format!("hook {hook} succeeded"),
+            Self::HookEnded { hook, failure: Some(why), again: false, .. } => format!("hook {hook} failed: {why}"),
+            Self::HookEnded { hook, failure: Some(why), again: true, .. } => format!("hook {hook} failed, trying again: {why}"),
             Self::ReleaseAwaited { .. } => "only held instances are left; they wait for their release".to_owned(),
             Self::ThresholdCrossed { failed, finished, reason, .. } if reason.is_empty() => {
                 format!("failure threshold crossed: {failed} failed of {finished} finished")
@@ -261,5 +275,16 @@ mod tests {
     fn nothing_that_a_terminal_obeys_gets_through() {
         let kind = paused("\u{202e}x\r\u{9b}31m\u{200b}".to_owned(), "a\u{1b}[2Jna");
         assert_eq!(kind.words(), "paused by a?[2Jna: ?x??31m?");
+    }
+}
+
+fn weights_words(weights: &BTreeMap<InstanceId, u16>) -> String {
+    match weights.values().next() {
+        None => "the balancers confirmed that every instance has its own weight".to_owned(),
+        Some(first) if weights.values().all(|weight| weight == first) => {
+            let whom: Vec<InstanceId> = weights.keys().cloned().collect();
+            format!("the balancers confirmed {first}% of its own weight for {}", names(&whom))
+        }
+        Some(_) => format!("the balancers confirmed the weights of {} instances", weights.len()),
     }
 }

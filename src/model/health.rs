@@ -98,6 +98,17 @@ pub struct LbStats {
     pub errors: u64,
 }
 
+/// What one instance has answered, as a balancer counted it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Served {
+    /// Answers of any status.
+    pub requests: u64,
+    /// Those with a status of 5xx, and requests that got no answer.
+    pub errors: u64,
+    /// Mean response time of its latest answers in milliseconds, where the balancer tells.
+    pub response_ms: Option<u64>,
+}
+
 /// What the probe through the balancer has counted over the run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VipStats {

@@ -4,8 +4,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::analysis::AnalysisPolicy;
+use super::canary::Canary;
 use super::count::Count;
 use super::fleet::{Rotation, Target};
+use super::hook::Hook;
 use super::ids::{DeploymentId, Version};
 use super::time::Span;
 
@@ -127,6 +130,15 @@ pub struct Policy {
     pub health: HealthPolicy,
     /// `[rollback]`.
     pub rollback: RollbackPolicy,
+    /// `[strategy]` with `kind = "canary"`: its steps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canary: Option<Canary>,
+    /// `[analysis]`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub analysis: Option<AnalysisPolicy>,
+    /// `[hooks]`, in the order of the configuration.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hooks: Vec<Hook>,
 }
 
 /// The contract's defaults, for every key that a configuration leaves out.
@@ -165,6 +177,9 @@ impl Default for Policy {
                 on_failure: OnFailure::Rollback,
                 max_unavailable: Count::Absolute(2),
             },
+            canary: None,
+            analysis: None,
+            hooks: Vec::new(),
         }
     }
 }

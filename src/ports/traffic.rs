@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use futures::future::BoxFuture;
 
-use crate::model::{Found, InstanceId, LbStats, Rotation, Target};
+use crate::model::{Found, InstanceId, LbStats, Rotation, Served, Target};
 
 /// Why a traffic driver could not.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -49,6 +49,33 @@ pub trait TrafficDriver: Send + Sync {
     /// # Errors
     /// Fails unless every balancer reports it as serving.
     fn admit<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<(), TrafficError>>;
+
+    /// Whether it takes weights: whether [`Self::weigh`] can do anything.
+    fn weighs(&self) -> bool {
+        false
+    }
+
+    /// Gives the instances of `weights` so much of their own weight, in percent (1 to 10,000), and all others of `fleet` the
+    /// whole of theirs, and reads that back. Empty `weights` put everything back as it is configured.
+    ///
+    /// # Errors
+    /// Fails unless every balancer confirmed; refuses where the driver or the balancer cannot do it.
+    fn weigh<'a>(
+        &'a self,
+        _fleet: &'a [Target],
+        weights: &'a BTreeMap<InstanceId, u16>,
+    ) -> BoxFuture<'a, Result<(), TrafficError>> {
+        let refused = || TrafficError::Refused("this traffic driver takes no weights".to_owned());
+        Box::pin(async move { if weights.is_empty() { Ok(()) } else { Err(refused()) } })
+    }
+
+    /// What each instance has answered since the balancers began to count, summed over them; empty if they do not tell.
+    ///
+    /// # Errors
+    /// Fails if any balancer cannot be read.
+    fn served<'a>(&'a self, _fleet: &'a [Target]) -> BoxFuture<'a, Result<BTreeMap<InstanceId, Served>, TrafficError>> {
+        Box::pin(async { Ok(BTreeMap::new()) })
+    }
 
     /// Makes an instance known that no balancer knew, serving at once, and reads it back. One that is known is left as it is.
     ///

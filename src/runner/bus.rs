@@ -93,6 +93,11 @@ impl Bus {
     }
 
     /// Changes the latest reading of an instance.
+    /// What `look` finds in the latest state.
+    pub(super) fn with_state<T>(&self, look: impl FnOnce(&State) -> T) -> T {
+        look(&self.lock().state)
+    }
+
     pub(super) fn reading(&self, id: &InstanceId, change: impl FnOnce(&mut Reading)) {
         let mut shared = self.lock();
         let reading = shared.progress.readings.entry(id.clone()).or_default();

@@ -2,6 +2,7 @@
 //!
 //! Imports: core, state, effect, event, ports, model, the bus. May not: decide; every outcome goes back as an input.
 
+mod between;
 mod spare;
 
 use std::collections::HashMap;
@@ -17,7 +18,7 @@ use crate::core::{Input, wanted_for, wanted_for_fleet};
 use crate::effect::{Effect, EffectKind, Outcome};
 use crate::model::{InstanceId, LbStats, Rotation, Sample, SampleResult, Span, Target, Version};
 use crate::os::{failpoint, program};
-use crate::ports::{FleetError, TrafficError, UpdateOrder};
+use crate::ports::{FleetError, HookOrder, TrafficError, UpdateOrder};
 use crate::state::State;
 
 use super::bus::Trouble;
@@ -154,6 +155,16 @@ async fn perform(hands: Hands, effect: Effect, scene: Scene) {
             let watch = Watch { every: *every, expect: expect.clone(), attentive: *attentive, startup: *startup };
             hands.watch(target, watch).await;
             return;
+        }
+        (EffectKind::Weigh { weights }, _) => hands.weigh(&scene.fleet, weights).await,
+        (EffectKind::Measure { check, every }, _) => {
+            hands.measure(&scene, check, *every).await;
+            return;
+        }
+        (EffectKind::RunHook { hook, round, attempt, timeout }, _) => {
+            let facts = hands.bus.with_state(|state| between::facts(state, hook, (*round, *attempt)));
+            let order = HookOrder { effect: effect.id.clone(), hook: hook.clone(), timeout: *timeout, facts };
+            hands.run_hook(&order).await
         }
         (EffectKind::Survey, Some(target)) => hands.survey(target, (scene.retries, scene.interval)).await,
         (EffectKind::TakeOut, Some(target)) => hands.take_out(target, scene.spare).await,

@@ -65,9 +65,13 @@ impl State {
             EventKind::DeploymentPaused { by, reason, cause, until } => {
                 self.hold_still(halt((by, reason), *cause, event), *until);
             }
-            EventKind::DeploymentResumed { .. } => self.resume(at),
+            EventKind::DeploymentResumed { .. } => {
+                self.accept_measurements();
+                self.resume(at);
+            }
             EventKind::CancelRequested { by, reason } => {
                 self.cancel = Some(halt((by, reason), Cause::Asked, event));
+                (self.step, self.hook) = (None, None);
                 self.end_pause(at);
                 self.look = None;
                 self.answered();
@@ -84,7 +88,7 @@ impl State {
                 (self.pause, self.look) = (None, None);
                 // It overrules an earlier cancel; a later one ends the rollback where it is.
                 (self.cancel, self.stopped) = (None, None);
-                self.batch = None;
+                (self.batch, self.step, self.hook) = (None, None, None);
                 self.answered();
                 self.progress_until = None;
                 self.read_again_at_the_end();
@@ -94,10 +98,17 @@ impl State {
                 self.approved = if *full { u32::MAX } else { self.batches };
                 self.go_on(at);
             }
+            EventKind::StepStarted { .. }
+            | EventKind::StepCompleted { .. }
+            | EventKind::WeightsSet { .. }
+            | EventKind::AnalysisMeasured { .. }
+            | EventKind::HookStarted { .. }
+            | EventKind::HookEnded { .. } => self.apply_between(&event.kind, at)?,
             EventKind::ReleaseAwaited { until } => self.await_person(Awaits::Release, *until),
             EventKind::BatchStarted { batch, members } => self.start_batch(*batch, members, at)?,
             EventKind::BatchVerified { batch, bake_until } => {
                 self.batch_at_work(*batch)?.bake_until = Some(*bake_until);
+                self.judge_anew();
                 // A bake is no lack of progress.
                 self.arm_progress(*bake_until);
             }
@@ -165,7 +176,7 @@ impl State {
         }
     }
 
-    fn await_person(&mut self, what: Awaits, until: Timestamp) {
+    pub(super) fn await_person(&mut self, what: Awaits, until: Timestamp) {
         self.awaits = Some(what);
         self.approval_until = Some(until);
         self.progress_until = None;
@@ -189,7 +200,7 @@ impl State {
         (self.end_check_until, self.end_checked) = (None, None);
     }
 
-    fn go_on(&mut self, at: Timestamp) {
+    pub(super) fn go_on(&mut self, at: Timestamp) {
         self.answered();
         self.arm_progress(at);
     }
@@ -222,7 +233,7 @@ impl State {
         self.batch.as_mut().filter(|b| b.number == number).ok_or_else(|| format!("batch {number} is not at work"))
     }
 
-    fn arm_progress(&mut self, at: Timestamp) {
+    pub(super) fn arm_progress(&mut self, at: Timestamp) {
         let timeout = self.plan.policy.strategy.progress_timeout;
         let expected = self.rollback.is_none() && self.cancel.is_none() && self.pause.is_none() && self.end_check_until.is_none();
         self.progress_until = (!timeout.is_zero() && expected).then(|| at + timeout);
@@ -234,6 +245,9 @@ impl State {
             let lasted = at.since(pause.at);
             self.end_check_until = self.end_check_until.map(|until| until + lasted);
             self.approval_until = self.approval_until.map(|until| until + lasted);
+            if let Some(step) = &mut self.step {
+                step.until = step.until.map(|until| until + lasted);
+            }
         }
     }
 
@@ -241,7 +255,7 @@ impl State {
         self.end_pause(at);
         self.look_anew(at);
         match self.awaits {
-            Some(Awaits::Approval | Awaits::Release) => {}
+            Some(Awaits::Approval | Awaits::Release | Awaits::Promotion) => {}
             Some(Awaits::Start | Awaits::Answer) | None => self.go_on(at),
         }
     }
@@ -260,6 +274,14 @@ impl State {
         }
         if let Some(batch) = &mut self.batch {
             again(&mut batch.bake_until);
+        }
+        if let Some(step) = &mut self.step {
+            again(&mut step.until);
+        }
+        if let Some(hook) = &mut self.hook {
+            // What was left of it when it began is what is left now: nobody knows what became of it.
+            hook.until = at + hook.until.since(hook.started_at);
+            hook.started_at = at;
         }
         for &index in &self.active {
             if let Some((_, instance)) = self.instances.get_index_mut(index) {
@@ -298,6 +320,12 @@ impl State {
         later(&mut self.progress_until);
         if let Some(batch) = &mut self.batch {
             later(&mut batch.bake_until);
+        }
+        if let Some(step) = &mut self.step {
+            later(&mut step.until);
+        }
+        if let Some(hook) = &mut self.hook {
+            (hook.until, hook.started_at) = (hook.until + by, hook.started_at + by);
         }
         for &index in &self.active {
             let Some((_, instance)) = self.instances.get_index_mut(index) else { continue };

@@ -77,6 +77,12 @@ pub(super) fn may_follow(instance: &Instance, kind: &EventKind) -> bool {
         | EventKind::ApprovalAwaited { .. }
         | EventKind::BatchApproved { .. }
         | EventKind::ReleaseAwaited { .. }
+        | EventKind::StepStarted { .. }
+        | EventKind::StepCompleted { .. }
+        | EventKind::WeightsSet { .. }
+        | EventKind::AnalysisMeasured { .. }
+        | EventKind::HookStarted { .. }
+        | EventKind::HookEnded { .. }
         | EventKind::ThresholdCrossed { .. }
         | EventKind::RollbackStarted { .. }
         | EventKind::BatchStarted { .. }

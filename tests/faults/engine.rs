@@ -169,6 +169,8 @@ impl Setting {
             traffic: self.traffic.clone(),
             prober: self.prober.clone(),
             vip: None,
+            analyst: None,
+            hooks: None,
             journal: journal.clone(),
             words: Arc::new(rollout::os::text::sanitise),
         };

@@ -98,12 +98,85 @@ pub(crate) fn plan(number: u32, kind: DeploymentKind) -> Plan {
                 on_failure: OnFailure::Rollback,
                 max_unavailable: Count::Percent(10),
             },
+            canary: None,
+            analysis: None,
+            hooks: Vec::new(),
         },
     }
 }
 
 /// Every kind at least once, with every form that its fields can take where forms differ.
 pub(crate) fn kinds() -> Vec<EventKind> {
+    let quantity = |value: f64| Quantity::new(value).unwrap();
+    let mut plan = plan(1, DeploymentKind::Deploy);
+    plan.policy.canary = Some(Canary {
+        steps: vec![
+            CanaryStep::Weight { percent: 10 },
+            CanaryStep::Pause { lasts: Some(Span::from_secs(300)) },
+            CanaryStep::Pause { lasts: None },
+            CanaryStep::Instances { count: Count::Percent(25) },
+            CanaryStep::Analysis { passes: 5 },
+            CanaryStep::Run { hook: "smoke".to_owned() },
+        ],
+        weighted: true,
+    });
+    let check = |name: &str, unit| Check {
+        name: name.to_owned(),
+        unit,
+        max: Some(quantity(0.01)),
+        min: None,
+        max_ratio: Some(quantity(1.5)),
+        min_samples: 100,
+    };
+    plan.policy.analysis = Some(AnalysisPolicy {
+        checks: vec![check("error_rate", Unit::Share), check("p99", Unit::Seconds), check("queue", Unit::Plain)],
+        interval: Span::from_secs(10),
+        max_failures: 0,
+        max_inconclusive: 3,
+        from_step: 1,
+    });
+    let hook = |name: &str, at, class| Hook { name: name.to_owned(), at, class, timeout: Span::from_secs(60), retries: 2 };
+    plan.policy.hooks = vec![
+        hook("migrate", HookAt::BeforeDeployment, HookClass::Gate),
+        hook("smoke", HookAt::Step, HookClass::Gate),
+        hook("tell", HookAt::AfterBatch, HookClass::BestEffort),
+        hook("tidy", HookAt::AfterDeployment, HookClass::Cleanup),
+    ];
+    let measured = |measurement, finding| EventKind::AnalysisMeasured {
+        check: "error_rate".to_owned(),
+        measurement,
+        finding,
+        reason: "2.3%, above 1%".to_owned(),
+    };
+    let value = |untouched, samples| Measurement::Value { touched: quantity(0.023), untouched, samples };
+    let why = || "no data".to_owned();
+    let ended = |failure: Option<&str>, again| EventKind::HookEnded {
+        hook: "smoke".to_owned(),
+        round: 6,
+        failure: failure.map(ToOwned::to_owned),
+        again,
+    };
+    let new = vec![
+        EventKind::DeploymentPlanned { format: 6, plan: Box::new(plan) },
+        EventKind::StepStarted { step: 1, until: None },
+        EventKind::StepStarted { step: 2, until: Some(at(37)) },
+        EventKind::StepCompleted { step: 1, by: None, full: false },
+        EventKind::StepCompleted { step: 2, by: Some(operator()), full: true },
+        EventKind::WeightsSet { weights: [(web(1), 22)].into() },
+        EventKind::WeightsSet { weights: [].into() },
+        measured(value(Some(quantity(0.001)), Some(1200)), Finding::Fail),
+        measured(value(None, None), Finding::Pass),
+        measured(Measurement::Nothing { why: why() }, Finding::Inconclusive),
+        measured(Measurement::Error { why: why() }, Finding::Common),
+        EventKind::HookStarted { hook: "smoke".to_owned(), round: 6, attempt: 1, until: at(38) },
+        ended(Some("exit code 3"), true),
+        ended(None, false),
+    ];
+    kinds_of_5().into_iter().chain(new).collect()
+}
+
+/// The kinds of format 5, as they read today.
+pub(crate) fn kinds_of_5() -> Vec<EventKind> {
     let mut plan = plan(1, DeploymentKind::Deploy);
     plan.members[1].spare = true;
     let new = vec![
@@ -300,9 +373,15 @@ pub(crate) fn number_of(kind: &EventKind) -> usize {
         EventKind::RetireStarted { .. } => 44,
         EventKind::StopStarted { .. } => 45,
         EventKind::InstanceRetired { .. } => 46,
+        EventKind::StepStarted { .. } => 47,
+        EventKind::StepCompleted { .. } => 48,
+        EventKind::WeightsSet { .. } => 49,
+        EventKind::AnalysisMeasured { .. } => 50,
+        EventKind::HookStarted { .. } => 51,
+        EventKind::HookEnded { .. } => 52,
     }
 }
-pub(crate) const KINDS: usize = 47;
+pub(crate) const KINDS: usize = 53;
 
 /// All kinds as the events of deployment `number`.
 pub(crate) fn events(number: u32) -> Vec<Event> {

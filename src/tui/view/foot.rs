@@ -214,7 +214,7 @@ fn keys(canvas: &mut Canvas<'_, '_>, area: Rect) {
 fn next_act(app: &App) -> Action {
     match app.state.awaits {
         _ if app.state.started_at.is_none() => Action::Start,
-        Some(Awaits::Approval) => Action::Promote,
+        Some(Awaits::Approval | Awaits::Promotion) => Action::Promote,
         Some(Awaits::Start | Awaits::Answer | Awaits::Release) | None => Action::Retry,
     }
 }

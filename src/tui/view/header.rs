@@ -90,6 +90,7 @@ pub(super) fn badge_line(app: &App) -> Line<'static> {
         }
         Status::InProgress | Status::Pending if state.cancel.is_some() => ("[CANCELLING]".to_owned(), Badge::Cancelling),
         Status::InProgress if state.awaits == Some(Awaits::Approval) => ("[APPROVAL]".to_owned(), Badge::Paused),
+        Status::InProgress if state.awaits == Some(Awaits::Promotion) => ("[PROMOTE?]".to_owned(), Badge::Paused),
         Status::InProgress if state.awaits == Some(Awaits::Release) => ("[HELD]".to_owned(), Badge::Paused),
         Status::InProgress => ("[RUN]".to_owned(), Badge::Run),
         Status::Pending => ("[PLANNED]".to_owned(), Badge::Planned),

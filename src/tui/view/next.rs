@@ -42,6 +42,7 @@ pub(super) fn words(app: &App) -> String {
         _ if state.started_at.is_none() => format!("next, once started: {then}"),
         Some(Awaits::Answer) => "next, unanswered: everything goes back".to_owned(),
         _ if state.pause.is_some() => format!("next, once resumed: {then}"),
+        Some(Awaits::Promotion) => format!("next, once promoted: {then}"),
         Some(Awaits::Approval) => format!("next, once approved: {then}"),
         Some(Awaits::Release) => format!("next, once they are released or skipped: {then}"),
         Some(Awaits::Start) | None if baked || state.batch.is_none() || pause.is_zero() => format!("next: {then}"),

@@ -1,0 +1,82 @@
+//! What is done between batches: weights, measurements, hooks.
+//!
+//! Imports: ports, effect, core, model, the performer. May not: decide.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tokio::time::Instant;
+
+use super::{AGAIN, Hands, Scene};
+use crate::core::{Groups, Input, groups};
+use crate::effect::Outcome;
+use crate::model::{InstanceId, InstanceState, Measurement, Span, Target, Version};
+use crate::ports::{Compared, HookOrder};
+use crate::state::State;
+
+impl Hands {
+    /// Until every balancer has these weights.
+    pub(super) async fn weigh(&self, fleet: &[Target], weights: &BTreeMap<InstanceId, u16>) -> Outcome {
+        loop {
+            match self.parts.traffic.weigh(fleet, weights).await {
+                Ok(()) => return Outcome::Weighed { weights: weights.clone() },
+                Err(error) => self.trouble(None, &error.to_string()).await,
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
+    }
+
+    /// Again and again, each time of those who are on the new version at that moment.
+    pub(super) async fn measure(&self, scene: &Scene, check: &str, every: Span) {
+        let Some(analyst) = &self.parts.analyst else { return };
+        loop {
+            let began = Instant::now();
+            let Groups { touched, untouched } = self.bus.with_state(groups);
+            let of = |ids: &[InstanceId]| scene.fleet.iter().filter(|target| ids.contains(&target.id)).cloned().collect();
+            let compared = Compared { touched: of(&touched), untouched: of(&untouched), version: scene.version.clone() };
+            let measurement = analyst.measure(check, &compared).await;
+            if let Measurement::Error { why } = &measurement {
+                tracing::warn!(target: "analysis", "{check}: {why}");
+            }
+            self.say(Input::Measured { check: check.to_owned(), measurement }).await;
+            tokio::time::sleep_until(began + every.to_std()).await;
+        }
+    }
+
+    /// Once.
+    pub(super) async fn run_hook(&self, order: &HookOrder) -> Outcome {
+        let ended = match &self.parts.hooks {
+            Some(hooks) => hooks.run(order).await,
+            None => Err(format!("hook {} is not in the configuration", order.hook)),
+        };
+        if let Err(why) = &ended {
+            tracing::warn!(target: "hook", "{}: {why}", order.hook);
+        }
+        Outcome::HookEnded { failure: ended.err() }
+    }
+}
+
+/// What the environment of a hook says, without the prefix `ROLLOUT_`.
+pub(super) fn facts(state: &State, hook: &str, (round, attempt): (u32, u32)) -> Vec<(&'static str, String)> {
+    let plan = &state.plan;
+    let at = plan.policy.hooks.iter().find(|known| known.name == hook).map_or("", |known| known.at.word());
+    let previous: BTreeSet<&str> = plan.fleet().filter_map(|m| m.previous.as_ref()).map(Version::as_str).collect();
+    let batch = state.batch.as_ref().map(|batch| batch.members.as_slice()).unwrap_or_default();
+    let tally = state.tally();
+    vec![
+        ("HOOK", hook.to_owned()),
+        ("AT", at.to_owned()),
+        ("ROUND", round.to_string()),
+        ("ATTEMPT", attempt.to_string()),
+        ("DEPLOYMENT", plan.deployment.to_string()),
+        ("SERVICE", plan.service.clone()),
+        ("ENV", plan.env.clone()),
+        ("VERSION", plan.version.to_string()),
+        ("PREVIOUS", previous.into_iter().collect::<Vec<_>>().join(",")),
+        ("STARTED_BY", plan.started_by.clone()),
+        ("STATUS", state.status().word().to_owned()),
+        ("TOTAL", state.total().to_string()),
+        ("UPDATED", tally.of(InstanceState::Healthy).to_string()),
+        ("FAILED", tally.of(InstanceState::Failed).to_string()),
+        ("INSTANCES", batch.iter().map(InstanceId::as_str).collect::<Vec<_>>().join(",")),
+    ]
+}

@@ -1,0 +1,166 @@
+//! What lies between batches: canary steps, weights, the analysis and hooks, as the journal says.
+//!
+//! Imports: event, model, state's nouns. May not: decide.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Awaits, State};
+use crate::event::EventKind;
+use crate::model::{CanaryStep, Finding, InstanceId, Measurement, Timestamp};
+
+/// A canary step at work.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepRun {
+    /// From 1.
+    pub number: u32,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// The end of a timed pause.
+    pub until: Option<Timestamp>,
+}
+
+/// What a check of the analysis said so far.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckRun {
+    /// Passes since the step or the bake at work began.
+    pub passes: u32,
+    /// Failed measurements since the deployment began or was last resumed.
+    pub failures: u32,
+    /// Measurements in a row that say the untouched instances are no better.
+    pub common: u32,
+    /// Measurements in a row that said nothing.
+    pub inconclusive: u32,
+    /// The last one.
+    pub last: Option<Measured>,
+}
+
+/// One measurement and what it means.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Measured {
+    /// When.
+    pub at: Timestamp,
+    /// What the source said.
+    pub measurement: Measurement,
+    /// What that means.
+    pub finding: Finding,
+    /// Why, in words, with the limit.
+    pub reason: String,
+}
+
+/// A hook that runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HookRun {
+    /// Its name.
+    pub name: String,
+    /// Which time it is its turn, from 1.
+    pub round: u32,
+    /// From 1.
+    pub attempt: u32,
+    /// When this try began.
+    pub started_at: Timestamp,
+    /// Until when it must end.
+    pub until: Timestamp,
+    /// It failed and is about to be tried again.
+    pub failed: bool,
+}
+
+impl State {
+    /// The canary step at work, as planned.
+    pub fn canary_step(&self) -> Option<&CanaryStep> {
+        let number = self.step.as_ref()?.number;
+        self.plan.policy.canary.as_ref()?.steps.get(usize::try_from(number).ok()?.checked_sub(1)?)
+    }
+
+    /// Takes in what happened to steps, weights, the analysis and hooks.
+    pub(super) fn apply_between(&mut self, kind: &EventKind, at: Timestamp) -> Result<(), String> {
+        match kind {
+            EventKind::StepStarted { step, until } => {
+                if self.step.is_some() || self.batch.is_some() || *step != self.steps_done + 1 {
+                    return Err(format!("step {step} cannot begin now"));
+                }
+                self.step = Some(StepRun { number: *step, started_at: at, until: *until });
+                self.judge_anew();
+                match (self.canary_step(), until) {
+                    (Some(CanaryStep::Pause { lasts: None }), Some(until)) => self.await_person(Awaits::Promotion, *until),
+                    // A pause is no lack of progress.
+                    (_, Some(until)) => self.arm_progress(*until),
+                    (_, None) => self.arm_progress(at),
+                }
+            }
+            EventKind::StepCompleted { step, full, .. } => {
+                if self.step.take().is_none_or(|at_work| at_work.number != *step) {
+                    return Err(format!("step {step} is not at work"));
+                }
+                self.steps_done = if *full { u32::MAX } else { *step };
+                self.rest_after = self.batches;
+                self.go_on(at);
+            }
+            EventKind::WeightsSet { weights } => self.weights.clone_from(weights),
+            EventKind::AnalysisMeasured { check, measurement, finding, reason } => {
+                let run = self.analysis.entry(check.clone()).or_default();
+                run.note(Measured { at, measurement: measurement.clone(), finding: *finding, reason: reason.clone() });
+            }
+            EventKind::HookStarted { hook, round, attempt, until } => {
+                let run = HookRun {
+                    name: hook.clone(),
+                    round: *round,
+                    attempt: *attempt,
+                    started_at: at,
+                    until: *until,
+                    failed: false,
+                };
+                self.hook = Some(run);
+                self.arm_progress(*until);
+            }
+            EventKind::HookEnded { hook, round, failure, again } => {
+                let Some(run) = self.hook.as_mut().filter(|run| run.name == *hook && run.round == *round) else {
+                    return Err(format!("hook {hook} does not run"));
+                };
+                run.failed = *again;
+                if *again {
+                    return Ok(());
+                }
+                self.hook = None;
+                self.hooks_done.insert(hook.clone(), *round);
+                if let Some(why) = failure {
+                    self.hook_failures.push((hook.clone(), why.clone()));
+                }
+                self.arm_progress(at);
+            }
+            _ => return Err("not an event between batches".to_owned()),
+        }
+        Ok(())
+    }
+
+    /// A step or a bake begins: only what is measured from here on speaks for it.
+    pub(super) fn judge_anew(&mut self) {
+        for run in self.analysis.values_mut() {
+            (run.passes, run.inconclusive, run.common) = (0, 0, 0);
+        }
+    }
+
+    /// Somebody who has seen the failed measurements goes on.
+    pub(super) fn accept_measurements(&mut self) {
+        for run in self.analysis.values_mut() {
+            (run.failures, run.inconclusive, run.common) = (0, 0, 0);
+        }
+    }
+
+    /// The weights of instances that differ from their own, in percent.
+    pub fn weight_of(&self, id: &InstanceId) -> u16 {
+        self.weights.get(id).copied().unwrap_or(100)
+    }
+}
+
+impl CheckRun {
+    fn note(&mut self, measured: Measured) {
+        match measured.finding {
+            Finding::Pass => self.passes += 1,
+            Finding::Fail => self.failures += 1,
+            Finding::Common | Finding::Inconclusive => {}
+        }
+        self.common = if measured.finding == Finding::Common { self.common + 1 } else { 0 };
+        self.inconclusive = if measured.finding == Finding::Inconclusive { self.inconclusive + 1 } else { 0 };
+        self.last = Some(measured);
+    }
+}
