@@ -7,9 +7,13 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 
 use crate::config::Redactor;
-use crate::model::{Found, InstanceId, LbStats, Observation, Rotation, Sample, SampleResult, Target, Version, VipStats};
+use crate::model::{
+    Found, InstanceId, LbStats, Measurement, Observation, Rotation, Sample, SampleResult, Target, Version, VipStats,
+};
 use crate::os::text;
-use crate::ports::{FleetDriver, FleetError, Prober, StopOrder, TrafficDriver, TrafficError, UpdateOrder, VipProber};
+use crate::ports::{
+    Analyst, Compared, FleetDriver, FleetError, Prober, StopOrder, TrafficDriver, TrafficError, UpdateOrder, VipProber,
+};
 
 /// The longest text of a driver: three lines of a program, and what it was doing.
 const CHARS_MAX: usize = 1000;
@@ -152,5 +156,17 @@ impl VipProber for Redacted<dyn VipProber> {
 
     fn stop(&self) -> BoxFuture<'_, Option<VipStats>> {
         self.driver.stop()
+    }
+}
+
+impl Analyst for Redacted<dyn Analyst> {
+    fn measure<'a>(&'a self, check: &'a str, compared: &'a Compared) -> BoxFuture<'a, Measurement> {
+        Box::pin(async move {
+            match self.driver.measure(check, compared).await {
+                Measurement::Nothing { why } => Measurement::Nothing { why: self.clean(&why) },
+                Measurement::Error { why } => Measurement::Error { why: self.clean(&why) },
+                value @ Measurement::Value { .. } => value,
+            }
+        })
     }
 }
