@@ -7,6 +7,7 @@
 //! keys out of a table, one file for each group of tables says which keys there are, `check` looks at what must hold
 //! between them, and `fault` collects and shows what is wrong.
 
+mod analysis;
 mod argv;
 mod caddy;
 mod check;
@@ -18,6 +19,7 @@ mod fault;
 mod fleet;
 mod haproxy;
 mod hosts;
+mod limit;
 mod nginx;
 mod probe;
 mod redactor;
@@ -80,6 +82,8 @@ pub struct Config {
     pub health: crate::probe::Settings,
     /// `[vip]`, if given.
     pub vip: Option<VipSettings>,
+    /// `[analysis]`, for the sources, if given.
+    pub analysis: Option<crate::analysis::Settings>,
     policy: Policy,
     /// `[journal] dir`, absolute.
     pub journal_dir: PathBuf,
@@ -210,6 +214,7 @@ struct Parts {
     traffic: crate::traffic::Settings,
     health: crate::probe::Settings,
     vip: Option<VipSettings>,
+    analysis: Option<crate::analysis::Settings>,
     policy: Policy,
     journal_dir: PathBuf,
     journal_keep: u32,
@@ -233,6 +238,8 @@ impl Parts {
         let probe = probe::read(&mut section, around, limits);
         section.finish();
         let vip = vip::read(root, &base);
+        let around = analysis::Around { service: &service.name, base: &base, traffic: traffic.as_ref(), vip: vip.is_some() };
+        let analysis = analysis::read(root, &around);
         let strategy = rules::read_strategy(root);
         let rollback = rules::read_rollback(root, &strategy);
         let journal = surroundings::read_journal(root);
@@ -257,7 +264,9 @@ impl Parts {
             None => journal_dir.join("fleet").join(&service.name).join(&service.env),
         };
         let max_surge = rules.strategy.max_surge.value;
-        let policy = rules.policy(update.timeout.value, probe.tells_version());
+        let mut policy = rules.policy(update.timeout.value, probe.tells_version());
+        let (judged, analysis) = analysis.unzip();
+        policy.analysis = judged;
         let settings = update.settings(&service, (&base, dir), secrets.names())?;
         let (targets, spares, discover, health) = (fleet.targets, fleet.spares, fleet.discover, probe);
         Some(Self {
@@ -270,6 +279,7 @@ impl Parts {
             traffic: traffic?,
             health,
             vip,
+            analysis,
             policy,
             journal_dir,
             journal_keep,
@@ -279,7 +289,7 @@ impl Parts {
     }
 
     fn config(self, source: Source, warnings: Vec<String>, redactor: Redactor) -> Config {
-        let Self { service, targets, spares, max_surge, discover, fleet, traffic, health, vip, policy, .. } = self;
+        let Self { service, targets, spares, max_surge, discover, fleet, traffic, health, vip, analysis, policy, .. } = self;
         let Self { journal_dir, journal_keep, console, envs, .. } = self;
         Config {
             source,
@@ -292,6 +302,7 @@ impl Parts {
             traffic,
             health,
             vip,
+            analysis,
             policy,
             journal_dir,
             journal_keep,
