@@ -70,9 +70,8 @@ interval = "500ms"
 [analysis.errors]
 source = "prometheus"
 url = "http://127.0.0.1:PORT"
-query = 'sum(increase(http_requests_total{code="500",instance=~"{{ instances }}"}[4s])) / sum(increase(http_requests_total{instance=~"{{ instances }}"}[4s]))'
-unit = "share"
-max = 0.01
+query = 'sum(increase(http_requests_total{code="500",instance=~"{{ touched }}"}[4s])) / sum(increase(http_requests_total{instance=~"{{ touched }}"}[4s]))'
+max = "1%"
 "#;
 
 impl Stage {
