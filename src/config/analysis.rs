@@ -97,6 +97,7 @@ pub(super) fn read(root: &mut Section<'_>, around: &Around<'_>) -> Option<(Analy
         begun = true;
         if !is_name(&name) {
             section.fault(place, &super::fault::shown_key(&name), "is no name; write up to 40 letters, digits, _ and -");
+            continue;
         }
         both.extend(check(&mut table, &name, around, &usual));
         table.finish();
@@ -137,7 +138,7 @@ fn shortcuts(section: &mut Section<'_>, around: &Around<'_>, usual: &Usual) -> V
         if name == "response_time" && !around.counts() {
             section.fault(limit.place, name, format!("{NO_COUNTS}; write p99, which is of our own probes"));
         }
-        match limit.value.quantity(counted) {
+        match limit.value.known(counted) {
             Ok(max) => {
                 let limits = Limits { max: Some(max), min: None, max_ratio: None };
                 checks.push(both(name, (source, counted), &limits, (usual.timeout, u64::from(usual.min_samples))));
@@ -183,8 +184,13 @@ fn check(section: &mut Section<'_>, name: &str, around: &Around<'_>, usual: &Usu
     }
     let timeout = section.positive_span("timeout", usual.timeout).value;
     let min_samples = u64::from(section.number("min_samples", usual.min_samples, (0, MANY)).value);
-    // What else stands here may be right for the source that was meant.
-    let kind = kind?;
+    let Some(kind) = kind else {
+        // What else stands here may be right for the source that was meant.
+        for (key, _) in KEYS {
+            section.take(key);
+        }
+        return None;
+    };
     for (key, kinds) in KEYS.iter().filter(|(_, kinds)| !kinds.contains(&kind.value)) {
         let words: Vec<String> =
             SOURCES.iter().filter(|(_, kind)| kinds.contains(kind)).map(|(word, _)| format!("\"{word}\"")).collect();
@@ -194,7 +200,8 @@ fn check(section: &mut Section<'_>, name: &str, around: &Around<'_>, usual: &Usu
     let counted = fixed.unwrap_or_else(|| unit(section, max.as_ref().or(min.as_ref())));
     let bound = |key: &str, limit: Option<Placed<Limit>>| {
         let limit = limit?;
-        limit.value.quantity(counted).map_err(|remedy| section.fault(limit.place, key, remedy)).ok()
+        let quantity = if fixed.is_some() { limit.value.known(counted) } else { limit.value.quantity(counted) };
+        quantity.map_err(|remedy| section.fault(limit.place, key, remedy)).ok()
     };
     let (most, least) = (bound("max", max.clone()), bound("min", min));
     if let (Some(most), Some(least), Some(max)) = (most, least, &max)

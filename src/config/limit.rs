@@ -91,6 +91,18 @@ impl Limit {
     }
 }
 
+impl Limit {
+    /// As [`Self::quantity`], where nobody had to say in what it is counted: a time must have its unit then.
+    pub(super) fn known(self, counted: Counted) -> Result<Quantity, String> {
+        match (self, counted.unit()) {
+            (Self::Number(number), Unit::Seconds) => {
+                Err(format!("is {number} without a unit; write \"{number}s\" for seconds or \"{number}ms\" for milliseconds"))
+            }
+            _ => self.quantity(counted),
+        }
+    }
+}
+
 /// Takes a limit; `None` if it is not there or none.
 pub(super) fn read(section: &mut Section<'_>, key: &str) -> Option<Placed<Limit>> {
     let Entry { node, .. } = section.take(key)?;
@@ -161,6 +173,13 @@ mod tests {
         assert_eq!(limit(Limit::Time(Span::from_millis(500)), Counted::Milliseconds), Ok(0.5));
         assert_eq!(limit(Limit::Number(500.0), Counted::Milliseconds), Ok(0.5));
         assert_eq!(limit(Limit::Number(-17.0), Counted::Plain), Ok(-17.0));
+    }
+
+    #[test]
+    fn a_time_that_nobody_gave_a_unit_is_refused() {
+        assert!(Limit::Number(5.0).known(Counted::Seconds).unwrap_err().contains("\"5ms\" for milliseconds"));
+        assert!(Limit::Time(Span::from_secs(5)).known(Counted::Seconds).is_ok());
+        assert!(Limit::Number(0.5).known(Counted::Share).is_ok());
     }
 
     #[test]

@@ -4,6 +4,7 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot go on says why")]
 
 #[path = "../secured/certificates.rs"]
+#[expect(dead_code, reason = "other tests use more of it")]
 mod certificates;
 #[path = "../common/mod.rs"]
 mod common;
