@@ -111,6 +111,7 @@ impl Rules {
             canary: None,
             analysis: None,
             hooks: Vec::new(),
+            overrides: Vec::new(),
         }
     }
 }
