@@ -9,6 +9,7 @@
 
 mod argv;
 mod caddy;
+mod calendar;
 mod check;
 mod discover;
 mod docker;
@@ -17,6 +18,7 @@ mod excerpt;
 mod fault;
 mod fleet;
 mod haproxy;
+mod hooks;
 mod hosts;
 mod nginx;
 mod probe;
@@ -29,6 +31,7 @@ mod shape;
 mod source;
 mod ssh;
 mod statuses;
+mod steps;
 mod surroundings;
 mod template;
 mod tls;
@@ -48,10 +51,12 @@ use self::fault::{Faults, Place};
 use self::rules::Rules;
 use self::secret::Secrets;
 use self::section::Section;
+use crate::hook::HookSettings;
 use crate::model::{Count, Policy, Target};
 use crate::os::trust::Group;
 use crate::probe::VipSettings;
 
+pub use self::calendar::{Calendar, Closed, WINDOWS};
 pub use self::fault::ConfigErrors;
 pub use self::fleet::{Discover, is_host};
 pub use self::redactor::Redactor;
@@ -80,6 +85,10 @@ pub struct Config {
     pub health: crate::probe::Settings,
     /// `[vip]`, if given.
     pub vip: Option<VipSettings>,
+    /// `[hooks]`, for their runner.
+    pub hooks: Vec<HookSettings>,
+    /// `[windows]` and `[freeze]`: when a deployment may begin.
+    pub calendar: Calendar,
     policy: Policy,
     /// `[journal] dir`, absolute.
     pub journal_dir: PathBuf,
@@ -210,6 +219,8 @@ struct Parts {
     traffic: crate::traffic::Settings,
     health: crate::probe::Settings,
     vip: Option<VipSettings>,
+    hooks: Vec<HookSettings>,
+    calendar: Calendar,
     policy: Policy,
     journal_dir: PathBuf,
     journal_keep: u32,
@@ -235,11 +246,15 @@ impl Parts {
         let vip = vip::read(root, &base);
         let strategy = rules::read_strategy(root);
         let rollback = rules::read_rollback(root, &strategy);
+        let hooks = hooks::read(root, &service.name);
+        let calendar = calendar::read(root);
         let journal = surroundings::read_journal(root);
         let envs = surroundings::read_envs(root, &service);
         let console = surroundings::read_console(root);
         surroundings::refuse_later(root);
 
+        steps::check(&strategy, root.holds("analysis"), faults);
+        hooks::check(&hooks, &strategy.steps, faults);
         let rules = Rules { drain, health, strategy, rollback };
         let total = u32::try_from(fleet.targets.len()).ok().filter(|total| fleet.whole && *total > 0 && fleet.discover.is_none());
         let spares = u32::try_from(fleet.spares.len()).unwrap_or(u32::MAX);
@@ -257,7 +272,8 @@ impl Parts {
             None => journal_dir.join("fleet").join(&service.name).join(&service.env),
         };
         let max_surge = rules.strategy.max_surge.value;
-        let policy = rules.policy(update.timeout.value, probe.tells_version());
+        let (of_policy, hooks) = hooks.parts();
+        let policy = Policy { hooks: of_policy, ..rules.policy(update.timeout.value, probe.tells_version()) };
         let settings = update.settings(&service, (&base, dir), secrets.names())?;
         let (targets, spares, discover, health) = (fleet.targets, fleet.spares, fleet.discover, probe);
         Some(Self {
@@ -270,6 +286,8 @@ impl Parts {
             traffic: traffic?,
             health,
             vip,
+            hooks,
+            calendar,
             policy,
             journal_dir,
             journal_keep,
@@ -279,7 +297,8 @@ impl Parts {
     }
 
     fn config(self, source: Source, warnings: Vec<String>, redactor: Redactor) -> Config {
-        let Self { service, targets, spares, max_surge, discover, fleet, traffic, health, vip, policy, .. } = self;
+        let Self { service, targets, spares, max_surge, discover, fleet, traffic, health, vip, hooks, calendar, policy, .. } =
+            self;
         let Self { journal_dir, journal_keep, console, envs, .. } = self;
         Config {
             source,
@@ -292,6 +311,8 @@ impl Parts {
             traffic,
             health,
             vip,
+            hooks,
+            calendar,
             policy,
             journal_dir,
             journal_keep,

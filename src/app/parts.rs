@@ -8,7 +8,7 @@ use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::model::Timestamp;
 use crate::os::text::sanitise;
-use crate::ports::{Clock, Journal, VipProber};
+use crate::ports::{Clock, HookRunner, Journal, VipProber};
 use crate::runner::Parts;
 
 /// What is journalled already lies in the past, whatever the machine's clock says: set before the clock is first read.
@@ -44,6 +44,7 @@ pub(super) fn parts(config: &Config, journal: Arc<dyn Journal>) -> Result<Parts,
     let redactor = Arc::new(config.redactor.clone());
     let usage = |why: String| Failure::usage(redactor.redact(&why));
     let vip = config.vip.as_ref().map(crate::probe::vip).transpose().map_err(usage)?;
+    let hooks = crate::hook::build(&config.hooks).map_err(usage)?;
     Ok(Parts {
         clock: clock(),
         fleet: Arc::new(Redacted::new(crate::fleet::build(&config.fleet).map_err(usage)?, &redactor)),
@@ -51,7 +52,7 @@ pub(super) fn parts(config: &Config, journal: Arc<dyn Journal>) -> Result<Parts,
         prober: Arc::new(Redacted::new(crate::probe::build(&config.health, clock()).map_err(usage)?, &redactor)),
         vip: vip.map(|vip| -> Arc<dyn VipProber> { Arc::new(Redacted::new(vip, &redactor)) }),
         analyst: None,
-        hooks: None,
+        hooks: hooks.map(|hooks| -> Arc<dyn HookRunner> { Arc::new(Redacted::new(hooks, &redactor)) }),
         journal,
         words: {
             let redactor = redactor.clone();

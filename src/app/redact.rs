@@ -9,7 +9,9 @@ use futures::future::BoxFuture;
 use crate::config::Redactor;
 use crate::model::{Found, InstanceId, LbStats, Observation, Rotation, Sample, SampleResult, Target, Version, VipStats};
 use crate::os::text;
-use crate::ports::{FleetDriver, FleetError, Prober, StopOrder, TrafficDriver, TrafficError, UpdateOrder, VipProber};
+use crate::ports::{
+    FleetDriver, FleetError, HookOrder, HookRunner, Prober, StopOrder, TrafficDriver, TrafficError, UpdateOrder, VipProber,
+};
 
 /// The longest text of a driver: three lines of a program, and what it was doing.
 const CHARS_MAX: usize = 1000;
@@ -152,5 +154,11 @@ impl VipProber for Redacted<dyn VipProber> {
 
     fn stop(&self) -> BoxFuture<'_, Option<VipStats>> {
         self.driver.stop()
+    }
+}
+
+impl HookRunner for Redacted<dyn HookRunner> {
+    fn run<'a>(&'a self, order: &'a HookOrder) -> BoxFuture<'a, Result<(), String>> {
+        Box::pin(async move { self.driver.run(order).await.map_err(|why| self.clean(&why)) })
     }
 }
