@@ -60,7 +60,10 @@ impl EventKind {
                 let by = &plan.started_by;
                 let total = plan.total();
                 let instances = if total == 1 { "instance" } else { "instances" };
-                format!("planned: {} {} to {} on {total} {instances}, by {by}", plan.service, plan.env, plan.version)
+                let over =
+                    plan.policy.overrides.iter().map(|freeze| because(format!("; overrides {}", freeze.name), &freeze.reason));
+                let over: String = over.collect();
+                format!("planned: {} {} to {} on {total} {instances}, by {by}{over}", plan.service, plan.env, plan.version)
             }
             Self::DeploymentStarted { by } => format!("started by {}", by.name_and_place()),
             Self::EngineRecovered { takeover } => took_over(takeover),

@@ -101,6 +101,7 @@ pub(crate) fn plan(number: u32, kind: DeploymentKind) -> Plan {
             canary: None,
             analysis: None,
             hooks: Vec::new(),
+            overrides: Vec::new(),
         },
     }
 }
