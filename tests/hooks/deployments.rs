@@ -203,3 +203,24 @@ fn a_freeze_refuses_a_deployment_until_it_is_overridden_by_name_and_never_a_roll
     let back = fleet.run(&["rollback", "--yes", "--output", "json"]);
     assert_eq!(status_of(&back), (Some(0), "completed".to_owned()), "{}", back.err);
 }
+
+#[test]
+fn what_a_hook_prints_is_in_the_engines_log_harmless_bounded_and_without_secrets() {
+    const SECRET: &str = "s3cret-token-77";
+    let script = "printf 'red \\033[31m text\\n\\n'; echo \"with $TOKEN\" >&2; i=0; \
+                  while [ $i -lt 300 ]; do i=$((i+1)); echo \"line $i.\"; done; exit 1";
+    let noisy = hook("noisy", "before-deployment", script, ", class = \"best-effort\", env = { TOKEN = \"${HOOK_TOKEN}\" }");
+    let fleet = Fleet::start(2, Lb::Builtin, &[QUICK, "strategy.max_unavailable=1"]);
+    let mut deploy = fleet.command(&["--set", &noisy, "deploy", "v2", "--yes", "--output", "json"]);
+    let ran = Ran::of(deploy.env("HOOK_TOKEN", SECRET).output().unwrap());
+    assert_eq!(status_of(&ran), (Some(0), "completed".to_owned()), "{}", ran.err);
+    let log = fs::read_to_string(fleet.service_dir().join("engine.log")).unwrap();
+    assert!(log.contains("hook: noisy: red \\u{1b}[31m text"), "{log}");
+    assert!(log.contains("noisy: stderr: with ${HOOK_TOKEN}"), "{log}");
+    assert!(log.contains("line 199.") && !log.contains("line 200.") && log.contains("noisy: and more"), "{log}");
+    assert!(events(&fleet, "demo-1").contains("hook noisy failed: exit code 1: with ${HOOK_TOKEN}"));
+    let journal = fs::read(fleet.service_dir().join("journal.sqlite3")).unwrap();
+    for shown in [log, ran.out, ran.err, String::from_utf8_lossy(&journal).into_owned()] {
+        assert!(!shown.contains(SECRET));
+    }
+}

@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, Write};
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use rollout::hook::{HookSettings, build};
 use rollout::model::{DeploymentId, EffectId, HookAt, Span};
@@ -126,40 +125,4 @@ async fn one_that_nobody_waits_for_any_more_leaves_nothing_and_the_next_begins_o
     runner.run(&order(2, PATIENT)).await.unwrap();
     assert!(!process::group_lives(group));
     assert!(dir.path().join("second").exists() && !dir.path().join("both").exists(), "never two at once");
-}
-
-/// Keeps what is logged.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-#[tokio::test]
-async fn what_it_prints_goes_to_the_log_harmless_and_bounded() {
-    let (runner, _dir) = runner(
-        r#"printf 'red \033[31m text\n\n'; echo 'to standard error' >&2; i=0; while [ $i -lt 300 ]; do i=$((i+1)); echo "line $i"; done"#,
-    );
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_writer(move || writer.clone())
-        .with_ansi(false)
-        .with_max_level(tracing::Level::INFO)
-        .finish();
-    let listening = tracing::subscriber::set_default(subscriber);
-    runner.run(&order(1, PATIENT)).await.unwrap();
-    drop(listening);
-    let said = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-    assert!(said.contains(r"hook: smoke: red \u{1b}[31m text"), "{said}");
-    assert!(said.contains("hook: smoke: stderr: to standard error"), "{said}");
-    assert!(said.contains("line 199") && !said.contains("line 200") && said.contains("smoke: and more"), "{said}");
 }
