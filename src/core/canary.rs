@@ -172,7 +172,10 @@ pub(super) fn weights(state: &State) -> BTreeMap<InstanceId, u16> {
         let back = canaries().map(|(id, i)| (id.clone(), on_the_way_back(state, id, i)));
         return back.filter(|(_, weight)| *weight != 100).collect();
     }
-    let weight = canary.weight(state.step.as_ref().map_or(done, |run| run.number), state.total());
+    let number = state.step.as_ref().map_or(done, |run| run.number);
+    // Spares are beside the fleet: the more of those there are, the less their share.
+    let of_the_fleet = u32::try_from(canaries().filter(|(_, i)| !i.spare).count()).unwrap_or(u32::MAX);
+    let weight = canary.weight_of(number, of_the_fleet, state.total());
     canaries().filter(|_| weight != 100).map(|(id, _)| (id.clone(), weight)).collect()
 }
 
