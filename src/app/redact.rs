@@ -8,11 +8,12 @@ use futures::future::BoxFuture;
 
 use crate::config::Redactor;
 use crate::model::{
-    Found, InstanceId, LbStats, Measurement, Observation, Rotation, Sample, SampleResult, Target, Version, VipStats,
+    Found, InstanceId, LbStats, Measurement, Observation, Rotation, Sample, SampleResult, Served, Target, Version, VipStats,
 };
 use crate::os::text;
 use crate::ports::{
-    Analyst, Compared, FleetDriver, FleetError, Prober, StopOrder, TrafficDriver, TrafficError, UpdateOrder, VipProber,
+    Analyst, Compared, FleetDriver, FleetError, HookOrder, HookRunner, Prober, StopOrder, TrafficDriver, TrafficError, UpdateOrder,
+    VipProber,
 };
 
 /// The longest text of a driver: three lines of a program, and what it was doing.
@@ -110,6 +111,26 @@ impl TrafficDriver for Redacted<dyn TrafficDriver> {
         Box::pin(async move { self.driver.admit(target).await.map_err(|e| self.traffic(e)) })
     }
 
+    fn weighs(&self) -> bool {
+        self.driver.weighs()
+    }
+
+    fn weigh<'a>(
+        &'a self,
+        fleet: &'a [Target],
+        weights: &'a BTreeMap<InstanceId, u16>,
+    ) -> BoxFuture<'a, Result<(), TrafficError>> {
+        Box::pin(async move { self.driver.weigh(fleet, weights).await.map_err(|e| self.traffic(e)) })
+    }
+
+    fn check_weights(&self) -> BoxFuture<'_, Vec<String>> {
+        Box::pin(async move { self.driver.check_weights().await.iter().map(|text| self.clean(text)).collect() })
+    }
+
+    fn served<'a>(&'a self, fleet: &'a [Target]) -> BoxFuture<'a, Result<BTreeMap<InstanceId, Served>, TrafficError>> {
+        Box::pin(async move { self.driver.served(fleet).await.map_err(|e| self.traffic(e)) })
+    }
+
     fn add<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<(), TrafficError>> {
         Box::pin(async move { self.driver.add(target).await.map_err(|e| self.traffic(e)) })
     }
@@ -168,5 +189,11 @@ impl Analyst for Redacted<dyn Analyst> {
                 value @ Measurement::Value { .. } => value,
             }
         })
+    }
+}
+
+impl HookRunner for Redacted<dyn HookRunner> {
+    fn run<'a>(&'a self, order: &'a HookOrder) -> BoxFuture<'a, Result<(), String>> {
+        Box::pin(async move { self.driver.run(order).await.map_err(|why| self.clean(&why)) })
     }
 }

@@ -146,6 +146,13 @@ impl State {
         }
     }
 
+    /// Whether the fact is worth a line to whoever reads along: a measurement that says what the one before said is not.
+    pub fn is_news(&self, kind: &EventKind) -> bool {
+        let EventKind::AnalysisMeasured { check, finding, .. } = kind else { return true };
+        let before = self.analysis.get(check).and_then(|run| run.last.as_ref());
+        before.is_none_or(|before| before.finding != *finding)
+    }
+
     /// The weights of instances that differ from their own, in percent.
     pub fn weight_of(&self, id: &InstanceId) -> u16 {
         self.weights.get(id).copied().unwrap_or(100)
