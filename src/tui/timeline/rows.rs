@@ -141,7 +141,10 @@ fn to_come(app: &App, waits: &[bool], most: usize) -> Vec<Row> {
 pub(in crate::tui) fn predicted(app: &App) -> Vec<(Ahead, Option<(Timestamp, Timestamp)>)> {
     let ahead = core::ahead(&app.state);
     let forecast = app.forecast.and_then(|(told, forecast)| Some((told, forecast?.likely)));
-    let forecast = forecast.filter(|_| app.state.pause.is_none());
+    // How long a person or a hook takes between two batches nobody can tell.
+    let canary = app.state.plan.policy.canary.as_ref();
+    let steps = canary.is_some_and(|canary| usize::try_from(app.state.steps_done).is_ok_and(|done| done < canary.steps.len()));
+    let forecast = forecast.filter(|_| app.state.pause.is_none() && !steps);
     let Some((told, left)) = forecast else { return ahead.into_iter().map(|batch| (batch, None)).collect() };
     let unfinished = app.state.batch.iter().flat_map(|batch| &batch.members).filter_map(|id| app.state.instance(id));
     let mut done = unfinished.filter(|i| i.is_active() || i.phase == Phase::Pending).count();
