@@ -12,8 +12,8 @@ use crate::model::{
 };
 use crate::os::text;
 use crate::ports::{
-    Analyst, Compared, FleetDriver, FleetError, HookOrder, HookRunner, Prober, StopOrder, TrafficDriver, TrafficError, UpdateOrder,
-    VipProber,
+    Analyst, Compared, FleetDriver, FleetError, HookOrder, HookRunner, Prober, StopOrder, TrafficDriver, TrafficError,
+    UpdateOrder, VipProber,
 };
 
 /// The longest text of a driver: three lines of a program, and what it was doing.

@@ -192,10 +192,7 @@ async fn a_reload_forgets_the_weights_and_asking_again_gives_them_again() {
     driver.weigh(&fleet, &of).await.expect("weights");
     counts(world.front(), 300).await;
     let sum = |served: &BTreeMap<InstanceId, Served>| served.values().map(|served| served.requests).sum::<u64>();
-    let before = wait_for("all are counted", async || {
-        driver.served(&fleet).await.ok().filter(|served| sum(served) >= 300)
-    })
-    .await;
+    let before = wait_for("all are counted", async || driver.served(&fleet).await.ok().filter(|served| sum(served) >= 300)).await;
     world.reload().await;
     assert_eq!(world.weights().await, ["1", "1", "1"]);
     driver.weigh(&fleet, &of).await.expect("weights");

@@ -16,8 +16,8 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::reply::{self, Server, Servers};
-use super::tally::Tally;
 use super::socket::Address;
+use super::tally::Tally;
 use crate::model::{LbStats, Served, Span};
 use crate::ports::TrafficError;
 

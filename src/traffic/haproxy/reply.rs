@@ -135,8 +135,7 @@ pub(super) fn servers_state(reply: &str, backend: &str) -> Result<(Option<u32>, 
     for line in lines.filter(|line| !line.is_empty()) {
         let fields: Vec<&str> = line.split(' ').collect();
         let number = |at: usize| fields.get(at).and_then(|field| field.parse().ok());
-        let ([Some(id), Some(op), Some(admin), Some(weight), Some(own)], Some(name)) =
-            (of_server.map(number), fields.get(named))
+        let ([Some(id), Some(op), Some(admin), Some(weight), Some(own)], Some(name)) = (of_server.map(number), fields.get(named))
         else {
             return Err(quoted(line));
         };
