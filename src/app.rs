@@ -3,6 +3,7 @@
 //! The only place that knows everybody. Each verb of the command line is one function here.
 
 pub mod args;
+mod calendar;
 mod check;
 mod demo;
 mod deploy;

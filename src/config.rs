@@ -10,6 +10,7 @@
 mod analysis;
 mod argv;
 mod caddy;
+mod calendar;
 mod check;
 mod discover;
 mod docker;
@@ -18,6 +19,7 @@ mod excerpt;
 mod fault;
 mod fleet;
 mod haproxy;
+mod hooks;
 mod hosts;
 mod limit;
 mod nginx;
@@ -31,6 +33,7 @@ mod shape;
 mod source;
 mod ssh;
 mod statuses;
+mod steps;
 mod surroundings;
 mod template;
 mod tls;
@@ -50,10 +53,12 @@ use self::fault::{Faults, Place};
 use self::rules::Rules;
 use self::secret::Secrets;
 use self::section::Section;
+use crate::hook::HookSettings;
 use crate::model::{Count, Policy, Target};
 use crate::os::trust::Group;
 use crate::probe::VipSettings;
 
+pub use self::calendar::{Calendar, Closed, WINDOWS};
 pub use self::fault::ConfigErrors;
 pub use self::fleet::{Discover, is_host};
 pub use self::redactor::Redactor;
@@ -84,6 +89,10 @@ pub struct Config {
     pub vip: Option<VipSettings>,
     /// `[analysis]`, for the sources, if given.
     pub analysis: Option<crate::analysis::Settings>,
+    /// `[hooks]`, for their runner.
+    pub hooks: Vec<HookSettings>,
+    /// `[windows]` and `[freeze]`: when a deployment may begin.
+    pub calendar: Calendar,
     policy: Policy,
     /// `[journal] dir`, absolute.
     pub journal_dir: PathBuf,
@@ -215,6 +224,8 @@ struct Parts {
     health: crate::probe::Settings,
     vip: Option<VipSettings>,
     analysis: Option<crate::analysis::Settings>,
+    hooks: Vec<HookSettings>,
+    calendar: Calendar,
     policy: Policy,
     journal_dir: PathBuf,
     journal_keep: u32,
@@ -242,11 +253,15 @@ impl Parts {
         let analysis = analysis::read(root, &around);
         let strategy = rules::read_strategy(root);
         let rollback = rules::read_rollback(root, &strategy);
+        let hooks = hooks::read(root, &service.name);
+        let calendar = calendar::read(root);
         let journal = surroundings::read_journal(root);
         let envs = surroundings::read_envs(root, &service);
         let console = surroundings::read_console(root);
         surroundings::refuse_later(root);
 
+        steps::check(&strategy, root.holds("analysis"), faults);
+        hooks::check(&hooks, &strategy.steps, faults);
         let rules = Rules { drain, health, strategy, rollback };
         let total = u32::try_from(fleet.targets.len()).ok().filter(|total| fleet.whole && *total > 0 && fleet.discover.is_none());
         let spares = u32::try_from(fleet.spares.len()).unwrap_or(u32::MAX);
@@ -264,9 +279,9 @@ impl Parts {
             None => journal_dir.join("fleet").join(&service.name).join(&service.env),
         };
         let max_surge = rules.strategy.max_surge.value;
-        let mut policy = rules.policy(update.timeout.value, probe.tells_version());
         let (judged, analysis) = analysis.unzip();
-        policy.analysis = judged;
+        let (of_policy, hooks) = hooks.parts();
+        let policy = Policy { hooks: of_policy, analysis: judged, ..rules.policy(update.timeout.value, probe.tells_version()) };
         let settings = update.settings(&service, (&base, dir), secrets.names())?;
         let (targets, spares, discover, health) = (fleet.targets, fleet.spares, fleet.discover, probe);
         Some(Self {
@@ -280,6 +295,8 @@ impl Parts {
             health,
             vip,
             analysis,
+            hooks,
+            calendar,
             policy,
             journal_dir,
             journal_keep,
@@ -289,7 +306,8 @@ impl Parts {
     }
 
     fn config(self, source: Source, warnings: Vec<String>, redactor: Redactor) -> Config {
-        let Self { service, targets, spares, max_surge, discover, fleet, traffic, health, vip, analysis, policy, .. } = self;
+        let Self { service, targets, spares, max_surge, discover, fleet, traffic, health, vip, .. } = self;
+        let Self { analysis, hooks, calendar, policy, .. } = self;
         let Self { journal_dir, journal_keep, console, envs, .. } = self;
         Config {
             source,
@@ -303,6 +321,8 @@ impl Parts {
             health,
             vip,
             analysis,
+            hooks,
+            calendar,
             policy,
             journal_dir,
             journal_keep,

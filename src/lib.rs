@@ -19,7 +19,7 @@
 //! | 6 | `cli` `app` `config` `telemetry` | the command line and the composition root |
 //! | 5 | `tui` `headless` `control` `demo` | front doors: the console, the printer, the socket, the demo |
 //! | 4 | `runner` | the imperative shell: one turn after the other, and everything in flight |
-//! | 3 | `fleet` `traffic` `probe` `analysis` `journal` `clock` | adapters: each speaks to one kind of world |
+//! | 3 | `fleet` `traffic` `probe` `analysis` `hook` `journal` `clock` | adapters: each speaks to one kind of world |
 //! | 2 | `core`, `os` | the decisions, pure; raw tools |
 //! | 1 | `event` `command` `effect` `state` `ports` | what flows, what it adds up to, what we need from outside |
 //! | 0 | `model` `mutant` | nouns and units; rules that tests can break |
@@ -40,6 +40,7 @@ pub mod effect;
 pub mod event;
 pub mod fleet;
 pub mod headless;
+pub mod hook;
 pub mod journal;
 pub mod model;
 pub mod mutant;

@@ -21,7 +21,7 @@ pub use health::{Evidence, LbStats, Sample, SampleResult, Served, VipStats};
 pub use hook::{Hook, HookAt, HookClass};
 pub use ids::{DeploymentId, EffectId, IdError, InstanceId, Seq, Version};
 pub use plan::{
-    Before, Confirm, DeploymentKind, DrainPolicy, HealthPolicy, LatencyGate, Member, OnDrainTimeout, OnFailure, Pacing, Plan,
-    Policy, RollbackPolicy, Rolling, UpdatePolicy, Zones,
+    Before, Confirm, DeploymentKind, DrainPolicy, HealthPolicy, LatencyGate, Member, OnDrainTimeout, OnFailure, Override, Pacing,
+    Plan, Policy, RollbackPolicy, Rolling, UpdatePolicy, Zones,
 };
 pub use time::{Span, Timestamp};

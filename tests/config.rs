@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rollout::config::{self, Config, ConfigErrors, FindError};
 use rollout::fleet::{self, ProcessSettings};
-use rollout::model::{Before, Count, OnDrainTimeout, OnFailure, Span};
+use rollout::model::{Before, CanaryStep, Count, Hook, HookAt, HookClass, OnDrainTimeout, OnFailure, Span};
 use rollout::os::extract::Extract;
 use rollout::probe::{HttpSettings, HttpVersion, Kind};
 
@@ -491,4 +491,69 @@ fn health_and_discovery_say_what_is_wrong_with_them() {
     assert!(faults("[health.tls]\ninsecure = true\n").is_empty());
     let insecure = read(&format!("{SMALLEST}[health.tls]\ninsecure = true\n")).unwrap();
     assert!(insecure.warnings.iter().any(|warning| warning.contains("health.tls.insecure → believes whoever answers")));
+}
+
+const CANARY: &str = r#"
+[strategy]
+kind = "canary"
+steps = [{ weight = 10 }, { pause = "5m" }, { instances = "25%" }, { instances = 2 }, { pause = "promote" }, { run = "smoke" }]
+
+[hooks.smoke]
+at = "step"
+command = ["/opt/smoke", "{{ version }}"]
+retries = 2
+env = { TOKEN = "${SHOP_TOKEN}" }
+
+[hooks.flag]
+at = "before-rollback"
+command = ["/opt/flag"]
+
+[hooks.tidy]
+at = "after-deployment"
+class = "cleanup"
+command = ["/opt/tidy"]
+timeout = "5s"
+"#;
+
+#[test]
+fn steps_and_hooks_are_read_as_they_stand() {
+    let config = read(&format!("{SMALLEST}{CANARY}")).unwrap();
+    let policy = config.policy();
+    let expected = [
+        CanaryStep::Weight { percent: 10 },
+        CanaryStep::Pause { lasts: Some(Span::from_secs(300)) },
+        CanaryStep::Instances { count: Count::Percent(25) },
+        CanaryStep::Instances { count: Count::Absolute(2) },
+        CanaryStep::Pause { lasts: None },
+        CanaryStep::Run { hook: "smoke".to_owned() },
+    ];
+    let canary = policy.canary.unwrap();
+    assert_eq!((canary.steps.as_slice(), canary.weighted), (expected.as_slice(), false), "weights are the plan's business");
+    let hook = |name: &str, at, class, seconds, retries| Hook {
+        name: name.to_owned(),
+        at,
+        class,
+        timeout: Span::from_secs(seconds),
+        retries,
+    };
+    let expected = [
+        hook("smoke", HookAt::Step, HookClass::Gate, 60, 2),
+        hook("flag", HookAt::BeforeRollback, HookClass::BestEffort, 10, 0),
+        hook("tidy", HookAt::AfterDeployment, HookClass::Cleanup, 5, 0),
+    ];
+    assert_eq!(policy.hooks, expected);
+    assert_eq!(config.hooks[0].program.argv, ["/opt/smoke", "{{ version }}"]);
+    assert_eq!(config.hooks[0].program.env.0, [("TOKEN".to_owned(), "s3cret-value".to_owned())]);
+    assert!(!format!("{:?}", config.hooks).contains("s3cret"));
+    assert_eq!(config.warnings, Vec::<String>::new());
+}
+
+#[test]
+fn a_canary_can_go_without_its_steps_for_once_and_says_so() {
+    let config = read_with(&format!("{SMALLEST}{CANARY}"), &["strategy.kind=rolling"]).unwrap();
+    assert_eq!(config.policy().canary, None);
+    assert_eq!(config.policy().hooks.len(), 3);
+    assert!(config.warnings[0].contains("does not go through strategy.steps"), "{:?}", config.warnings);
+    let without = read_with(SMALLEST, &["strategy.kind=canary"]).unwrap_err();
+    assert!(without.to_string().contains("strategy.steps → is missing"), "{without}");
 }

@@ -108,6 +108,12 @@ pub struct ScopeArgs {
     /// Accept that most instances of the last deployment are not in the fleet any more, as [fleet.discover] finds it
     #[arg(long)]
     pub allow_new_fleet: bool,
+    /// Begin although this freeze of the configuration holds, or "windows" although none is open; it is journalled
+    #[arg(long, value_name = "NAME")]
+    pub override_freeze: Vec<String>,
+    /// Why it is overridden, for the journal
+    #[arg(long, value_name = "WHY", requires = "override_freeze")]
+    pub reason: Option<String>,
     /// Instead of strategy.kind of the configuration
     #[arg(long, value_enum)]
     pub strategy: Option<Strategy>,
@@ -118,6 +124,8 @@ pub struct ScopeArgs {
 pub enum Strategy {
     /// A few at a time.
     Rolling,
+    /// By the steps of the configuration, then the rest a few at a time.
+    Canary,
 }
 
 /// `rollout rollback`.

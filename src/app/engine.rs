@@ -15,7 +15,7 @@ use super::past::{self, find};
 use super::recover::taken_over;
 use super::request::{Asked, Goal, planned};
 use super::signals::Signals;
-use super::{CANCELLED, Common, Done, Failure, PERSON, Place, SIGNALLED, files, load, logout, parts, unwatched};
+use super::{CANCELLED, Common, Done, Failure, PERSON, Place, SIGNALLED, calendar, files, load, logout, parts, unwatched};
 use crate::command::Request;
 use crate::config::Config;
 use crate::control::{Door, Server};
@@ -196,6 +196,11 @@ async fn begin(
         return Ok(Begun::Runs(handle, door, watcher.map(|watcher| Box::new((watcher, None)))));
     }
     let goal = goal(args, journal.as_ref())?;
+    // What goes back is never kept from it.
+    let overrides = match &goal {
+        Goal::Version(_) => calendar::permitted(config, &args.scope, &args.started_by)?,
+        Goal::Undo { .. } => Vec::new(),
+    };
     let aim = match &goal {
         Goal::Version(_) => Aim::Forward { allow_new_fleet: args.scope.allow_new_fleet },
         Goal::Undo { ended, .. } => Aim::Back(ended),
@@ -209,6 +214,7 @@ async fn begin(
         started_by: args.started_by.clone(),
         scope: &args.scope,
         goal,
+        overrides,
     };
     match planned(asked, &parts).await? {
         Planned::AlreadyThere(plan) => Ok(Begun::AlreadyThere(plan)),

@@ -9,7 +9,7 @@ use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::model::Timestamp;
 use crate::os::text::sanitise;
-use crate::ports::{Analyst, Clock, Journal, Prober, TrafficDriver, VipProber};
+use crate::ports::{Analyst, Clock, HookRunner, Journal, Prober, TrafficDriver, VipProber};
 use crate::runner::Parts;
 
 /// What is journalled already lies in the past, whatever the machine's clock says: set before the clock is first read.
@@ -54,6 +54,7 @@ pub(super) fn parts(config: &Config, journal: Arc<dyn Journal>) -> Result<Parts,
     let world = World { clock: clock(), traffic: traffic.clone(), prober: prober.clone(), vip: vip.clone() };
     let analyst = config.analysis.as_ref().map(|analysis| crate::analysis::build(analysis, &world)).transpose();
     let analyst = analyst.map_err(usage)?.map(|analyst| -> Arc<dyn Analyst> { Arc::new(Redacted::new(analyst, &redactor)) });
+    let hooks = crate::hook::build(&config.hooks).map_err(usage)?;
     Ok(Parts {
         clock: clock(),
         fleet,
@@ -61,7 +62,7 @@ pub(super) fn parts(config: &Config, journal: Arc<dyn Journal>) -> Result<Parts,
         prober,
         vip,
         analyst,
-        hooks: None,
+        hooks: hooks.map(|hooks| -> Arc<dyn HookRunner> { Arc::new(Redacted::new(hooks, &redactor)) }),
         journal,
         words: {
             let redactor = redactor.clone();

@@ -1,5 +1,6 @@
 //! `plan`: what would happen, computed by the same core on the same readings as a deployment. Changes nothing.
 
+mod course;
 mod doubts;
 mod text;
 
@@ -12,16 +13,17 @@ use indexmap::IndexMap;
 use serde::Serialize;
 use serde_json::json;
 
+use self::course::{Choice, PlannedStep};
 use super::args::{Output, PlanArgs};
 use super::past::{self, replayed, view};
 use super::request::{Asked, Goal, planned};
 use super::verbs::nothing_in_the_way;
-use super::{Common, Done, Failure, Place, gather, load, logout, parts, say, startable};
+use super::{Common, Done, Failure, Place, calendar, gather, load, logout, parts, say, startable};
 use crate::config::Config;
 use crate::control::own_login;
 use crate::core::{Forecast, Planned, PlannedBatch, batches, estimate};
 use crate::journal::{Memory, Sqlite};
-use crate::model::{Confirm, DeploymentId, InstanceId, Member, Pacing, Plan, Span, Version, Zones};
+use crate::model::{AnalysisPolicy, Confirm, DeploymentId, Hook, InstanceId, Member, Pacing, Plan, Span, Version, Zones};
 use crate::ports::{Journal, JournalError};
 use crate::state::{State, Status};
 
@@ -32,6 +34,10 @@ const EARLIER: usize = 5;
 struct Outlook {
     plan: Plan,
     batches: Vec<PlannedBatch>,
+    /// The steps of a canary.
+    steps: Vec<PlannedStep>,
+    /// What each strategy would cost; the plan's own first.
+    choices: Vec<Choice>,
     /// The time it takes, if earlier deployments tell.
     eta: Option<Forecast>,
     /// How many instances of earlier deployments that is from.
@@ -54,7 +60,12 @@ struct PlanLine<'a> {
     previous: IndexMap<&'a str, u32>,
     total: u32,
     spares: Vec<&'a str>,
+    strategy: &'static str,
     batches: &'a [PlannedBatch],
+    steps: &'a [PlannedStep],
+    hooks: &'a [Hook],
+    analysis: Option<&'a AnalysisPolicy>,
+    strategies: &'a [Choice],
     lowest_serving: u32,
     max_out: u32,
     at_version: Vec<&'a str>,
@@ -72,6 +83,7 @@ pub(super) async fn plan(common: &Common, args: &PlanArgs) -> Done {
     let (_, mut config) = load(common)?;
     let place = Place::of(&config);
     nothing_in_the_way(&config).await?;
+    let closed = calendar::doubts(&config, &args.scope)?;
     let parts = parts::parts(&config, Arc::new(Memory::new(&place.service)))?;
     let journal = view(&config)?;
     let stored = journal.as_ref().map(|journal| -> &dyn Journal { journal });
@@ -84,13 +96,16 @@ pub(super) async fn plan(common: &Common, args: &PlanArgs) -> Done {
         started_by: own_login().await,
         scope: &args.scope,
         goal: Goal::Version(args.version.clone()),
+        overrides: Vec::new(),
     };
     let plan = match planned(asked, &parts).await? {
         Planned::Plan(plan) | Planned::AlreadyThere(plan) => plan,
     };
     let lost = startable::back(&parts, &plan).await;
-    let mut outlook = Outlook::of(*plan, &config, &earlier(journal.as_ref()).map_err(Failure::refused)?);
+    let took = earlier(journal.as_ref()).map_err(Failure::refused)?;
+    let mut outlook = Outlook::of(*plan, (&config, parts.traffic.weighs()), &took);
     outlook.doubts.extend(since);
+    outlook.doubts.extend(closed);
     let why: BTreeSet<String> = lost.values().cloned().collect();
     if !why.is_empty() {
         outlook.doubts.push(format!("the rollback is not ready: {}", startable::listed(why)));
@@ -131,11 +146,16 @@ pub(super) fn earlier(journal: Option<&Sqlite>) -> Result<Vec<Span>, JournalErro
 }
 
 impl Outlook {
-    fn of(plan: Plan, config: &Config, took: &[Span]) -> Self {
+    /// `weighs`: the balancers take weights.
+    fn of(plan: Plan, (config, weighs): (&Config, bool), took: &[Span]) -> Self {
         let batches = batches(&plan);
         let doubts = doubts::doubts(&plan, &batches, config);
-        let (eta, back) = (estimate(&plan, took), going_back(&plan, took));
-        Self { batches, eta, measured: took.len(), back, lost: BTreeSet::new(), doubts, plan }
+        let (steps, choices) = (course::steps(&plan, &batches), course::choices(&plan, weighs));
+        let held = course::held(&plan);
+        let eta =
+            estimate(&plan, took).map(|eta| Forecast { low: eta.low + held, likely: eta.likely + held, high: eta.high + held });
+        let back = going_back(&plan, took);
+        Self { batches, steps, choices, eta, measured: took.len(), back, lost: BTreeSet::new(), doubts, plan }
     }
 
     /// Known to be left alone: neither in one of the batches, nor at the version already, nor excluded.
@@ -181,12 +201,9 @@ impl Outlook {
         (own + spares).max(1).min(total)
     }
 
-    /// Pauses and the passes that prove an instance take this long whatever the instances do.
+    /// Pauses, measurements and the passes that prove an instance take this long whatever the instances do.
     fn at_least(&self) -> Span {
-        let policy = &self.plan.policy;
-        let proof = policy.health.interval.times(u64::from(policy.health.rise.saturating_sub(1)));
-        let each = policy.strategy.batch_pause + proof + policy.strategy.min_healthy_time;
-        each.times(u64::try_from(self.batches.len()).unwrap_or(u64::MAX))
+        course::at_least(&self.plan, self.batches.len())
     }
 
     fn line(&self) -> PlanLine<'_> {
@@ -200,7 +217,12 @@ impl Outlook {
             previous: self.previous(),
             total: plan.total(),
             spares: self.ids(|m| m.spare),
+            strategy: if plan.policy.canary.is_some() { "canary" } else { "rolling" },
             batches: &self.batches,
+            steps: &self.steps,
+            hooks: &plan.policy.hooks,
+            analysis: plan.policy.analysis.as_ref(),
+            strategies: &self.choices,
             lowest_serving: self.lowest(),
             max_out: self.max_out(),
             at_version: self.ids(|m| m.at_version),
@@ -234,6 +256,7 @@ fn counted<'a>(words: impl Iterator<Item = &'a str>) -> IndexMap<&'a str, u32> {
 fn going_back(plan: &Plan, took: &[Span]) -> Option<Span> {
     let mut back = plan.clone();
     let at_once = back.policy.rollback.max_unavailable;
+    back.policy.canary = None;
     let strategy = &mut back.policy.strategy;
     (strategy.batch_size, strategy.max_unavailable) = (vec![at_once], at_once);
     (strategy.batch_pause, strategy.min_healthy_time) = (Span::ZERO, Span::ZERO);

@@ -8,7 +8,7 @@ use super::{Failure, complain, startable};
 use crate::config::{self, Config};
 use crate::core::{self, PlanRequest, Planned, Selection, Undo};
 use crate::event::EventKind;
-use crate::model::{DeploymentId, DeploymentKind, InstanceId, Version};
+use crate::model::{DeploymentId, DeploymentKind, Hook, HookAt, HookClass, InstanceId, Override, Policy, Version};
 use crate::ports::{Journal, JournalError, Past};
 use crate::runner::{self, Parts};
 use crate::state::{State, Status};
@@ -22,6 +22,8 @@ pub(super) struct Asked<'a> {
     pub(super) started_by: String,
     pub(super) scope: &'a ScopeArgs,
     pub(super) goal: Goal,
+    /// What would keep it from beginning, and is overridden.
+    pub(super) overrides: Vec<Override>,
 }
 
 /// Where it is to lead.
@@ -44,7 +46,7 @@ pub(super) async fn planned(asked: Asked<'_>, parts: &Parts) -> Result<Planned, 
 
 /// Reads the world and puts the request together. What would stop an order at a balancer is found before anything is touched.
 async fn request(asked: Asked<'_>, parts: &Parts) -> Result<PlanRequest, Failure> {
-    let Asked { config, journal, deployment, started_by, scope, goal } = asked;
+    let Asked { config, journal, deployment, started_by, scope, goal, overrides } = asked;
     let selection = selection(scope)?;
     let everywhere: Vec<_> = config.targets.iter().chain(config.spares()).cloned().collect();
     let surveys = runner::survey(parts, &everywhere).await.map_err(Failure::refused)?;
@@ -78,7 +80,7 @@ async fn request(asked: Asked<'_>, parts: &Parts) -> Result<PlanRequest, Failure
         env: config.service.env.clone(),
         version,
         started_by,
-        policy: config.policy(),
+        policy: Policy { overrides, ..policy(config, parts, undo.is_some()) },
         surveys,
         targets: config.targets.clone(),
         spares: config.spares().to_vec(),
@@ -88,6 +90,31 @@ async fn request(asked: Asked<'_>, parts: &Parts) -> Result<PlanRequest, Failure
         left_out,
         undo,
     })
+}
+
+/// The rules of the configuration, with what only the world can tell. What undoes a deployment goes straight back: without
+/// steps and measurements, and with the hooks of a rollback.
+fn policy(config: &Config, parts: &Parts, undoes: bool) -> Policy {
+    let mut policy = config.policy();
+    if undoes {
+        (policy.canary, policy.analysis) = (None, None);
+        policy.hooks = policy.hooks.into_iter().filter_map(of_rollback).collect();
+    }
+    if let Some(canary) = &mut policy.canary {
+        canary.weighted = parts.traffic.weighs();
+    }
+    policy
+}
+
+/// A hook of a rollback, as one of a deployment that is nothing else.
+fn of_rollback(hook: Hook) -> Option<Hook> {
+    let at = match (hook.at, hook.class) {
+        (HookAt::BeforeRollback, _) => HookAt::BeforeDeployment,
+        (HookAt::AfterRollback, _) => HookAt::AfterDeployment,
+        (at, HookClass::Cleanup) => at,
+        _ => return None,
+    };
+    Some(Hook { at, ..hook })
 }
 
 fn selection(scope: &ScopeArgs) -> Result<Selection, Failure> {
@@ -186,6 +213,8 @@ pub(super) fn to_engine(scope: &ScopeArgs) -> Vec<OsString> {
     {
         args.extend(values.iter().map(|value| format!("{flag}={value}").into()));
     }
+    args.extend(scope.override_freeze.iter().map(|name| format!("--override-freeze={name}").into()));
+    args.extend(scope.reason.iter().map(|reason| format!("--reason={reason}").into()));
     args.extend(
         [("--restart", scope.restart), ("--allow-outage", scope.allow_outage), ("--allow-new-fleet", scope.allow_new_fleet)]
             .iter()

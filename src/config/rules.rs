@@ -3,9 +3,10 @@
 //! Imports: config's reader, model. May not: decide anything by the rules.
 
 use super::section::{Placed, Section};
+use super::steps::Steps;
 use crate::model::{
-    Before, Confirm, Count, DrainPolicy, HealthPolicy, LatencyGate, OnDrainTimeout, OnFailure, Pacing, Policy, RollbackPolicy,
-    Rolling, Span, UpdatePolicy, Zones,
+    Before, Canary, Confirm, Count, DrainPolicy, HealthPolicy, LatencyGate, OnDrainTimeout, OnFailure, Pacing, Policy,
+    RollbackPolicy, Rolling, Span, UpdatePolicy, Zones,
 };
 
 /// More passes, misses or failures than these are a slip.
@@ -39,6 +40,11 @@ pub(super) struct Gate {
 
 /// `[strategy]`.
 pub(super) struct Strategy {
+    /// `None` if it is not given, or is none.
+    pub(super) kind: Option<Placed<Kind>>,
+    /// It was written, whatever it is.
+    pub(super) has_kind: bool,
+    pub(super) steps: Steps,
     pub(super) batch_size: Placed<Vec<Count>>,
     pub(super) batch_pause: Placed<Span>,
     pub(super) max_unavailable: Placed<Count>,
@@ -50,6 +56,22 @@ pub(super) struct Strategy {
     confirm: Confirm,
     pub(super) progress_timeout: Placed<Span>,
     approval_timeout: Placed<Span>,
+}
+
+/// `strategy.kind`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Rolling,
+    Canary,
+}
+
+impl Strategy {
+    /// The steps, if the deployment goes by them.
+    pub(super) fn canary(&self) -> Option<Canary> {
+        let chosen = self.kind.as_ref().is_some_and(|kind| kind.value == Kind::Canary);
+        // Whether the balancers take weights is known when the plan is made.
+        chosen.then(|| Canary { steps: self.steps.list.iter().map(|step| step.value.clone()).collect(), weighted: false })
+    }
 }
 
 /// `[rollback]`.
@@ -108,9 +130,10 @@ impl Rules {
                 on_failure: rollback.on_failure,
                 max_unavailable: rollback.max_unavailable.value,
             },
-            canary: None,
+            canary: strategy.canary(),
             analysis: None,
             hooks: Vec::new(),
+            overrides: Vec::new(),
         }
     }
 }
@@ -160,12 +183,17 @@ fn read_gate(parent: &mut Section<'_>) -> Option<Gate> {
 pub(super) fn read_strategy(root: &mut Section<'_>) -> Strategy {
     let mut section = root.table("strategy");
     let defaults = Policy::default().strategy;
-    let rolling = "use kind = \"rolling\"";
-    section.choice("kind", &[("rolling", ())], &[("canary", rolling), ("blue-green", rolling)]);
+    let kinds = [("rolling", Kind::Rolling), ("canary", Kind::Canary)];
+    let kind = section.choice("kind", &kinds, &[("blue-green", "use kind = \"rolling\" or \"canary\"")]);
+    let has_kind = section.had("kind");
+    let steps = Steps::read(&mut section);
     let pacing = section.choice("pacing", &[("batch", Pacing::Batch), ("window", Pacing::Window)], &[]);
     let zones = section.choice("zones", &[("any", Zones::Any), ("one-by-one", Zones::OneByOne)], &[]);
     let confirm = section.choice("confirm", &[("none", Confirm::None), ("batch", Confirm::Batch)], &[]);
     let strategy = Strategy {
+        kind,
+        has_kind,
+        steps,
         batch_size: section.counts("batch_size", defaults.batch_size.first().copied().unwrap_or(Count::Absolute(1))),
         batch_pause: section.span("batch_pause", defaults.batch_pause),
         max_unavailable: section.count("max_unavailable", defaults.max_unavailable),

@@ -173,6 +173,16 @@ impl<'a> Section<'a> {
         self.table.entries.get(key).is_some_and(|entry| matches!(entry.node.value, Value::Table(_)))
     }
 
+    /// Whether `key` was there, taken or not.
+    pub(super) fn holds(&self, key: &str) -> bool {
+        self.table.entries.contains_key(key) || self.had(key)
+    }
+
+    /// Whether there are keys that nobody took yet.
+    pub(super) fn has_more(&self) -> bool {
+        !self.table.entries.is_empty()
+    }
+
     /// A key that another choice in the file would allow: refused if it is there, and not known otherwise.
     pub(super) fn misplaced(&mut self, key: &str, remedy: &str) {
         if let Some(entry) = self.table.entries.shift_remove(key) {
@@ -248,6 +258,18 @@ impl<'a> Section<'a> {
             placed.sound = false;
         }
         placed
+    }
+
+    /// A length of time that cannot be nothing, or this word, which is none; `None` if it is not there or neither.
+    pub(super) fn span_or_word(&mut self, key: &str, word: &str) -> Option<Placed<Option<Span>>> {
+        let read = |value: Value| match &value {
+            Value::Text(text) if text.full == word => Ok(Some(None)),
+            _ => match span_of(value).map_err(|remedy| format!("{remedy}, or \"{word}\""))? {
+                Span::ZERO => Err(format!("must be more than no time; write a length of time like \"5m\", or \"{word}\"")),
+                span => Ok(Some(Some(span))),
+            },
+        };
+        self.read(key, None, read).transpose()
     }
 
     /// A whole number in `range`.

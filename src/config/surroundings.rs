@@ -98,7 +98,7 @@ fn checked_name(section: &Section<'_>, key: &str, name: Placed<String>) -> Strin
     name.value
 }
 
-fn is_name(name: &str) -> bool {
+pub(super) fn is_name(name: &str) -> bool {
     name.len() <= 63
         && name.starts_with(|c: char| c.is_ascii_alphanumeric())
         && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
@@ -234,6 +234,5 @@ fn read_keys(console: &mut Section<'_>) -> Keymap {
 
 /// Refuses the tables of the contract that are not in this version.
 pub(super) fn refuse_later(root: &mut Section<'_>) {
-    root.later("hooks", "remove the table and run the commands before and after rollout");
     root.later("notify", "remove the table and read rollout deploy --output json");
 }

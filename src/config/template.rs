@@ -11,6 +11,9 @@ use crate::os::text::{self, nearest};
 pub(super) const OF_A_COMMAND: [&str; 7] =
     ["version", "previous", "service", "instance.id", "instance.host", "instance.port", "instance.zone"];
 
+/// What the template of a hook may use: it is about no instance.
+pub(super) const OF_A_HOOK: [&str; 2] = ["version", "service"];
+
 /// What the template of a name at the balancer may use: nothing that changes with a deployment.
 pub(super) const OF_A_SERVER: [&str; 5] = ["service", "instance.id", "instance.host", "instance.port", "instance.zone"];
 

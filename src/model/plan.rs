@@ -139,6 +139,22 @@ pub struct Policy {
     /// `[hooks]`, in the order of the configuration.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hooks: Vec<Hook>,
+    /// What would have kept it from beginning, and was overridden.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub overrides: Vec<Override>,
+}
+
+/// A change window or a freeze that somebody overrode.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Override {
+    /// Of the freeze, or `windows`.
+    pub name: String,
+    /// What it says, with its end.
+    pub why: String,
+    /// Login of who overrode it.
+    pub by: String,
+    /// Their reason, as far as they gave one.
+    pub reason: String,
 }
 
 /// The contract's defaults, for every key that a configuration leaves out.
@@ -180,6 +196,7 @@ impl Default for Policy {
             canary: None,
             analysis: None,
             hooks: Vec::new(),
+            overrides: Vec::new(),
         }
     }
 }

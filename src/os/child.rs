@@ -91,6 +91,8 @@ pub struct Finished {
     pub end: End,
     /// The beginning of what it printed.
     pub stdout: Vec<u8>,
+    /// The beginning of what it printed to standard error.
+    pub stderr: Vec<u8>,
     /// `stdout` is all that it printed there.
     pub whole: bool,
     /// What it left behind when it ended, in words.
@@ -101,9 +103,10 @@ pub struct Finished {
 
 impl Finished {
     /// Of its outputs.
-    pub(super) fn of<O, E>(end: End, stdout: Captured<O>, stderr: &Captured<E>, left: Option<&'static str>) -> Self {
-        let tail = if stderr.total == 0 { last_lines(&stdout) } else { last_lines(stderr) };
-        Self { end, whole: stdout.total == stdout.head.len(), stdout: stdout.head, left, tail }
+    pub(super) fn of<O, E>(end: End, stdout: Captured<O>, stderr: Captured<E>, left: Option<&'static str>) -> Self {
+        let tail = if stderr.total == 0 { last_lines(&stdout) } else { last_lines(&stderr) };
+        let whole = stdout.total == stdout.head.len();
+        Self { end, whole, stdout: stdout.head, stderr: stderr.head, left, tail }
     }
 
     /// With these last words instead of its own; they are harmless already.
@@ -218,7 +221,7 @@ impl Running {
         // Before it counts as over: this process may end in the next moment.
         drop(self.entry.take());
         self.group.release();
-        Finished::of(end, self.stdout, &self.stderr, left)
+        Finished::of(end, self.stdout, self.stderr, left)
     }
 
     /// Reads along until it ends; `None` if it is there longer than that. A standstill does not count.

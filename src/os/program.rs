@@ -312,8 +312,23 @@ impl Program {
     /// # Errors
     /// Fails with a sentence if it was not started.
     pub async fn print(&self, about: &str, limits: Limits, room: usize) -> Result<Finished, String> {
-        let argv = self.render(Subject::instance(&nobody()?))?;
-        let env = self.env.whole(&[("ROLLOUT_SERVICE", self.service.as_str())]);
+        self.run_apart((about, None), &[("ROLLOUT_SERVICE", &self.service)], limits, room).await
+    }
+
+    /// Runs it about no instance at all, on the way to `version` if that is something; its templates may name the service and
+    /// the version alone. It sees these variables besides its own.
+    ///
+    /// # Errors
+    /// Fails with a sentence if it was not started.
+    pub async fn run_apart(
+        &self,
+        (about, version): (&str, Option<&Version>),
+        variables: &[(&str, &str)],
+        limits: Limits,
+        room: usize,
+    ) -> Result<Finished, String> {
+        let argv = self.render(Subject { version, ..Subject::instance(&nobody()?) })?;
+        let env = self.env.whole(variables);
         let Limits { deadline, grace, may_leave, changes } = limits;
         child::run(child::Run { about, argv: &argv, env: &env, deadline, grace, may_leave, changes, room }).await
     }

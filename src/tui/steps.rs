@@ -3,6 +3,7 @@
 //! Imports: tui parts, state, model. May not: draw; decide.
 
 use super::text::seconds;
+use crate::event::Ending;
 use crate::model::{CanaryStep, Check, Count, Finding, Hook, HookClass, Timestamp, Unit};
 use crate::state::{CheckRun, State};
 
@@ -43,6 +44,7 @@ pub(super) fn steps(state: &State, now: Timestamp) -> Vec<Shown> {
     let stage = |number: u32| match at_work {
         _ if number <= state.steps_done => Stage::Done,
         Some(at_work) if at_work == number => Stage::Now,
+        _ if number > count && state.end.as_ref().is_some_and(|end| end.ending == Ending::Completed) => Stage::Done,
         _ if number > count && state.steps_done >= count && state.end.is_none() => Stage::Now,
         _ => Stage::ToCome,
     };

@@ -23,7 +23,7 @@ const FRONT_DOOR: &[&str] = &["ports", "state", "event", "command", "model", "co
 /// What the configuration and the telemetry may import: everything below them.
 const BELOW_APP: &[&str] = &[
     "model", "event", "command", "effect", "state", "ports", "core", "os", "clock", "fleet", "traffic", "probe", "analysis",
-    "journal", "runner", "tui", "control", "headless", "demo",
+    "hook", "journal", "runner", "tui", "control", "headless", "demo",
 ];
 /// What the composition root may import: everything.
 const ROOT: &[&str] = &[
@@ -40,6 +40,7 @@ const ROOT: &[&str] = &[
     "traffic",
     "probe",
     "analysis",
+    "hook",
     "journal",
     "runner",
     "tui",
@@ -84,6 +85,7 @@ pub(crate) const TABLE: &[Row] = &[
     row(3, "traffic", ADAPTER),
     row(3, "probe", ADAPTER),
     row(3, "analysis", ADAPTER),
+    row(3, "hook", ADAPTER),
     row(3, "journal", ADAPTER),
     row(4, "runner", &["core", "state", "event", "command", "effect", "ports", "model", "os"]),
     row(5, "tui", FRONT_DOOR),

@@ -103,7 +103,18 @@ fn is_owned(before: &str) -> bool {
 fn tokios_instant(source: &Source) -> bool {
     let measures = matches!(
         source.module.as_str(),
-        "os" | "fleet" | "traffic" | "probe" | "journal" | "runner" | "tui" | "control" | "headless" | "demo" | "app" | "cli"
+        "os" | "fleet"
+            | "traffic"
+            | "probe"
+            | "hook"
+            | "journal"
+            | "runner"
+            | "tui"
+            | "control"
+            | "headless"
+            | "demo"
+            | "app"
+            | "cli"
     );
     let imported = source.code.match_indices("tokio::time::").any(|(at, found)| {
         let end = source.code[at..].find(';').map_or(source.code.len(), |end| at + end);

@@ -70,6 +70,7 @@ fn programs(config: &Config) -> Vec<Program> {
     if let probe::Kind::Exec(settings) = &config.health.probe {
         programs.push(settings.program.clone());
     }
+    programs.extend(config.hooks.iter().map(|hook| hook.program.clone()));
     programs.extend(config.health.version.iter().map(|version| version.program.clone()));
     programs
 }

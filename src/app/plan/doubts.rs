@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use super::course::{self, PlannedStep};
 use crate::app::files;
 use crate::config::Config;
 use crate::core::PlannedBatch;
-use crate::model::{Member, OnFailure, Plan};
+use crate::model::{CanaryStep, Member, OnFailure, Plan};
 
 /// All doubts, in sentences; none if there is nothing to do.
 pub(super) fn doubts(plan: &Plan, batches: &[PlannedBatch], config: &Config) -> Vec<String> {
@@ -15,6 +16,7 @@ pub(super) fn doubts(plan: &Plan, batches: &[PlannedBatch], config: &Config) -> 
     let mut doubts = capacity(plan, batches);
     doubts.extend(emptied_zones(plan, batches));
     doubts.extend(times(plan));
+    doubts.extend(steps(plan, batches));
     let policy = &plan.policy;
     let mut say = |doubtful: bool, text: &str| {
         if doubtful {
@@ -74,6 +76,37 @@ fn emptied_zones(plan: &Plan, batches: &[PlannedBatch]) -> Vec<String> {
         Some(format!("batch {} takes all of zone {zone} out at once", batch.number))
     });
     emptied.collect()
+}
+
+/// Steps that do nothing, and shares that are not met.
+fn steps(plan: &Plan, batches: &[PlannedBatch]) -> Vec<String> {
+    let total = plan.total();
+    let weighted = plan.policy.canary.as_ref().is_some_and(|canary| canary.weighted);
+    let mut before = None;
+    let mut doubts = Vec::new();
+    for step in course::steps(plan, batches) {
+        let (PlannedStep { number, instances, weight, .. }, words) = (&step, step.step.words());
+        match step.step {
+            CanaryStep::Weight { .. } | CanaryStep::Instances { .. } if before == Some((*instances, *weight)) => {
+                doubts.push(format!(
+                    "step {number} ({words}) changes nothing: it is {instances} of {total}, as in the step before"
+                ));
+            }
+            CanaryStep::Weight { percent } if !weighted => {
+                let share = course::share(*instances, total);
+                if share.abs_diff(u32::from(percent)) > 0 {
+                    doubts.push(format!(
+                        "step {number} ({words}): this balancer takes no weights, so it is {instances} of {total} instances, {share}%"
+                    ));
+                }
+            }
+            _ => {}
+        }
+        if matches!(step.step, CanaryStep::Weight { .. } | CanaryStep::Instances { .. }) {
+            before = Some((*instances, *weight));
+        }
+    }
+    doubts
 }
 
 fn times(plan: &Plan) -> Vec<String> {

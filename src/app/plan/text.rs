@@ -3,9 +3,10 @@
 use indexmap::IndexMap;
 
 use super::Outlook;
+use super::course::{self, Choice};
 use crate::core::PlannedBatch;
 use crate::event::clean;
-use crate::model::{Confirm, InstanceId, Member, Pacing};
+use crate::model::{Confirm, Hook, InstanceId, Member, Pacing};
 use crate::os::text::counted;
 
 /// The narrowest terminal that anybody works in.
@@ -29,7 +30,7 @@ pub(super) fn text(outlook: &Outlook) -> String {
         lines.push(format!("nothing to do: all {total} instances run {} and serve", plan.version));
         return said(&lines);
     }
-    lines.extend(batches(outlook));
+    lines.extend(way(outlook));
     lines.extend(left_alone(outlook));
     let strategy = &plan.policy.strategy;
     let pace = match strategy.pacing {
@@ -42,6 +43,8 @@ pub(super) fn text(outlook: &Outlook) -> String {
     if strategy.confirm == Confirm::Batch {
         lines.push(format!("  confirm   a person confirms each batch, within {}: rollout promote", strategy.approval_timeout));
     }
+    lines.extend(between(outlook));
+    lines.extend(strategies(outlook));
     lines.push(time(outlook));
     lines.push(rollback(outlook));
     lines.extend(outlook.doubts.iter().map(|doubt| format!("  !  {doubt}")));
@@ -77,13 +80,33 @@ fn listed(counts: &IndexMap<&str, u32>) -> String {
     if let [_] = all.as_slice() { counts.keys().copied().collect() } else { all.join(", ") }
 }
 
-/// A line for each batch; where there are many, one for all that are alike in a row.
-fn batches(outlook: &Outlook) -> Vec<String> {
+/// The steps of a canary, each with the batch that it takes, then the rest.
+fn way(outlook: &Outlook) -> Vec<String> {
     let total = outlook.plan.total();
-    let alike = |a: &PlannedBatch, b: &PlannedBatch| {
-        outlook.batches.len() > EACH && (a.members.len(), a.serving) == (b.members.len(), b.serving)
-    };
-    let groups = outlook.batches.chunk_by(alike);
+    let mut rest = outlook.batches.as_slice();
+    let mut lines = Vec::new();
+    for step in &outlook.steps {
+        let on = match step.weight {
+            100 => format!("{} of {total} run {}", step.instances, outlook.plan.version),
+            weight => format!("{} of {total} run {} at {weight}% of their weight", step.instances, outlook.plan.version),
+        };
+        let on = if step.is_carried() { on } else { String::new() };
+        lines.push(format!("  step {:<8} {:<ROOM$}  {on}", step.number, step.step.words()).trim_end().to_owned());
+        if let Some((one, others)) = rest.split_first().filter(|(one, _)| step.batch == Some(one.number)) {
+            lines.extend(batches(outlook, std::slice::from_ref(one)));
+            rest = others;
+        }
+    }
+    lines.extend(batches(outlook, rest));
+    lines
+}
+
+/// A line for each batch; where there are many, one for all that are alike in a row.
+fn batches(outlook: &Outlook, all: &[PlannedBatch]) -> Vec<String> {
+    let total = outlook.plan.total();
+    let alike =
+        |a: &PlannedBatch, b: &PlannedBatch| all.len() > EACH && (a.members.len(), a.serving) == (b.members.len(), b.serving);
+    let groups = all.chunk_by(alike);
     groups
         .filter_map(|group| {
             let (first, last) = (group.first()?, group.last()?);
@@ -126,8 +149,30 @@ fn left_alone(outlook: &Outlook) -> Vec<String> {
     lines
 }
 
+/// What is measured, and which hooks run when.
+fn between(outlook: &Outlook) -> Vec<String> {
+    let policy = &outlook.plan.policy;
+    let analysis = policy.analysis.iter().map(|analysis| format!("  analysis  {}", course::measured(analysis)));
+    let mut hooks: Vec<&Hook> = policy.hooks.iter().collect();
+    hooks.sort_by_key(|hook| hook.at);
+    analysis.chain(hooks.into_iter().map(|hook| format!("  hook      {}", course::hook(hook)))).collect()
+}
+
+/// What the plan's own strategy costs, what another would, and which fits.
+fn strategies(outlook: &Outlook) -> Vec<String> {
+    let line = |(index, choice): (usize, &Choice)| {
+        let word = if index == 0 { "strategy" } else { "or" };
+        format!("  {word:<9} {}: {}", choice.kind, choice.cost)
+    };
+    let mut lines: Vec<String> = outlook.choices.iter().enumerate().map(line).collect();
+    let fits = outlook.choices.iter().filter_map(|choice| Some((choice.kind, choice.fits.as_ref()?)));
+    lines.extend(fits.map(|(kind, why)| format!("  fits      {kind}: {why}")));
+    lines
+}
+
 fn time(outlook: &Outlook) -> String {
     let least = outlook.at_least();
+    let waits = if course::waits(&outlook.plan) { ", and until somebody promotes" } else { "" };
     match outlook.eta {
         Some(eta) => {
             let spread = if eta.low.to_string() == eta.high.to_string() {
@@ -135,10 +180,10 @@ fn time(outlook: &Outlook) -> String {
             } else {
                 format!(", between {} and {}", eta.low, eta.high)
             };
-            format!("  time      about {}{spread}, by {}", eta.likely, counted(outlook.measured, "earlier update"))
+            format!("  time      about {}{spread}, by {}{waits}", eta.likely, counted(outlook.measured, "earlier update"))
         }
         None => format!(
-            "  time      at least {least}, plus drains (up to {} each), updates and starts",
+            "  time      at least {least}, plus drains (up to {} each), updates and starts{waits}",
             outlook.plan.policy.drain.timeout
         ),
     }

@@ -272,6 +272,12 @@ pub(super) const DOCS: &[(&str, &str)] = &[
     ("analysis.NAME.tls.insecure", "Any certificate will do, of whomever it is."),
     ("strategy", "How it goes through the fleet."),
     ("strategy.kind", "Which strategy."),
+    ("strategy.steps", "What a canary goes through before the rest; each step is one of these."),
+    ("strategy.steps.weight", "So many percent of the traffic, or of the instances where the balancer takes no weights."),
+    ("strategy.steps.instances", "So many instances run the new version: a count, or a share of the fleet."),
+    ("strategy.steps.pause", "So long nothing happens; \"promote\" waits for a person."),
+    ("strategy.steps.analysis", "Every check of [analysis] must pass so often, counted from here."),
+    ("strategy.steps.run", "This hook, which is at = \"step\", must succeed."),
     ("strategy.pacing", "When the next instance begins."),
     ("strategy.zones", "In which order of failure domains."),
     ("strategy.confirm", "Whether a person confirms each batch."),
@@ -292,6 +298,26 @@ pub(super) const DOCS: &[(&str, &str)] = &[
     ("rollback.threshold", "Strictly more than this share of those finished so far is too many."),
     ("rollback.max_failures", "More failures than these are too many."),
     ("rollback.max_unavailable", "Healthy instances out at once while going back; default: that of [strategy]."),
+    ("hooks", "Programs that run at certain points of a deployment, in this order where several are at one."),
+    ("hooks.NAME", "One hook."),
+    ("hooks.NAME.at", "When it runs."),
+    ("hooks.NAME.command", "The program and its arguments; they may name {{ version }} and {{ service }}."),
+    ("hooks.NAME.env", "Variables for it, besides PATH, HOME and a few more and those that begin with ROLLOUT_."),
+    (
+        "hooks.NAME.class",
+        "What its failure means: \"gate\" does what rollback.on_failure says, \"best-effort\" is only listed, and so is \"cleanup\", \
+         which runs at the end however it went. Default: \"gate\"; of a rollback \"best-effort\".",
+    ),
+    ("hooks.NAME.timeout", "The longest that one try may take; default: 60s, before-rollback 10s, which delays the rollback."),
+    ("hooks.NAME.retries", "How often it is tried again."),
+    ("windows", "When a deployment may begin; without this table at any time. A rollback always may."),
+    ("windows.open", "Days and hours, like \"Mon-Thu 09:00-16:00\" or \"Sat,Sun 22:00-24:00\"."),
+    ("windows.timezone", "In which time zone these and those of [freeze] are, like \"Europe/Berlin\"; default: this host's."),
+    ("freeze", "Times in which no deployment begins, unless somebody overrides the freeze by its name."),
+    ("freeze.NAME", "One freeze."),
+    ("freeze.NAME.from", "When it begins: \"2026-12-20\" or \"2026-12-20 18:00\"."),
+    ("freeze.NAME.to", "When it ends; a date is that day included."),
+    ("freeze.NAME.reason", "Why, for whoever is refused."),
     ("journal", "Where the history is kept."),
     ("journal.dir", "The directory; default: $XDG_STATE_HOME/rollout."),
     ("journal.keep", "How many ended deployments stay in it; older ones are removed when a new one is planned."),
@@ -342,6 +368,9 @@ pub(super) fn form(path: &str) -> Option<Value> {
             Some(json!({"anyOf": [{"type": "number"}, {"type": "integer"}, text]}))
         }
         "analysis.NAME.max_ratio" => Some(json!({"anyOf": [{"type": "number"}, {"type": "integer"}]})),
+        "strategy.steps.pause" => {
+            Some(json!({"type": "string", "pattern": r"^(promote|\$\{.+\}|([0-9]+(\.[0-9]{1,3})?(h|ms|m|s))+)$"}))
+        }
         "rollback.threshold" => Some(json!({"type": "string", "pattern": r"^(\$\{.+\}|(100|[0-9]{1,2})%)$", "default": "10%"})),
         _ => None,
     }

@@ -201,7 +201,6 @@ impl Server {
         }
         let word = match self.admin {
             Admin::Drain => "DRAIN",
-            Admin::Ready | Admin::Maint if self.weight == 0 => "DRAIN",
             Admin::Ready | Admin::Maint => "UP",
         };
         match self.health {
@@ -440,7 +439,7 @@ mod tests {
         }
         pool.set_weight(1, 0, now);
         assert!(!names(&mut pool, 61).contains(&Some(1)));
-        assert_eq!((pool.servers[1].status(), pool.weight()), ("DRAIN 1/2".to_owned(), 61));
+        assert_eq!((pool.servers[1].status(), pool.weight()), ("UP 1/2".to_owned(), 61), "its status does not tell");
     }
 
     #[test]

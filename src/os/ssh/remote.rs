@@ -257,7 +257,7 @@ impl Running {
             (_, Some((_, true))) => Some("processes of its group"),
             _ => None,
         };
-        (Finished::of(end, stdout, &stderr, left), said.is_some())
+        (Finished::of(end, stdout, stderr, left), said.is_some())
     }
 }
 

@@ -29,7 +29,7 @@ impl Hands {
     pub(super) async fn measure(&self, scene: &Scene, check: &str, every: Span) {
         let Some(analyst) = &self.parts.analyst else { return };
         loop {
-            let began = Instant::now();
+            let (at, began) = ((self.parts.clock)(), Instant::now());
             let Groups { touched, untouched } = self.bus.with_state(groups);
             let of = |ids: &[InstanceId]| scene.fleet.iter().filter(|target| ids.contains(&target.id)).cloned().collect();
             let (touched, untouched) = (of(&touched), of(&untouched));
@@ -39,7 +39,7 @@ impl Hands {
             if let Measurement::Error { why } = &measurement {
                 tracing::warn!(target: "analysis", "{check}: {why}");
             }
-            self.say(Input::Measured { check: check.to_owned(), measurement }).await;
+            self.say(Input::Measured { check: check.to_owned(), at, measurement }).await;
             tokio::time::sleep_until(began + every.to_std()).await;
         }
     }

@@ -365,7 +365,7 @@ mod tests {
             assert_eq!(server(admin, op, status).rotation(), rotation, "{admin} {op} {status}");
         }
         let weightless = Server { weight: 0, ..server(0, 2, "no check") };
-        assert_eq!(weightless.rotation(), Rotation::Draining, "as HAProxy shows it where it checks");
+        assert_eq!(weightless.rotation(), Rotation::Draining, "no new traffic, whatever its status says");
     }
 
     #[test]
