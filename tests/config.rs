@@ -29,7 +29,9 @@ fn shipped() -> Vec<PathBuf> {
 fn env(name: &str) -> Option<String> {
     match name {
         "GATEWAY_TOKEN" => Some("tok-{{ 1 }}-en".to_owned()),
-        "FLY_API_TOKEN" | "VERCEL_TOKEN" | "DATAPLANE_BASIC" | "CHECK_TOKEN" | "SHOP_TOKEN" => Some("s3cret-value".to_owned()),
+        "FLY_API_TOKEN" | "VERCEL_TOKEN" | "DATAPLANE_BASIC" | "CHECK_TOKEN" | "SHOP_TOKEN" | "PROMETHEUS_TOKEN" => {
+            Some("s3cret-value".to_owned())
+        }
         "XDG_STATE_HOME" => Some("/state".to_owned()),
         _ => None,
     }

@@ -46,7 +46,7 @@ impl Http {
 impl Asked for Http {
     fn ask<'a>(&'a self, compared: &'a Compared) -> BoxFuture<'a, Said> {
         Box::pin(async move {
-            let touched = Side::touched(&self.about.service, compared, Style::List);
+            let touched = Side::touched(&self.about.service, compared, Style::Address);
             let other = touched.untouched([&self.url]).filter(|_| !self.finder.has_control());
             let other = OptionFuture::from(other.map(|other| self.get(other)));
             let (said, other) = tokio::join!(self.get(touched), other);

@@ -130,7 +130,7 @@ fn read(measure: ProbeMeasure, side: &Side) -> (Reading, u64) {
 )]
 fn nearest_rank(sorted: &[Span], quantile: f64) -> Option<Span> {
     let rank = (quantile * sorted.len() as f64).ceil() as usize;
-    sorted.get(rank.max(1) - 1).or(sorted.last()).copied()
+    sorted.get(rank.max(1) - 1).or_else(|| sorted.last()).copied()
 }
 
 #[cfg(test)]

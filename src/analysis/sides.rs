@@ -16,6 +16,8 @@ pub(super) enum Style {
     Pattern,
     /// `a,b`.
     List,
+    /// As a list, within an address: a plus sign would be a space there.
+    Address,
 }
 
 /// Matches nothing, not even the absence of a label.
@@ -63,7 +65,10 @@ impl<'a> Side<'a> {
         let (version, previous) = (Some(version), previous.as_ref());
         let (version, previous) = if self.swapped { (previous, version) } else { (version, previous) };
         let (ours, theirs) = if self.swapped { (untouched, touched) } else { (touched, untouched) };
-        let word = |version: Option<&Version>| version.map(|version| version.as_str().to_owned());
+        let word = |version: Option<&Version>| {
+            let plus = if self.style == Style::Address { "%2B" } else { "+" };
+            version.map(|version| version.as_str().replace('+', plus))
+        };
         template::render_names(
             text,
             &[
@@ -86,7 +91,7 @@ impl<'a> Side<'a> {
         match self.style {
             Style::Pattern if words.is_empty() => NOBODY.to_owned(),
             Style::Pattern => words.iter().map(|word| exactly(word)).collect::<Vec<_>>().join("|"),
-            Style::List => words.join(","),
+            Style::List | Style::Address => words.join(","),
         }
     }
 }
@@ -148,6 +153,14 @@ mod tests {
         assert_eq!((touched.as_str(), untouched.as_deref()), ("web-1,web-2 v2 shop", Some("web.3 v1 shop")));
         let (touched, untouched) = of("{{ touched_hosts }}", Style::List);
         assert_eq!((touched.as_str(), untouched.as_deref()), ("10.0.0.1,::1", Some("web-3.shop")));
+    }
+
+    #[test]
+    fn a_version_stays_what_it_is_within_an_address() {
+        let plus = Compared { version: Version::new("v2+a").unwrap(), ..compared() };
+        for (style, expected) in [(Style::Address, "v2%2Ba"), (Style::List, "v2+a"), (Style::Pattern, "v2+a")] {
+            assert_eq!(both("{{ version }}", &plus, style).0, expected);
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::ports::{Compared, VipProber};
 
 /// The source.
 pub(super) struct Vip {
-    vip: Arc<dyn VipProber>,
+    probe: Arc<dyn VipProber>,
     /// The window stays open until it has so many.
     min_samples: u64,
     /// Where the window began.
@@ -21,13 +21,13 @@ pub(super) struct Vip {
 }
 
 impl Vip {
-    pub(super) fn new(vip: Arc<dyn VipProber>, min_samples: u64) -> Self {
-        Self { vip, min_samples, earlier: Mutex::default() }
+    pub(super) fn new(probe: Arc<dyn VipProber>, min_samples: u64) -> Self {
+        Self { probe, min_samples, earlier: Mutex::default() }
     }
 
     fn said(&self) -> Said {
         let nothing = |why: &str| Said::silence(Silence::Nothing(why.to_owned()));
-        let Some(now) = self.vip.stats() else { return nothing("the probe through the balancer has not begun") };
+        let Some(now) = self.probe.stats() else { return nothing("the probe through the balancer has not begun") };
         let mut earlier = self.earlier.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(before) = *earlier else {
             *earlier = Some(now);

@@ -3,6 +3,7 @@
 //! Nothing is changed: instances are observed and probed, balancers read, the store looked at.
 
 pub(super) mod finding;
+mod measures;
 mod store;
 mod trust;
 mod world;
@@ -74,10 +75,11 @@ async fn all(mut config: Config) -> Result<Vec<Finding>, Failure> {
     };
     findings.extend(store::look(config, &place, runs.as_ref()));
     let left = left_out(config);
-    let (balancers, instances, vip) = futures::join!(
+    let (balancers, instances, vip, measures) = futures::join!(
         world::balancers(&parts, &config.targets, &left),
         world::instances(&parts, config),
-        world::vip(&parts, config)
+        world::vip(&parts, config),
+        measures::measures(&parts, config)
     );
     let at_work = |finding: Finding| match &runs {
         Some(state) if is_at_work(state, &finding.subject) => finding.softened(&state.plan.deployment.to_string()),
@@ -87,6 +89,7 @@ async fn all(mut config: Config) -> Result<Vec<Finding>, Failure> {
     findings.extend(balancers);
     findings.extend(instances);
     findings.extend(vip);
+    findings.extend(measures);
     Ok(findings)
 }
 

@@ -3,6 +3,7 @@
 //! Imports: analysis, probe, traffic, model, ports. May not: sleep without a condition; leave a server behind.
 #![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot go on says why")]
 
+mod balancer;
 #[path = "../secured/certificates.rs"]
 #[expect(dead_code, reason = "other tests use more of it")]
 mod certificates;

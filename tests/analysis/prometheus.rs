@@ -17,6 +17,7 @@ use crate::common::{server, wait_for};
 use crate::world::{Fleet, Prometheus, check, error_share, measured, values};
 
 const TOUCHED: &str = "instance=~\"{{ touched }}\"";
+const COUNT: &str = "count(up{instance=~\"{{ touched }}\"})";
 
 fn nothing(measurement: &Measurement) -> &str {
     match measurement {
@@ -37,11 +38,17 @@ async fn wait_for_values(prometheus: &Prometheus, query: &str, fleet: &Fleet, go
     wait_for(query, async || values(&prometheus.measure(query, &fleet.compared()).await).filter(|found| good(*found))).await;
 }
 
+/// Waits until it has looked at every instance, whether or not they answered in time.
+async fn wait_for_all(prometheus: &Prometheus, fleet: &Fleet) {
+    wait_for_values(prometheus, COUNT, fleet, |found| found == (1.0, Some(2.0))).await;
+}
+
 /// One in ten fails on the new version and none elsewhere; by address, by id of nobody, by version, and the other way round.
 #[tokio::test]
 async fn touched_and_untouched_are_asked_by_the_same_query() {
     let fleet = Fleet::start([10, 0, 0]).await;
     let Some(prometheus) = Prometheus::start(&fleet, None).await else { return };
+    wait_for_all(&prometheus, &fleet).await;
     let apart = |(touched, untouched): (f64, Option<f64>)| (0.05..0.2).contains(&touched) && untouched == Some(0.0);
     for selector in [TOUCHED, "instance=~'({{ touched_hosts }}):[0-9]+',version=\"{{ version }}\"", "version=\"{{ version }}\""] {
         wait_for_values(&prometheus, &error_share(selector), &fleet, apart).await;
@@ -53,11 +60,11 @@ async fn touched_and_untouched_are_asked_by_the_same_query() {
     let alike = |(touched, untouched): (f64, Option<f64>)| touched > 0.4 && untouched.is_some_and(|share| share > 0.4);
     wait_for_values(&prometheus, &error_share(TOUCHED), &fleet, alike).await;
     // Both sides in one query: it compares by itself.
-    let both = "sum(up{instance=~\"{{ touched }}\"}) / sum(up{instance=~\"{{ untouched }}\"})";
+    let both = "count(up{instance=~\"{{ touched }}\"}) / count(up{instance=~\"{{ untouched }}\"})";
     assert_eq!(values(&prometheus.measure(both, &fleet.compared()).await), Some((0.5, None)));
     // An explicit control, and how many requests there were.
-    let mut settings = prometheus.settings("scalar(sum(up{instance=~\"{{ touched }}\"}))");
-    settings.control = Some("sum(up{instance=~\"{{ untouched }}\"})".to_owned());
+    let mut settings = prometheus.settings("scalar(count(up{instance=~\"{{ touched }}\"}))");
+    settings.control = Some("count(up{instance=~\"{{ untouched }}\"})".to_owned());
     settings.samples = Some("sum(http_requests_total{instance=~\"{{ touched }}\"})".to_owned());
     let said = measured(check(Source::Prometheus(Box::new(settings))), &fleet.compared()).await;
     assert_eq!(values(&said), Some((1.0, Some(2.0))));
@@ -69,27 +76,27 @@ async fn touched_and_untouched_are_asked_by_the_same_query() {
 async fn g8_missing_metrics_say_nothing() {
     let fleet = Fleet::start([0, 0, 0]).await;
     let Some(prometheus) = Prometheus::start(&fleet, None).await else { return };
-    wait_for_values(&prometheus, "sum(up{instance=~\"{{ touched }}\"})", &fleet, |(up, _)| up == 1.0).await;
+    wait_for_all(&prometheus, &fleet).await;
     let compared = fleet.compared();
     assert_eq!(nothing(&prometheus.measure(&error_share("job=\"nobody\""), &compared).await), "no data");
     // An address that nobody scrapes, though it begins like one that is.
     let mut other = compared.clone();
     other.touched[0].host = "127.0.0".to_owned();
-    assert_eq!(nothing(&prometheus.measure("sum(up{instance=~\"{{ touched }}\"})", &other).await), "no data");
+    assert_eq!(nothing(&prometheus.measure(COUNT, &other).await), "no data");
     // The control group's silence matters where it is compared with, and only there.
-    let settings = prometheus.settings("sum(up{instance=~\"{{ touched }}\",version=\"{{ version }}\"}) or vector(1)");
+    let settings = prometheus.settings("count(up{instance=~\"{{ touched }}\",version=\"{{ version }}\"}) or vector(1)");
     other.untouched[0].host = "127.0.0".to_owned();
     let ratio = CheckSettings { compares: true, ..check(Source::Prometheus(Box::new(settings))) };
     assert!(values(&measured(ratio, &other).await).is_some());
     let mut lost = fleet.compared();
     lost.untouched.iter_mut().for_each(|target| target.host = "127.0.0".to_owned());
-    let settings = prometheus.settings("sum(up{instance=~\"{{ touched }}\"})");
+    let settings = prometheus.settings(COUNT);
     let alone = check(Source::Prometheus(Box::new(settings)));
     assert_eq!(values(&measured(alone.clone(), &lost).await), Some((1.0, None)));
     let ratio = CheckSettings { compares: true, ..alone };
     assert_eq!(nothing(&measured(ratio, &lost).await), "the untouched instances: no data");
     // No requests counted at all is a number of samples too.
-    let mut settings = prometheus.settings("sum(up{instance=~\"{{ touched }}\"})");
+    let mut settings = prometheus.settings(COUNT);
     settings.samples = Some("sum(nobody{instance=~\"{{ touched }}\"})".to_owned());
     let said = measured(check(Source::Prometheus(Box::new(settings))), &compared).await;
     assert!(matches!(said, Measurement::Value { samples: Some(0), .. }), "{said:?}");
@@ -100,13 +107,13 @@ async fn g8_missing_metrics_say_nothing() {
 async fn g9_nan_infinity_strings_and_two_series_say_nothing() {
     let fleet = Fleet::start([0, 0, 0]).await;
     let Some(prometheus) = Prometheus::start(&fleet, None).await else { return };
-    wait_for_values(&prometheus, "sum(up{instance=~\"{{ touched }}\"})", &fleet, |(up, _)| up == 1.0).await;
+    wait_for_all(&prometheus, &fleet).await;
     let compared = fleet.compared();
     let said = async |query: &str| nothing(&prometheus.measure(query, &compared).await).to_owned();
     assert_eq!(said(&error_share("instance=~\"{{ touched }}\",code=\"501\"")).await, "no data");
-    assert_eq!(said("0 * sum(up{instance=~\"{{ touched }}\"}) / 0").await, "NaN");
-    assert_eq!(said("sum(up{instance=~\"{{ touched }}\"}) / 0").await, "+Inf");
-    assert_eq!(said("-sum(up{instance=~\"{{ touched }}\"}) / 0").await, "-Inf");
+    assert_eq!(said("0 * count(up{instance=~\"{{ touched }}\"}) / 0").await, "NaN");
+    assert_eq!(said("count(up{instance=~\"{{ touched }}\"}) / 0").await, "+Inf");
+    assert_eq!(said("-count(up{instance=~\"{{ touched }}\"}) / 0").await, "-Inf");
     assert!(said("\"{{ version }}\"").await.starts_with("a string, not a number"));
     assert!(said("up{instance=~\"{{ touched }}\"}[2s]").await.starts_with("a matrix, not a number"));
     let mut two = compared.clone();
@@ -120,25 +127,24 @@ async fn g9_nan_infinity_strings_and_two_series_say_nothing() {
 async fn g10_prometheus_that_is_down_or_hangs_is_an_error_and_comes_back() {
     let fleet = Fleet::start([0, 0, 0]).await;
     let Some(mut prometheus) = Prometheus::start(&fleet, None).await else { return };
-    let query = "sum(up{instance=~\"{{ touched }}\"})";
-    wait_for_values(&prometheus, query, &fleet, |(up, _)| up == 1.0).await;
+    wait_for_all(&prometheus, &fleet).await;
     let compared = fleet.compared();
 
     prometheus.end();
-    let said = prometheus.measure(query, &compared).await;
+    let said = prometheus.measure(COUNT, &compared).await;
     assert_eq!(error(&said), format!("http://127.0.0.1:{}: connection refused", prometheus.port));
     prometheus.begin().await;
-    wait_for_values(&prometheus, query, &fleet, |(up, _)| up == 1.0).await;
+    wait_for_all(&prometheus, &fleet).await;
 
     prometheus.server().signal(Signal::STOP);
-    let mut hurried = check(Source::Prometheus(Box::new(prometheus.settings(query))));
+    let mut hurried = check(Source::Prometheus(Box::new(prometheus.settings(COUNT))));
     hurried.timeout = Span::from_millis(300);
     let said = measured(hurried, &compared).await;
     assert_eq!(error(&said), format!("http://127.0.0.1:{}: no answer in 300ms", prometheus.port));
     prometheus.server().signal(Signal::CONT);
-    wait_for_values(&prometheus, query, &fleet, |(up, _)| up == 1.0).await;
+    wait_for_all(&prometheus, &fleet).await;
 
-    let said = prometheus.measure("sum(up{instance=~\"{{ touched }}\"}", &compared).await;
+    let said = prometheus.measure("count(up{instance=~\"{{ touched }}\"}", &compared).await;
     assert!(error(&said).contains("bad_data") && error(&said).contains("unclosed left parenthesis"), "{said:?}");
     let said = prometheus.measure("up{instance=~\"{{ touched }}\"} * on() up{instance=~\"{{ touched }}\"} * on() up", &compared);
     let said = said.await;
@@ -175,14 +181,14 @@ async fn g10_a_prometheus_that_is_not_proven_is_not_believed() {
     let web = format!("tls_server_config:\n  cert_file: {}\n  key_file: {}\n", cert.display(), key.display());
     let Some(prometheus) = Prometheus::start(&fleet, Some(&web)).await else { return };
     let by = async |authority: &Authority| {
-        let mut settings = prometheus.settings("sum(up{instance=~\"{{ touched }}\"})");
+        let mut settings = prometheus.settings(COUNT);
         settings.web.tls = Some(tls::Settings { ca_file: Some(authority.file()), ..tls::Settings::default() });
         measured(check(Source::Prometheus(Box::new(settings))), &fleet.compared()).await
     };
     wait_for("a value by TLS", async || values(&by(&ours).await).filter(|found| *found == (1.0, Some(2.0)))).await;
     let said = by(&theirs).await;
     assert!(error(&said).contains("not trusted") && error(&said).contains("ca_file"), "{said:?}");
-    let plain = prometheus.measure("sum(up{instance=~\"{{ touched }}\"})", &fleet.compared()).await;
+    let plain = prometheus.measure(COUNT, &fleet.compared()).await;
     assert!(error(&plain).contains("self-signed or from an authority that is not trusted"), "{plain:?}");
 }
 

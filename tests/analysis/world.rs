@@ -87,7 +87,7 @@ impl Prometheus {
         let targets: Vec<String> =
             fleet.instances.iter().map(|instance| format!("'127.0.0.1:{}'", instance.target.port)).collect();
         let config = format!(
-            "global:\n  scrape_interval: 200ms\n  scrape_timeout: 200ms\nscrape_configs:\n  - job_name: shop\n    \
+            "global:\n  scrape_interval: 500ms\n  scrape_timeout: 500ms\nscrape_configs:\n  - job_name: shop\n    \
              static_configs:\n      - targets: [{}]\n",
             targets.join(", ")
         );
@@ -135,7 +135,7 @@ impl Prometheus {
     }
 }
 
-/// Of whom a template speaks, the share of requests that failed in the last two seconds.
+/// Of whom a template speaks, the share of requests that failed in the last three seconds.
 pub(crate) fn error_share(selector: &str) -> String {
-    format!("sum(rate(http_requests_total{{{selector},code=~\"5..\"}}[2s])) / sum(rate(http_requests_total{{{selector}}}[2s]))")
+    format!("sum(rate(http_requests_total{{{selector},code=~\"5..\"}}[3s])) / sum(rate(http_requests_total{{{selector}}}[3s]))")
 }

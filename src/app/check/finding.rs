@@ -20,7 +20,7 @@ pub(in crate::app) enum Level {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(in crate::app) struct Finding {
     r#type: &'static str,
-    /// `config`, `program`, `files`, `store`, `balancer`, `instance`, `vip`.
+    /// `config`, `program`, `files`, `store`, `balancer`, `instance`, `vip`, `analysis`.
     pub(in crate::app) kind: &'static str,
     /// Which one.
     pub(in crate::app) subject: String,
