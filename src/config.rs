@@ -7,6 +7,7 @@
 //! keys out of a table, one file for each group of tables says which keys there are, `check` looks at what must hold
 //! between them, and `fault` collects and shows what is wrong.
 
+mod analysis;
 mod argv;
 mod caddy;
 mod calendar;
@@ -20,6 +21,7 @@ mod fleet;
 mod haproxy;
 mod hooks;
 mod hosts;
+mod limit;
 mod nginx;
 mod probe;
 mod redactor;
@@ -85,6 +87,8 @@ pub struct Config {
     pub health: crate::probe::Settings,
     /// `[vip]`, if given.
     pub vip: Option<VipSettings>,
+    /// `[analysis]`, for the sources, if given.
+    pub analysis: Option<crate::analysis::Settings>,
     /// `[hooks]`, for their runner.
     pub hooks: Vec<HookSettings>,
     /// `[windows]` and `[freeze]`: when a deployment may begin.
@@ -219,6 +223,7 @@ struct Parts {
     traffic: crate::traffic::Settings,
     health: crate::probe::Settings,
     vip: Option<VipSettings>,
+    analysis: Option<crate::analysis::Settings>,
     hooks: Vec<HookSettings>,
     calendar: Calendar,
     policy: Policy,
@@ -244,6 +249,8 @@ impl Parts {
         let probe = probe::read(&mut section, around, limits);
         section.finish();
         let vip = vip::read(root, &base);
+        let around = analysis::Around { service: &service.name, base: &base, traffic: traffic.as_ref(), vip: vip.is_some() };
+        let analysis = analysis::read(root, &around);
         let strategy = rules::read_strategy(root);
         let rollback = rules::read_rollback(root, &strategy);
         let hooks = hooks::read(root, &service.name);
@@ -272,8 +279,9 @@ impl Parts {
             None => journal_dir.join("fleet").join(&service.name).join(&service.env),
         };
         let max_surge = rules.strategy.max_surge.value;
+        let (judged, analysis) = analysis.unzip();
         let (of_policy, hooks) = hooks.parts();
-        let policy = Policy { hooks: of_policy, ..rules.policy(update.timeout.value, probe.tells_version()) };
+        let policy = Policy { hooks: of_policy, analysis: judged, ..rules.policy(update.timeout.value, probe.tells_version()) };
         let settings = update.settings(&service, (&base, dir), secrets.names())?;
         let (targets, spares, discover, health) = (fleet.targets, fleet.spares, fleet.discover, probe);
         Some(Self {
@@ -286,6 +294,7 @@ impl Parts {
             traffic: traffic?,
             health,
             vip,
+            analysis,
             hooks,
             calendar,
             policy,
@@ -297,8 +306,8 @@ impl Parts {
     }
 
     fn config(self, source: Source, warnings: Vec<String>, redactor: Redactor) -> Config {
-        let Self { service, targets, spares, max_surge, discover, fleet, traffic, health, vip, hooks, calendar, policy, .. } =
-            self;
+        let Self { service, targets, spares, max_surge, discover, fleet, traffic, health, vip, .. } = self;
+        let Self { analysis, hooks, calendar, policy, .. } = self;
         let Self { journal_dir, journal_keep, console, envs, .. } = self;
         Config {
             source,
@@ -311,6 +320,7 @@ impl Parts {
             traffic,
             health,
             vip,
+            analysis,
             hooks,
             calendar,
             policy,

@@ -18,8 +18,12 @@ mod ending;
 #[cfg(test)]
 mod every_command;
 mod forecast;
+#[cfg(test)]
+mod gates;
 mod hooks;
 mod judge;
+#[cfg(test)]
+mod judged;
 mod observed;
 #[cfg(test)]
 mod odd_moments;
@@ -36,6 +40,8 @@ mod rolling;
 mod rotation;
 #[cfg(test)]
 mod steering;
+#[cfg(test)]
+mod steps;
 #[cfg(test)]
 mod surge;
 #[cfg(test)]
@@ -113,6 +119,8 @@ pub enum Input {
     Measured {
         /// Its name.
         check: String,
+        /// When that began.
+        at: Timestamp,
         /// What its source said.
         measurement: Measurement,
     },
@@ -133,11 +141,9 @@ pub fn step(state: &State, observed: &Observed, now: Timestamp, input: &Input) -
     }
     let direct = match input {
         Input::Command(request) => operate::operate(state, observed, now, request),
-        Input::Outcome { outcome: Outcome::Weighed { weights }, .. } => weighed(state, weights),
-        Input::Outcome { effect, outcome: Outcome::HookEnded { failure } } => {
-            hooks::ended(state, now, effect, failure.as_deref())
-        }
-        Input::Measured { check, measurement } => analysis::measured(state, check, measurement),
+        Input::Outcome { effect, outcome: Outcome::Weighed { weights } } => canary::weighed(state, effect, weights),
+        Input::Outcome { effect, outcome: Outcome::HookEnded { failure } } => hooks::ended(state, effect, failure.as_deref()),
+        Input::Measured { check, at, measurement } => analysis::measured(state, check, *at, measurement),
         Input::Outcome { effect, outcome } => pipeline::outcome(state, observed, now, (effect, outcome)),
         Input::Rotations { at, rotations } => rotation::noticed((state, observed), now, *at, rotations),
         Input::Mended if state.started_at.is_some() => vec![EventKind::JournalMended],
@@ -151,19 +157,17 @@ pub fn step(state: &State, observed: &Observed, now: Timestamp, input: &Input) -
     }
     let in_flight = state.active.iter().find_map(|&index| pipeline::advance(state, observed, now, index));
     in_flight
+        .or_else(|| canary::order(state, now))
         .or_else(|| hooks::overdue(state, now))
         .or_else(|| judge::judge(state, observed, now))
         .or_else(|| analysis::judge(state, now))
+        .or_else(|| hooks::judge(state, now))
+        .or_else(|| canary::unconfirmed(state, observed, now))
         .or_else(|| rollback::next(state, observed, now))
         .or_else(|| rolling::next(state, observed, now))
         .or_else(|| ending::next(state, observed, now))
         .or_else(|| deadlines(state, now))
         .unwrap_or_default()
-}
-
-/// What the balancers confirmed is so, whether or not it is still wanted.
-fn weighed(state: &State, weights: &BTreeMap<InstanceId, u16>) -> Vec<EventKind> {
-    if state.weights == *weights { Vec::new() } else { vec![EventKind::WeightsSet { weights: weights.clone() }] }
 }
 
 /// The deadlines of the deployment as a whole.
@@ -218,9 +222,8 @@ pub fn next_deadline(state: &State, now: Timestamp) -> Option<Timestamp> {
     let bake = state.batch.as_ref().and_then(|b| b.bake_until);
     let end_check = state.end_check_until.filter(|_| state.end_checked.is_none());
     let look = state.look.as_ref().filter(|_| state.is_looking()).map(|look| look.until);
-    let (step, hook) = (canary::deadline(state), hooks::deadline(state));
-    let of_deployment = [bake, end_check, look, step, hook, state.progress_until, state.approval_until].into_iter().flatten();
-    of_instances.chain(of_deployment).filter(|&at| at > now).min()
+    let of_deployment = [bake, end_check, look, hooks::deadline(state), state.progress_until, state.approval_until];
+    of_instances.chain(of_deployment.into_iter().flatten()).chain(canary::deadlines(state)).filter(|&at| at > now).min()
 }
 
 /// The engine pauses itself.

@@ -276,6 +276,15 @@ pub enum EventKind {
         #[serde(default, skip_serializing_if = "is_false")]
         full: bool,
     },
+    /// These weights were ordered at the balancers, in percent of each instance's own; all others have the whole of theirs.
+    WeightsOrdered {
+        /// Which order it is, from 1.
+        order: u32,
+        /// Those that differ.
+        weights: BTreeMap<InstanceId, u16>,
+        /// Until when the balancers must confirm.
+        until: Timestamp,
+    },
     /// The balancers confirmed these weights, in percent of each instance's own; all others have the whole of theirs.
     WeightsSet {
         /// Those that differ.
@@ -614,6 +623,7 @@ impl EventKind {
             | Self::ReleaseAwaited { .. }
             | Self::StepStarted { .. }
             | Self::StepCompleted { .. }
+            | Self::WeightsOrdered { .. }
             | Self::WeightsSet { .. }
             | Self::AnalysisMeasured { .. }
             | Self::HookStarted { .. }

@@ -162,11 +162,14 @@ impl<'a> Printer<'a> {
                 if event.seq <= self.state.seq {
                     return Ok(Next::GoOn);
                 }
+                let news = self.format == Format::Json || self.state.is_news(&event.kind);
                 if self.state.apply(&event).is_err() {
                     return Ok(Next::ReadAgain);
                 }
                 self.down = false;
-                self.fact(&event)?;
+                if news {
+                    self.fact(&event)?;
+                }
             }
             Update::Progress(progress) => self.progress(progress)?,
             Update::Log(_) => {}

@@ -19,7 +19,7 @@
 //! | 6 | `cli` `app` `config` `telemetry` | the command line and the composition root |
 //! | 5 | `tui` `headless` `control` `demo` | front doors: the console, the printer, the socket, the demo |
 //! | 4 | `runner` | the imperative shell: one turn after the other, and everything in flight |
-//! | 3 | `fleet` `traffic` `probe` `hook` `journal` `clock` | adapters: each speaks to one kind of world |
+//! | 3 | `fleet` `traffic` `probe` `analysis` `hook` `journal` `clock` | adapters: each speaks to one kind of world |
 //! | 2 | `core`, `os` | the decisions, pure; raw tools |
 //! | 1 | `event` `command` `effect` `state` `ports` | what flows, what it adds up to, what we need from outside |
 //! | 0 | `model` `mutant` | nouns and units; rules that tests can break |
@@ -27,6 +27,7 @@
 //! The words: *deployment* (one run from version A to B) · *instance* · *zone* · *batch* · *drain* · *admit* (put back in
 //! rotation) · *probe* · *gate* · *bake* (time under watch) · *budget* (how many may be out) · *verdict* · *lease*.
 
+pub mod analysis;
 pub mod app;
 pub mod cli;
 pub mod clock;

@@ -69,11 +69,23 @@ pub enum Mutant {
     EvictAnyway,
     /// A look that the budget then forbids is taken again at once.
     LookForever,
+    /// A step that is an analysis is over at once.
+    SkipAnalysis,
+    /// An instance is put in rotation before the balancers have confirmed its weight.
+    AdmitUnweighed,
+    /// Where nothing can be measured, all is well.
+    NothingIsFine,
+    /// Nothing follows from a gate that failed.
+    ForgetHookFailure,
+    /// Weights stay as the last step left them.
+    KeepWeights,
+    /// Hooks that clean up are not run.
+    ForgetCleanup,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 37] = [
         Self::SkipDrain,
         Self::ForgetBudget,
         Self::ForgetFloor,
@@ -105,6 +117,12 @@ impl Mutant {
         Self::NameTheWrongStep,
         Self::EvictAnyway,
         Self::LookForever,
+        Self::SkipAnalysis,
+        Self::AdmitUnweighed,
+        Self::NothingIsFine,
+        Self::ForgetHookFailure,
+        Self::KeepWeights,
+        Self::ForgetCleanup,
     ];
 }
 

@@ -20,7 +20,7 @@ use crate::mutant::{self, Mutant};
 
 pub use apply::Illegal;
 pub use instance::{Failure, Goal, Instance, Phase};
-pub use steps::{CheckRun, HookRun, Measured, StepRun};
+pub use steps::{CheckRun, HookRun, Measured, StepRun, Weighing};
 pub use summary::{DrainSummary, Summary};
 
 /// The state of a deployment as people see it. The words are those of the product's contract.
@@ -79,6 +79,9 @@ pub struct Halt {
     /// The event that says it.
     #[serde(default)]
     pub seq: Seq,
+    /// The engine ends it by itself, once the analysis can tell again: meanwhile all clocks and all judgement go on.
+    #[serde(default)]
+    pub passing: bool,
 }
 
 /// A look at untouched instances: whether they fail as well.
@@ -121,6 +124,9 @@ pub struct Rollback {
     pub detect: Option<Span>,
     /// When the last instance was restored (so far).
     pub restored_at: Option<Timestamp>,
+    /// When it began, or went on after somebody or something had held it up.
+    #[serde(default)]
+    pub at: Timestamp,
 }
 
 /// The batch at work.
@@ -221,9 +227,18 @@ pub struct State {
     /// Weights that the balancers confirmed, in percent of each instance's own, where that is not all of it.
     #[serde(default)]
     pub weights: BTreeMap<InstanceId, u16>,
+    /// Weights that were ordered and are not confirmed yet.
+    #[serde(default)]
+    pub weighing: Option<Weighing>,
+    /// How often weights were ordered.
+    #[serde(default)]
+    pub weight_orders: u32,
     /// What the checks of the analysis said so far, by name.
     #[serde(default)]
     pub analysis: BTreeMap<String, CheckRun>,
+    /// When the step or the bake at work began: what was measured before does not speak for it.
+    #[serde(default)]
+    pub judged_since: Timestamp,
     /// The hook that runs.
     #[serde(default)]
     pub hook: Option<HookRun>,
@@ -233,6 +248,9 @@ pub struct State {
     /// Hooks whose last try failed, in order, with the reason.
     #[serde(default)]
     pub hook_failures: Vec<(String, String)>,
+    /// A gate among them that nothing has followed from yet, in words.
+    #[serde(default)]
+    pub closed_gate: Option<String>,
     /// Failed so far, as of the last `ThresholdCrossed`.
     pub crossed: u32,
     /// The look at untouched instances before that is acted on.
@@ -298,10 +316,14 @@ impl State {
             rest_after: 0,
             step: None,
             weights: BTreeMap::new(),
+            weighing: None,
+            weight_orders: 0,
             analysis: BTreeMap::new(),
+            judged_since: event.at,
             hook: None,
             hooks_done: BTreeMap::new(),
             hook_failures: Vec::new(),
+            closed_gate: None,
             crossed: 0,
             look: None,
             judged: 0,
@@ -425,7 +447,12 @@ impl State {
 
     /// Failures crossed the threshold, and untouched instances are looked at before that is acted on.
     pub fn is_looking(&self) -> bool {
-        self.look.is_some() && self.crossed > self.judged && self.pause.is_none()
+        self.look.is_some() && self.crossed > self.judged && !self.is_held_up()
+    }
+
+    /// Somebody has to say that it goes on. While it only waits for the analysis to speak, what fails is acted on.
+    pub fn is_held_up(&self) -> bool {
+        self.pause.as_ref().is_some_and(|pause| !pause.passing)
     }
 
     /// Instances that did not end as planned, in plan order. What is under way in a running deployment is none.

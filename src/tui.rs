@@ -31,6 +31,7 @@ mod replay;
 mod run;
 mod runs;
 mod screen;
+mod steps;
 mod tab;
 mod terminal;
 mod text;

@@ -13,8 +13,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use common::{temp_dir, wait_for};
-use haproxy::{STATE, World, build, driver, honest, impostor, refused, settings, target};
-use rollout::model::{LbStats, Rotation, Span};
+use haproxy::{INFO, STATE, World, build, driver, honest, impostor, refused, settings, target};
+use rollout::model::{LbStats, Rotation, Served, Span};
 use rollout::ports::TrafficError;
 use rollout::traffic::{self, HaproxySettings, Settings};
 use tokio::task::JoinSet;
@@ -254,6 +254,76 @@ async fn counters_are_haproxys_own() {
 
     let elsewhere = build(settings(&[world.socket("admin")], "nowhere"));
     assert!(matches!(elsewhere.counters().await, Err(TrafficError::Refused(text)) if text.contains("[traffic] backend")));
+}
+
+/// What a server answered, and what it did not: each kind of failure once, and when it is counted for whom.
+#[tokio::test]
+async fn served_is_what_was_really_sent() {
+    let Some(world) = World::new().await else { return };
+    let (driver, fleet) = (world.driver(), [target("web-01"), target("web-02")]);
+    driver.take_out(&fleet[1]).await.expect("drained");
+    let none = driver.served(&fleet).await.expect("counters");
+    assert_eq!(none[&fleet[0].id], Served::default(), "health checks are not requests, and no answer took no time");
+    for (path, status, requests, errors) in
+        [("/", "200", 1, 0), ("/500", "500", 1, 1), ("/closed", "502", 1, 1), ("/broken", "200", 1, 1)]
+    {
+        let before = driver.served(&fleet).await.expect("counters");
+        assert_eq!(world.ask(path).await.0, status, "{path}");
+        wait_for(path, async || {
+            let after = driver.served(&fleet).await.ok()?;
+            let more = |id: usize| {
+                let (before, after) = (before[&fleet[id].id], after[&fleet[id].id]);
+                (after.requests - before.requests, after.errors - before.errors)
+            };
+            ((more(0), more(1)) == ((requests, errors), (0, 0))).then_some(())
+        })
+        .await;
+    }
+    driver.take_out(&fleet[0]).await.expect("drained");
+    let before = driver.served(&fleet).await.expect("counters");
+    assert_eq!(world.ask("/").await.0, "503");
+    assert_eq!(driver.served(&fleet).await.expect("counters"), before, "what nobody got is nobody's error");
+    assert!(before[&fleet[0].id].response_ms.is_some());
+    let pipe = build(settings(&[world.socket("admin")], "pipe"));
+    let served = pipe.served(&fleet[..1]).await.expect("counters");
+    assert_eq!(served[&fleet[0].id], Served::default(), "connections where it is TCP");
+}
+
+/// Two servers of which the first has `weight`, and a backend that goes by weights.
+fn weighing(command: &str, weight: u32) -> Vec<u8> {
+    let reply = match command.split(';').nth(1).unwrap_or_default().trim_end() {
+        state if state.starts_with("show servers state") => format!(
+            "1\n# be_id be_name srv_id srv_name srv_op_state srv_admin_state srv_uweight srv_iweight\n\
+             3 shop 1 web-01 2 0 {weight} 1\n3 shop 2 web-02 2 0 2 1\n\n"
+        ),
+        stat if stat.starts_with("show stat") => "# pxname,svname,algo,\nshop,BACKEND,roundrobin,\n\n".to_owned(),
+        _ => "\n".to_owned(),
+    };
+    format!("{INFO}{reply}").into_bytes()
+}
+
+/// Where the weights are as they should be, one question says so; an order without effect is not confirmed.
+#[tokio::test]
+async fn weights_are_read_back_and_asking_again_is_cheap() {
+    let (dir, mut servers) = (temp_dir(), JoinSet::new());
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let heard = Arc::clone(&asked);
+    let record = move |command: &str| {
+        heard.lock().expect("a list").push(command.trim_end().to_owned());
+        Some(weighing(command, 1))
+    };
+    let (driver, fleet) = (driver(&[impostor(dir.path(), record, &mut servers)]), [target("web-01"), target("web-02")]);
+    let of = |percent: u16| [(fleet[0].id.clone(), percent)].into_iter().collect();
+    assert_eq!(driver.weigh(&fleet, &of(50)).await, Ok(()));
+    assert_eq!(*asked.lock().expect("a list"), ["show info;show servers state shop"]);
+    match driver.weigh(&fleet, &of(22)).await {
+        Err(TrafficError::NotConfirmed(text)) => {
+            assert!(text.contains("shop/web-02 was given the weight 50, but") && text.contains("shows 2"), "{text}");
+        }
+        other => panic!("confirmed: {other:?}"),
+    }
+    let orders = "show info;set server shop/web-02 weight 50;set server shop/web-01 weight 11";
+    assert_eq!(asked.lock().expect("a list").iter().filter(|command| *command == orders).count(), 1, "all in one go");
 }
 
 /// Fifty looks a second at a drain must not make the balancer list all its servers fifty times.

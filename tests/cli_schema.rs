@@ -122,7 +122,9 @@ fn broken_files_break_the_schema_where_it_can_tell() {
         let of_others = |line: &str| line.split(' ').any(|word| keys.contains(word));
         let by_key = |line: &str| (line.contains("unknown key") || line.contains("unknown table")) && !of_others(line);
         if text.lines().take_while(|line| line.starts_with("# expects")).any(by_key) {
-            assert!(found.iter().any(|line| line.contains("unknown")), "{}: {found:?}", path.display());
+            // Beside tables with free names, an unknown key is one that is no such table.
+            let is_seen = |line: &String| line.contains("unknown") || line.ends_with(": type");
+            assert!(found.iter().any(is_seen), "{}: {found:?}", path.display());
         }
         if found.is_empty() { unseen.push(path.file_name().unwrap().to_owned()) } else { seen += 1 }
     }

@@ -45,6 +45,7 @@ fn every_example_is_read_without_a_fault() {
         "ssh",
         "ssh-release",
         "surge",
+        "analysis-prometheus",
         "canary",
         "hooks",
         "systemd",
@@ -72,8 +73,9 @@ fn every_example_is_read_without_a_fault() {
 fn secrets_of_the_examples_are_not_shown() {
     for file in examples() {
         let config = read(&file);
-        let shown = format!("{config:?} {:?} {:?} {:?} {:?}", config.fleet, config.traffic, config.health, config.hooks);
-        for secret in ["FLY_API_TOKEN", "VERCEL_TOKEN", "DATAPLANE_BASIC", "CHECK_TOKEN", "SHOP_TOKEN"] {
+        let shown = format!("{config:?} {:?} {:?} {:?}", config.fleet, config.traffic, config.health);
+        let shown = format!("{shown} {:?} {:?}", config.analysis, config.hooks);
+        for secret in ["FLY_API_TOKEN", "VERCEL_TOKEN", "DATAPLANE_BASIC", "CHECK_TOKEN", "SHOP_TOKEN", "PROMETHEUS_TOKEN"] {
             assert!(!shown.contains(&format!("value-of-{secret}")), "{}: {shown}", file.display());
         }
     }

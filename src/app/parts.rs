@@ -4,11 +4,12 @@ use std::sync::{Arc, LazyLock, OnceLock};
 
 use super::Failure;
 use super::redact::Redacted;
+use crate::analysis::World;
 use crate::clock::SystemClock;
 use crate::config::Config;
 use crate::model::Timestamp;
 use crate::os::text::sanitise;
-use crate::ports::{Clock, HookRunner, Journal, VipProber};
+use crate::ports::{Analyst, Clock, HookRunner, Journal, Prober, TrafficDriver, VipProber};
 use crate::runner::Parts;
 
 /// What is journalled already lies in the past, whatever the machine's clock says: set before the clock is first read.
@@ -44,14 +45,23 @@ pub(super) fn parts(config: &Config, journal: Arc<dyn Journal>) -> Result<Parts,
     let redactor = Arc::new(config.redactor.clone());
     let usage = |why: String| Failure::usage(redactor.redact(&why));
     let vip = config.vip.as_ref().map(crate::probe::vip).transpose().map_err(usage)?;
+    let vip = vip.map(|vip| -> Arc<dyn VipProber> { Arc::new(Redacted::new(vip, &redactor)) });
+    let fleet = Arc::new(Redacted::new(crate::fleet::build(&config.fleet).map_err(usage)?, &redactor));
+    let traffic: Arc<dyn TrafficDriver> =
+        Arc::new(Redacted::new(crate::traffic::build(&config.traffic).map_err(usage)?, &redactor));
+    let prober: Arc<dyn Prober> =
+        Arc::new(Redacted::new(crate::probe::build(&config.health, clock()).map_err(usage)?, &redactor));
+    let world = World { clock: clock(), traffic: traffic.clone(), prober: prober.clone(), vip: vip.clone() };
+    let analyst = config.analysis.as_ref().map(|analysis| crate::analysis::build(analysis, &world)).transpose();
+    let analyst = analyst.map_err(usage)?.map(|analyst| -> Arc<dyn Analyst> { Arc::new(Redacted::new(analyst, &redactor)) });
     let hooks = crate::hook::build(&config.hooks).map_err(usage)?;
     Ok(Parts {
         clock: clock(),
-        fleet: Arc::new(Redacted::new(crate::fleet::build(&config.fleet).map_err(usage)?, &redactor)),
-        traffic: Arc::new(Redacted::new(crate::traffic::build(&config.traffic).map_err(usage)?, &redactor)),
-        prober: Arc::new(Redacted::new(crate::probe::build(&config.health, clock()).map_err(usage)?, &redactor)),
-        vip: vip.map(|vip| -> Arc<dyn VipProber> { Arc::new(Redacted::new(vip, &redactor)) }),
-        analyst: None,
+        fleet,
+        traffic,
+        prober,
+        vip,
+        analyst,
         hooks: hooks.map(|hooks| -> Arc<dyn HookRunner> { Arc::new(Redacted::new(hooks, &redactor)) }),
         journal,
         words: {

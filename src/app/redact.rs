@@ -7,10 +7,13 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 
 use crate::config::Redactor;
-use crate::model::{Found, InstanceId, LbStats, Observation, Rotation, Sample, SampleResult, Target, Version, VipStats};
+use crate::model::{
+    Found, InstanceId, LbStats, Measurement, Observation, Rotation, Sample, SampleResult, Served, Target, Version, VipStats,
+};
 use crate::os::text;
 use crate::ports::{
-    FleetDriver, FleetError, HookOrder, HookRunner, Prober, StopOrder, TrafficDriver, TrafficError, UpdateOrder, VipProber,
+    Analyst, Compared, FleetDriver, FleetError, HookOrder, HookRunner, Prober, StopOrder, TrafficDriver, TrafficError,
+    UpdateOrder, VipProber,
 };
 
 /// The longest text of a driver: three lines of a program, and what it was doing.
@@ -108,6 +111,26 @@ impl TrafficDriver for Redacted<dyn TrafficDriver> {
         Box::pin(async move { self.driver.admit(target).await.map_err(|e| self.traffic(e)) })
     }
 
+    fn weighs(&self) -> bool {
+        self.driver.weighs()
+    }
+
+    fn weigh<'a>(
+        &'a self,
+        fleet: &'a [Target],
+        weights: &'a BTreeMap<InstanceId, u16>,
+    ) -> BoxFuture<'a, Result<(), TrafficError>> {
+        Box::pin(async move { self.driver.weigh(fleet, weights).await.map_err(|e| self.traffic(e)) })
+    }
+
+    fn check_weights(&self) -> BoxFuture<'_, Vec<String>> {
+        Box::pin(async move { self.driver.check_weights().await.iter().map(|text| self.clean(text)).collect() })
+    }
+
+    fn served<'a>(&'a self, fleet: &'a [Target]) -> BoxFuture<'a, Result<BTreeMap<InstanceId, Served>, TrafficError>> {
+        Box::pin(async move { self.driver.served(fleet).await.map_err(|e| self.traffic(e)) })
+    }
+
     fn add<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<(), TrafficError>> {
         Box::pin(async move { self.driver.add(target).await.map_err(|e| self.traffic(e)) })
     }
@@ -154,6 +177,18 @@ impl VipProber for Redacted<dyn VipProber> {
 
     fn stop(&self) -> BoxFuture<'_, Option<VipStats>> {
         self.driver.stop()
+    }
+}
+
+impl Analyst for Redacted<dyn Analyst> {
+    fn measure<'a>(&'a self, check: &'a str, compared: &'a Compared) -> BoxFuture<'a, Measurement> {
+        Box::pin(async move {
+            match self.driver.measure(check, compared).await {
+                Measurement::Nothing { why } => Measurement::Nothing { why: self.clean(&why) },
+                Measurement::Error { why } => Measurement::Error { why: self.clean(&why) },
+                value @ Measurement::Value { .. } => value,
+            }
+        })
     }
 }
 

@@ -26,7 +26,9 @@ pub(super) struct Node {
 pub(super) enum Value {
     Text(Text),
     Integer(i64),
-    /// An integer that is too large, a float, a date: nothing that a key takes.
+    /// A number with a fraction, or one that is too large to be without.
+    Fraction(f64),
+    /// An integer that is too large, a date: nothing that a key takes.
     Other(&'static str),
     Flag(bool),
     List(Vec<Node>),
@@ -52,6 +54,7 @@ impl Value {
         match self {
             Self::Text(_) => "a text",
             Self::Integer(_) => "a number",
+            Self::Fraction(_) => "a fraction",
             Self::Other(kind) => kind,
             Self::Flag(_) => "true or false",
             Self::List(_) => "a list",
@@ -143,7 +146,7 @@ impl Reader<'_> {
             DeValue::Integer(integer) => {
                 i64::from_str_radix(integer.as_str(), integer.radix()).map_or(Value::Other("too large"), Value::Integer)
             }
-            DeValue::Float(_) => Value::Other("a fraction"),
+            DeValue::Float(float) => float.as_str().parse().map_or(Value::Other("a fraction"), Value::Fraction),
             DeValue::Datetime(_) => Value::Other("a date"),
             DeValue::Boolean(flag) => Value::Flag(flag),
             DeValue::Array(_) | DeValue::Table(_) if depth > DEEPEST => {

@@ -112,7 +112,7 @@ fn defaults(section: &mut Section<'_>) -> Defaults {
     let (ports, in_turn) = match &node.value {
         Value::Integer(n) => (port_of(*n).map(|port| vec![port]), false),
         Value::Text(text) => (ports_of(&text.full), true),
-        Value::Other(_) | Value::Flag(_) | Value::List(_) | Value::Table(_) => (None, false),
+        Value::Fraction(_) | Value::Other(_) | Value::Flag(_) | Value::List(_) | Value::Table(_) => (None, false),
     };
     if ports.is_none() {
         let remedy = "is no port; write a number from 1 to 65535 for all, or \"[8001:8020]\" for one each in turn";

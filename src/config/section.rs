@@ -94,6 +94,21 @@ impl<'a> Section<'a> {
         self.left()
     }
 
+    /// The tables that are left, for a table that has keys of its own and others whose names are free.
+    pub(super) fn tables(&mut self) -> Vec<(String, Place, Section<'a>)> {
+        self.faults.tell(|shape| shape.note_free(&self.path));
+        let is_table = |entry: &Entry| matches!(entry.node.value, Value::Table(_));
+        let names = self.table.entries.iter().filter(|(_, entry)| is_table(entry)).map(|(name, _)| name.clone());
+        let names: Vec<String> = names.collect();
+        let mut found = Vec::new();
+        for name in names {
+            let Some(entry) = self.table.entries.shift_remove(&name) else { continue };
+            let place = entry.key;
+            found.extend(self.item(&name, entry.node).map(|section| (name, place, section)));
+        }
+        found
+    }
+
     fn left(&mut self) -> Vec<(String, Entry)> {
         std::mem::take(&mut self.table.entries).into_iter().collect()
     }
@@ -382,7 +397,7 @@ fn span_of(value: Value) -> Result<Span, String> {
         Value::Text(text) => value::span(&text.full).map_err(|remedy| format!("{} {remedy}", shown(&text.raw))),
         Value::Integer(n) if n < 0 => Err(format!("must not be negative; write \"{}s\"", n.unsigned_abs())),
         Value::Integer(n) => Err(format!("has no unit; write \"{n}s\" for seconds or \"{n}ms\" for milliseconds")),
-        other @ (Value::Other(_) | Value::Flag(_) | Value::List(_) | Value::Table(_)) => {
+        other @ (Value::Fraction(_) | Value::Other(_) | Value::Flag(_) | Value::List(_) | Value::Table(_)) => {
             Err(format!("is {}; write a length of time like \"500ms\", \"5s\", \"1m30s\"", other.kind()))
         }
     }

@@ -20,7 +20,7 @@ pub(super) fn read(section: &mut Section<'_>) -> Vec<(u16, u16)> {
                 Some((from, to)) => from.parse().ok().zip(to.parse().ok()),
                 None => text.full.parse().ok().map(|n| (n, n)),
             },
-            Value::Other(_) | Value::Flag(_) | Value::List(_) | Value::Table(_) => None,
+            Value::Fraction(_) | Value::Other(_) | Value::Flag(_) | Value::List(_) | Value::Table(_) => None,
         };
         match range {
             Some((from, to)) if from <= to && from >= 100 && to <= 599 => ranges.push((from, to)),

@@ -234,6 +234,5 @@ fn read_keys(console: &mut Section<'_>) -> Keymap {
 
 /// Refuses the tables of the contract that are not in this version.
 pub(super) fn refuse_later(root: &mut Section<'_>) {
-    root.later("analysis", "remove the table; the health checks decide");
     root.later("notify", "remove the table and read rollout deploy --output json");
 }

@@ -17,6 +17,19 @@ pub(super) const OF_A_HOOK: [&str; 2] = ["version", "service"];
 /// What the template of a name at the balancer may use: nothing that changes with a deployment.
 pub(super) const OF_A_SERVER: [&str; 5] = ["service", "instance.id", "instance.host", "instance.port", "instance.zone"];
 
+/// What the template of a check of the analysis may use.
+pub(super) const OF_A_CHECK: [&str; 9] = [
+    "version",
+    "previous",
+    "service",
+    "touched",
+    "touched_ids",
+    "touched_hosts",
+    "untouched",
+    "untouched_ids",
+    "untouched_hosts",
+];
+
 /// Checks a template as written. The error says what is wrong and what to write instead.
 pub(super) fn check(raw: &str, variables: &[&str]) -> Result<(), String> {
     let mut templates = Environment::new();
@@ -34,7 +47,11 @@ pub(super) fn check(raw: &str, variables: &[&str]) -> Result<(), String> {
         return Err(format!("{} uses {}, which is unknown{near}; known: {}", shown(raw), shown(&name), variables.join(", ")));
     }
     let instance = context! { id => "web-01", host => "127.0.0.1", port => 8080, zone => "a" };
-    let sample = context! { version => "v2", previous => "v1", service => "shop", instance };
+    let sample = context! {
+        version => "v2", previous => "v1", service => "shop", instance,
+        touched => "web-01:80", touched_ids => "web-01", touched_hosts => "web-01",
+        untouched => "web-02:80", untouched_ids => "web-02", untouched_hosts => "web-02",
+    };
     template.render(sample).map_err(|error| format!("{} does not render: {}", shown(raw), reason(&error)))?;
     Ok(())
 }

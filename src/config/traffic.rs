@@ -136,7 +136,8 @@ fn template_of(section: &mut Section<'_>, key: &str) -> Option<String> {
     Some(text.value.template)
 }
 
-fn headers(parent: &mut Section<'_>) -> Vec<(String, String)> {
+/// Reads `headers = { Authorization = "Bearer ${TOKEN}" }`.
+pub(super) fn headers(parent: &mut Section<'_>) -> Vec<(String, String)> {
     let mut section = parent.table("headers");
     let mut headers = Vec::new();
     for (name, entry) in section.rest() {

@@ -1,12 +1,12 @@
 //! What is still to come: the batches on the way forward, the order on the way back. As things stand; nothing is decided.
 //!
-//! Imports: state, model, core's rolling and rollback. May not: act, tell a time.
+//! Imports: state, model, core's rolling, canary and rollback. May not: act, tell a time.
 
 use std::collections::VecDeque;
 
 use indexmap::IndexMap;
 
-use super::{rollback, rolling};
+use super::{canary, rollback, rolling};
 use crate::model::{Member, Zones};
 use crate::state::{Instance, Phase, State};
 
@@ -17,6 +17,10 @@ pub struct Ahead {
     pub number: u32,
     /// Who will be in it if nothing changes, by place in the plan.
     pub members: Vec<usize>,
+    /// The canary step that it belongs to, from 1.
+    pub step: Option<u32>,
+    /// Which batch of the rules it is: see `rolling::place`.
+    pub(super) place: u32,
 }
 
 /// The batches that have not begun; none once it goes back or comes to its end.
@@ -40,22 +44,42 @@ pub fn ahead(state: &State) -> Vec<Ahead> {
             zones.entry(member.target.zone.as_deref().filter(|_| apart)).or_default().push_back(index);
         }
     }
-    let mut all = Vec::new();
-    let mut number = state.batches;
-    if !spares.is_empty() {
+    let mut steps = VecDeque::from(canary::still_to_take(state));
+    let (mut all, mut number, mut rest_after) = (Vec::new(), state.batches, rest_after(state));
+    let mut batch = |members: Vec<usize>, steps: &mut VecDeque<(u32, usize)>| {
         number += 1;
-        all.push(Ahead { number, members: spares });
+        let (place, step) = (rolling::place(plan, number, rest_after), steps.front().map(|(step, _)| *step));
+        if let Some((_, missing)) = steps.front_mut() {
+            *missing = missing.saturating_sub(members.len());
+        }
+        if steps.front().is_some_and(|(_, missing)| *missing == 0) {
+            steps.pop_front();
+            rest_after = number;
+        }
+        all.push(Ahead { number, members, step, place });
+        rolling::place(plan, number + 1, rest_after)
+    };
+    let mut place = rolling::place(plan, state.batches + 1, self::rest_after(state));
+    if !spares.is_empty() {
+        place = batch(spares, &mut steps);
     }
     // From here on all are of one size: to ask for each would be to count the fleet each time.
     let listed = u32::try_from(plan.policy.strategy.batch_size.len()).unwrap_or(u32::MAX).saturating_add(3);
     let repeated = rolling::size_of(plan, listed);
     while let Some(zone) = zones.values_mut().filter(|zone| !zone.is_empty()).min_by_key(|zone| zone.front().copied()) {
-        number += 1;
-        let size = if number < listed { rolling::size_of(plan, number) } else { repeated };
-        let size = usize::try_from(size).unwrap_or(usize::MAX).clamp(1, zone.len());
-        all.push(Ahead { number, members: zone.drain(..size).collect() });
+        let size = if place < listed { rolling::size_of(plan, place) } else { repeated };
+        let missing = steps.front().map_or(usize::MAX, |(_, missing)| *missing);
+        let size = usize::try_from(size).unwrap_or(usize::MAX).min(missing).clamp(1, zone.len());
+        place = batch(zone.drain(..size).collect(), &mut steps);
     }
     all
+}
+
+/// After which batch the rules begin anew: a step whose last batch is at work will be over by then.
+fn rest_after(state: &State) -> u32 {
+    let over =
+        state.step.as_ref().is_some_and(|run| canary::still_to_take(state).first().is_none_or(|(step, _)| *step != run.number));
+    if over { state.batches } else { state.rest_after }
 }
 
 /// It waits for its turn.

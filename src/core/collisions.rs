@@ -168,7 +168,7 @@ fn whoever_holds_the_budget_can_be_discounted() {
 fn the_end_check_drains_what_it_could_not_read_and_what_is_in_rotation() {
     let end = |run: &mut Fixture, change: &dyn Fn(u32, crate::model::Survey) -> Result<crate::model::Survey, String>| {
         let surveys = (1..=3).map(|n| (id(n), change(n, run.survey(n, "v2")))).collect();
-        let effect = super::wanted_for_fleet(&run.state).pop().unwrap().id;
+        let effect = run.fleet_act("survey-fleet").unwrap().id;
         run.input(&Input::Outcome { effect, outcome: Outcome::FleetSurveyed { surveys, vip: None, lb: None } });
     };
     let done = || {

@@ -6,7 +6,7 @@ use crate::command::{Command, Refusal};
 use crate::model::{InstanceId, InstanceState, Span, Timestamp};
 use crate::state::{Goal, Instance, Phase, State};
 
-use super::{Observed, budget, operate, rollback};
+use super::{Observed, budget, canary, operate, rollback};
 
 /// What follows from a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +39,7 @@ pub fn consequence(state: &State, command: &Command, _now: Timestamp) -> Result<
         // What was asked for before goes on.
         Command::Resume if state.cancel.is_some() => cancel(state),
         Command::Resume if state.rollback.is_some() => back(state),
+        Command::Promote { full } if state.step.is_some() => promoted(state, *full),
         Command::Start | Command::Resume | Command::Promote { .. } => forward(state),
         // It joins what goes on already.
         Command::Rollback { .. } if operate::is_rollback(state) => forward(state),
@@ -157,6 +158,30 @@ fn forward(state: &State) -> Consequence {
     }
 }
 
+/// A step is cut short, or all that are left.
+fn promoted(state: &State, full: bool) -> Consequence {
+    let done = state.step.as_ref().map_or(0, |run| run.number);
+    let words = |number: u32| {
+        let canary = state.plan.policy.canary.as_ref();
+        let index = usize::try_from(number).unwrap_or(usize::MAX).checked_sub(1)?;
+        canary?.steps.get(index).map(|step| format!("step {number}, {}", step.words()))
+    };
+    let this = words(done).unwrap_or_default();
+    let (next, rest) = (words(done.saturating_add(1)).filter(|_| !full), "the rest goes by the rolling rules");
+    let follows = forward(state);
+    Consequence {
+        will_change: match full {
+            false => format!("{this}, is over; {} pending, to {}", follows.changes.len(), state.plan.version),
+            true => format!("all steps are over; {} pending, to {}", follows.changes.len(), state.plan.version),
+        },
+        then: match next {
+            Some(next) => format!("{next} follows"),
+            None => format!("{rest}; no further step holds it"),
+        },
+        ..follows
+    }
+}
+
 fn pause(state: &State) -> Consequence {
     let changes = in_flight(state);
     Consequence {
@@ -228,7 +253,8 @@ fn cancel(state: &State) -> Consequence {
         } else if updated == 0 {
             "it ends cancelled".to_owned()
         } else {
-            format!("it ends cancelled with mixed versions: {updated} stay on {}", state.plan.version)
+            let weights = if state.weights.is_empty() { "" } else { ", with the whole of their weight" };
+            format!("it ends cancelled with mixed versions: {updated} stay on {}{weights}", state.plan.version)
         },
         changes,
     }
@@ -242,6 +268,7 @@ fn back(state: &State) -> Consequence {
     let max = budget::limit(state.plan.policy.rollback.max_unavailable, state.total());
     let work = u32::try_from(healthy).unwrap_or(u32::MAX);
     let rounds = healthy.div_ceil(usize::try_from(max.max(1)).unwrap_or(1)) + usize::from(changes.len() > healthy);
+    let first = if canary::would_return_traffic(state) { "their traffic first, then " } else { "" };
     let consequence = Consequence {
         will_change: format!(
             "{healthy} healthy on {}, {} out of rotation or under way{}",
@@ -250,7 +277,7 @@ fn back(state: &State) -> Consequence {
             if returned > 0 { format!(", {returned} put back without an update") } else { String::new() }
         ),
         will_not: counts(state, &[InstanceState::Pending, InstanceState::Skipped]),
-        order: format!("those out of rotation at once, then newest first, {max} at a time, without pauses"),
+        order: format!("{first}those out of rotation at once, then newest first, {max} at a time, without pauses"),
         serving: serving(state),
         lowest_serving: lowest_back(state, work),
         takes: typical_instance(state).map(|each| each.times(u64::try_from(rounds).unwrap_or(u64::MAX))),

@@ -35,11 +35,9 @@ pub(super) fn next(state: &State, observed: &Observed, now: Timestamp) -> Option
     if !is_over(state) || state.step.is_some() || state.hook.as_ref().is_some_and(|run| !run.failed) {
         return None;
     }
-    if let Some(retired) = retire(state, observed) {
-        return Some(retired);
-    }
     let Some(until) = state.end_check_until else {
-        return before_the_check(state, now).or(|| Some(vec![EventKind::EndCheckStarted { until: now + end_check(state) }]));
+        return before_the_check((state, observed), now)
+            .or(|| Some(vec![EventKind::EndCheckStarted { until: now + end_check(state) }]));
     };
     match state.end_checked {
         None if now >= until => {
@@ -51,7 +49,7 @@ pub(super) fn next(state: &State, observed: &Observed, now: Timestamp) -> Option
             )])
         }
         None => None,
-        Some(_) if canary::weights(state) != state.weights => (now >= until).then(|| {
+        Some(_) if !canary::are_set(state) => (now >= until).then(|| {
             let why = observed.trouble.as_ref().map(|t| format!(": {t}")).unwrap_or_default();
             vec![ended(Ending::Failed, format!("the balancers did not confirm the weights of all instances{why}"), observed)]
         }),
@@ -59,17 +57,17 @@ pub(super) fn next(state: &State, observed: &Observed, now: Timestamp) -> Option
     }
 }
 
-/// The hooks that come last, and weights as they were before.
-fn before_the_check(state: &State, now: Timestamp) -> Turn {
+/// What comes last: the hooks after it, while extra capacity still serves if one of them may send everything back; then that
+/// capacity is stopped, and what was done for the deployment's time is cleaned up.
+fn before_the_check((state, observed): (&State, &Observed), now: Timestamp) -> Turn {
+    let hooks = |at: HookAt| hooks::next(state, now, at, 1);
+    let done = || retire(state, observed).map_or(Turn::Done, Turn::Act);
     let own = match (&state.rollback, &state.cancel) {
-        (Some(_), None) => hooks::next(state, now, HookAt::AfterRollback, 1),
-        (None, None) => hooks::next(state, now, HookAt::AfterDeployment, 1),
-        (_, Some(_)) => Turn::Done,
+        (None, None) => hooks(HookAt::AfterDeployment).then(done),
+        (Some(_), None) => done().then(|| hooks(HookAt::AfterRollback)),
+        (_, Some(_)) => done(),
     };
-    match own {
-        Turn::Done => hooks::cleanup(state, now),
-        turn => turn,
-    }
+    own.then(|| hooks::cleanup(state, now))
 }
 
 /// Nothing is left to be taken forward or back.
@@ -86,7 +84,7 @@ fn is_over(state: &State) -> bool {
 /// Extra capacity has done its part: it is taken out and stopped, all that may be at once. One without which too few would
 /// serve stays, and is listed.
 fn retire(state: &State, observed: &Observed) -> Option<Vec<EventKind>> {
-    if state.stopped.is_some() || state.end_check_until.is_some() {
+    if state.stopped.is_some() {
         return None;
     }
     let done = |i: &Instance| i.spare && i.is_touched() && matches!(i.phase, Phase::Healthy | Phase::Failed);
@@ -181,7 +179,12 @@ fn expected<'a>(member: &'a Member, instance: &'a Instance) -> Option<(Option<&'
 
 fn finish(state: &State, mismatches: u32, observed: &Observed) -> EventKind {
     let exceptions = state.exceptions().len();
-    let but = if exceptions > 0 { format!(", {exceptions} listed") } else { String::new() };
+    let mut but = if exceptions > 0 { format!(", {exceptions} listed") } else { String::new() };
+    let mut hooks: Vec<&str> = state.hook_failures.iter().map(|(hook, _)| hook.as_str()).collect();
+    hooks.dedup();
+    if !hooks.is_empty() {
+        but = format!("{but}, failed hooks: {}", hooks.join(", "));
+    }
     let tally = state.tally();
     let updated = tally.of(InstanceState::Healthy);
     if mismatches > state.plan.policy.rollback.max_failures {

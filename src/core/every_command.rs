@@ -10,7 +10,9 @@ use super::{Input, next_deadline, turn, waiting, wanted};
 use crate::command::{Command, Request};
 use crate::effect::{Effect, EffectKind, Outcome};
 use crate::event::{Actor, Cause, Event, EventKind};
-use crate::model::{Confirm, Count, InstanceId, OnFailure, Rotation, Sample, SampleResult, Span, Survey, Version};
+use crate::model::{
+    Confirm, Count, InstanceId, Measurement, OnFailure, Quantity, Rotation, Sample, SampleResult, Span, Survey, Version,
+};
 use crate::state::{Phase, State};
 
 const FLEET: u32 = 4;
@@ -259,6 +261,14 @@ impl Drive {
             (EffectKind::AwaitIdle, _) => Outcome::Idle,
             (EffectKind::Update { .. } | EffectKind::Retire, _) => Outcome::Updated,
             (EffectKind::Admit, _) => Outcome::Admitted,
+            (EffectKind::Weigh { weights }, _) => Outcome::Weighed { weights: weights.clone() },
+            (EffectKind::RunHook { .. }, _) => Outcome::HookEnded { failure: None },
+            (EffectKind::Measure { check, .. }, _) => {
+                let (check, at) = (check.clone(), self.run.now);
+                let value = Quantity::new(0.0).unwrap();
+                let measurement = Measurement::Value { touched: value, untouched: None, samples: None };
+                return self.input(&Input::Measured { check, at, measurement });
+            }
             (EffectKind::WatchRotation { .. } | EffectKind::Watch { .. } | EffectKind::Survey, _) => return,
         };
         // As the engine does, an act is performed once as long as it is wanted.

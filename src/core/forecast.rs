@@ -1,11 +1,11 @@
 //! How long it will (still) take, with its spread, from how long instances took so far and in earlier deployments.
 //!
-//! Imports: state, model, core's ahead, rolling, rollback and budget. May not: act.
+//! Imports: state, model, core's ahead, rolling, canary, rollback and budget. May not: act.
 
 use crate::model::{Plan, Span, Timestamp};
 use crate::state::{Goal, Phase, State};
 
-use super::{ahead, budget, rollback, rolling};
+use super::{ahead, budget, canary, rollback, rolling};
 
 /// From so many measured instances on, this deployment alone says how long they take.
 const ENOUGH: usize = 3;
@@ -36,8 +36,9 @@ impl Forecast {
 /// the verdict; `None` if it says nothing.
 pub fn estimate(plan: &Plan, took: &[Span]) -> Option<Forecast> {
     let batches = rolling::batches(plan);
-    let course = Course::of(plan, batches.iter().map(|batch| (batch.number, batch.members.len())));
-    Forecast::from(took, |each| course.takes(plan, each))
+    let course = Course::of(plan, batches.iter().map(|batch| (batch.place, batch.members.len())));
+    let steps = canary::takes(plan, 1);
+    Forecast::from(took, |each| course.takes(plan, each) + steps)
 }
 
 /// What a number of batches comes to.
@@ -48,15 +49,15 @@ struct Course {
 }
 
 impl Course {
-    /// Of batches by number and size. The fleet is counted once, not for each of thousands of batches.
+    /// Of batches by their place in the rules and their size. The fleet is counted once, not for each of thousands of batches.
     fn of(plan: &Plan, batches: impl Iterator<Item = (u32, usize)>) -> Self {
         let allowed = budget::own(plan) + plan.spares();
         // From here on all are of one width.
         let listed = u32::try_from(plan.policy.strategy.batch_size.len()).unwrap_or(u32::MAX).saturating_add(3);
         let repeated = rolling::width(plan, listed);
         let mut course = Self { rounds: 0, batches: 0 };
-        for (number, size) in batches {
-            let width = if number < listed { rolling::width(plan, number) } else { repeated };
+        for (place, size) in batches {
+            let width = if place < listed { rolling::width(plan, place) } else { repeated };
             course.rounds += rounds(size, width.min(allowed));
             course.batches += 1;
         }
@@ -87,8 +88,9 @@ pub fn forecast(state: &State, earlier: &[Span], now: Timestamp) -> Option<Forec
     if state.rollback.is_some() {
         return Forecast::from(&took, |each| going_back(state, now, each));
     }
-    let to_come = Course::of(&state.plan, ahead(state).iter().map(|batch| (batch.number, batch.members.len())));
-    Forecast::from(&took, |each| current(state, now, each) + to_come.takes(&state.plan, each))
+    let to_come = Course::of(&state.plan, ahead(state).iter().map(|batch| (batch.place, batch.members.len())));
+    let steps = canary::still_takes(state, now);
+    Forecast::from(&took, |each| current(state, now, each) + to_come.takes(&state.plan, each) + steps)
 }
 
 /// What is under way back, and then what serves, in rounds of the rollback's budget.
@@ -113,7 +115,8 @@ fn current(state: &State, now: Timestamp, each: Span) -> Span {
     let newest = members().filter(|i| i.is_active()).filter_map(|i| i.taken_at).max();
     let under_way = newest.map_or(Span::ZERO, |taken| each - now.since(taken));
     let allowed = budget::own(&state.plan) + state.plan.spares();
-    let at_once = rolling::width(&state.plan, batch.number).min(allowed);
+    let place = rolling::place(&state.plan, batch.number, state.rest_after);
+    let at_once = rolling::width(&state.plan, place).min(allowed);
     under_way + each.times(rounds(pending, at_once)) + state.plan.policy.strategy.batch_pause
 }
 

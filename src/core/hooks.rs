@@ -4,10 +4,12 @@
 
 use crate::effect::{Effect, EffectKind};
 use crate::event::{Cause, EventKind};
-use crate::model::{EffectId, Hook, HookAt, HookClass, OnFailure, Timestamp};
+use crate::model::{EffectId, Hook, HookAt, HookClass, Timestamp};
+use crate::mutant::{self, Mutant};
 use crate::state::{HookRun, State};
 
 use super::judge;
+use super::operate::is_rollback;
 
 /// What comes next at a point where several things may.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +23,14 @@ pub(super) enum Turn {
 }
 
 impl Turn {
+    /// What comes after this point, if nothing comes here.
+    pub(super) fn then(self, next: impl FnOnce() -> Self) -> Self {
+        match self {
+            Self::Done => next(),
+            turn => turn,
+        }
+    }
+
     /// What `then` says, if nothing comes here.
     pub(super) fn or(self, then: impl FnOnce() -> Option<Vec<EventKind>>) -> Option<Vec<EventKind>> {
         match self {
@@ -31,17 +41,27 @@ impl Turn {
     }
 }
 
-/// The hooks at a point of the deployment, one after the other. `round` is which time it comes there, from 1.
+/// The hooks at a point of the deployment, one after the other. `round` is which time it comes there, from 1. For a deployment
+/// that undoes another they are those of a rollback.
 pub(super) fn next(state: &State, now: Timestamp, at: HookAt, round: u32) -> Turn {
     if let Some(run) = &state.hook {
         return again(state, now, run);
     }
+    let at = match at {
+        HookAt::BeforeDeployment if is_rollback(state) => HookAt::BeforeRollback,
+        HookAt::AfterDeployment if is_rollback(state) => HookAt::AfterRollback,
+        HookAt::BeforeBatch | HookAt::AfterBatch if is_rollback(state) => return Turn::Done,
+        at => at,
+    };
     let due = |hook: &&Hook| hook.at == at && hook.class != HookClass::Cleanup;
     begin_first(state, now, due, round)
 }
 
 /// The hooks of class cleanup, one after the other.
 pub(super) fn cleanup(state: &State, now: Timestamp) -> Turn {
+    if mutant::is(Mutant::ForgetCleanup) {
+        return Turn::Done;
+    }
     match &state.hook {
         Some(run) => again(state, now, run),
         None => begin_first(state, now, |hook| hook.class == HookClass::Cleanup, 1),
@@ -65,7 +85,7 @@ fn begin_first(state: &State, now: Timestamp, due: impl Fn(&&Hook) -> bool, roun
 }
 
 fn again(state: &State, now: Timestamp, run: &HookRun) -> Turn {
-    match of(state, &run.name).filter(|_| run.failed) {
+    match state.hook_named(&run.name).filter(|_| run.failed) {
         Some(hook) => Turn::Act(vec![started(hook, now, run.round, run.attempt + 1)]),
         None => Turn::Wait,
     }
@@ -75,14 +95,10 @@ fn started(hook: &Hook, now: Timestamp, round: u32, attempt: u32) -> EventKind {
     EventKind::HookStarted { hook: hook.name.clone(), round, attempt, until: now + hook.timeout }
 }
 
-fn of<'a>(state: &'a State, name: &str) -> Option<&'a Hook> {
-    state.plan.policy.hooks.iter().find(|hook| hook.name == name)
-}
-
 /// The hook that runs, as an act on the fleet.
 pub(super) fn wanted(state: &State) -> Option<Effect> {
     let run = state.hook.as_ref().filter(|run| !run.failed)?;
-    let hook = of(state, &run.name)?;
+    let hook = state.hook_named(&run.name)?;
     let word = format!("hook-{}-{}", run.name, run.round);
     Some(Effect {
         id: EffectId::new(&state.plan.deployment, None, &word, run.attempt),
@@ -91,10 +107,10 @@ pub(super) fn wanted(state: &State) -> Option<Effect> {
     })
 }
 
-/// What the end of a hook means.
-pub(super) fn ended(state: &State, now: Timestamp, effect: &EffectId, failure: Option<&str>) -> Vec<EventKind> {
+/// The end of a hook, as a fact.
+pub(super) fn ended(state: &State, effect: &EffectId, failure: Option<&str>) -> Vec<EventKind> {
     match state.hook.as_ref().filter(|_| wanted(state).is_some_and(|wanted| wanted.id == *effect)) {
-        Some(run) => end(state, now, run, failure.map(str::to_owned)),
+        Some(run) => vec![end(state, run, failure.map(str::to_owned))],
         None => Vec::new(),
     }
 }
@@ -102,8 +118,8 @@ pub(super) fn ended(state: &State, now: Timestamp, effect: &EffectId, failure: O
 /// A hook that did not end in time has failed.
 pub(super) fn overdue(state: &State, now: Timestamp) -> Option<Vec<EventKind>> {
     let run = state.hook.as_ref().filter(|run| !run.failed && now >= run.until)?;
-    let timeout = of(state, &run.name).map(|hook| hook.timeout).unwrap_or_default();
-    Some(end(state, now, run, Some(format!("it did not end within {timeout}"))))
+    let timeout = state.hook_named(&run.name).map(|hook| hook.timeout).unwrap_or_default();
+    Some(vec![end(state, run, Some(format!("it did not end within {timeout}")))])
 }
 
 /// When a hook that runs will have to be decided on.
@@ -111,17 +127,19 @@ pub(super) fn deadline(state: &State) -> Option<Timestamp> {
     state.hook.as_ref().filter(|run| !run.failed).map(|run| run.until)
 }
 
-fn end(state: &State, now: Timestamp, run: &HookRun, failure: Option<String>) -> Vec<EventKind> {
-    let hook = of(state, &run.name);
-    let again = failure.is_some() && hook.is_some_and(|hook| run.attempt <= hook.retries);
-    let (name, round) = (run.name.clone(), run.round);
-    let mut events = vec![EventKind::HookEnded { hook: name.clone(), round, failure: failure.clone(), again }];
-    let decides = hook.is_some_and(|hook| hook.class == HookClass::Gate)
-        && state.rollback.is_none()
-        && state.cancel.is_none()
-        && state.plan.policy.rollback.on_failure != OnFailure::Continue;
-    if let Some(why) = failure.filter(|_| !again && decides) {
-        events.extend(judge::act(state, format!("hook {name} failed: {why}"), (now, None), Cause::Hook));
+fn end(state: &State, run: &HookRun, failure: Option<String>) -> EventKind {
+    let retries = state.hook_named(&run.name).map_or(0, |hook| hook.retries);
+    let again = failure.is_some() && run.attempt <= retries;
+    EventKind::HookEnded { hook: run.name.clone(), round: run.round, failure, again }
+}
+
+/// What a gate that failed leads to, whatever `on_failure` says of instances: the deployment does not go on by itself. One
+/// that failed during a pause is acted on when that is over.
+pub(super) fn judge(state: &State, now: Timestamp) -> Option<Vec<EventKind>> {
+    let reason = state.closed_gate.as_ref().filter(|_| !mutant::is(Mutant::ForgetHookFailure))?;
+    let over = state.rollback.is_some() || state.cancel.is_some() || is_rollback(state);
+    if over || state.is_held_up() || judge::is_open(state) {
+        return None;
     }
-    events
+    Some(judge::act(state, reason.clone(), (now, None), Cause::Hook))
 }

@@ -7,7 +7,7 @@ use crate::model::{OnFailure, Timestamp};
 use crate::state::{Failure, Instance, State};
 
 use super::common_cause::{self, Verdict};
-use super::{Observed, approval, pause};
+use super::{Observed, analysis, approval, pause};
 use crate::mutant::{self, Mutant};
 
 /// Whether `failed` of `finished` is too much: strictly above the share, or more than the number. The share is of those
@@ -39,7 +39,7 @@ pub(super) fn judge(state: &State, observed: &Observed, now: Timestamp) -> Optio
     if too_many && failed > state.crossed {
         return Some(vec![crossed(state, now, (failed, finished))]);
     }
-    if state.pause.is_some() {
+    if state.is_held_up() {
         return None;
     }
     if too_many && policy.on_failure != OnFailure::Continue {
@@ -53,7 +53,9 @@ pub(super) fn judge(state: &State, observed: &Observed, now: Timestamp) -> Optio
             }
         };
     }
-    common_cause::on_its_own(state, observed).map(|what| vec![not_ours(&what)])
+    // While it waits for the analysis nothing new is taken anyway.
+    let free = state.pause.is_none();
+    common_cause::on_its_own(state, observed).filter(|_| free).map(|what| vec![not_ours(&what)])
 }
 
 fn crossed(state: &State, now: Timestamp, (failed, finished): (u32, u32)) -> EventKind {
@@ -74,10 +76,13 @@ fn not_ours(what: &str) -> EventKind {
     pause(Cause::CommonCause, format!("{what}: not this deployment's doing; resume when they are well, or roll back"))
 }
 
-/// No instance finished in time.
+/// No instance finished in time, or the analysis did not.
 pub(super) fn no_progress(state: &State, now: Timestamp) -> Vec<EventKind> {
     let timeout = state.plan.policy.strategy.progress_timeout;
-    let reason = format!("no instance finished for {timeout}");
+    let reason = match analysis::awaited(state) {
+        Some(what) => format!("the analysis did not come to an end within {timeout}: {what}"),
+        None => format!("no instance finished for {timeout}"),
+    };
     act(state, reason, (now, None), Cause::NoProgress)
 }
 

@@ -69,7 +69,7 @@ fn answer(state: &State, command: &Command) -> Result<String, String> {
     Ok(match command {
         Command::Start if state.started_at.is_some() => "it has begun already".to_owned(),
         Command::Start => "it begins".to_owned(),
-        Command::Pause { .. } => match &state.pause {
+        Command::Pause { .. } => match state.pause.as_ref().filter(|pause| !pause.passing) {
             Some(_) if state.awaits == Some(Awaits::Answer) => "paused: the question waits without a deadline now".to_owned(),
             Some(pause) => format!("it is paused already, by {}", pause.by.name()),
             None => match state.active.len() {
@@ -79,6 +79,9 @@ fn answer(state: &State, command: &Command) -> Result<String, String> {
         },
         Command::Resume if state.pause.is_none() && state.awaits == Some(Awaits::Approval) => {
             return Err("it is not paused: it waits for approval of the next batch; give it with: rollout promote".to_owned());
+        }
+        Command::Resume if state.pause.is_none() && state.awaits == Some(Awaits::Promotion) => {
+            return Err("it is not paused: its step waits until somebody promotes it, with: rollout promote".to_owned());
         }
         Command::Resume if state.pause.is_none() => "it is not paused".to_owned(),
         Command::Resume => "resumed".to_owned(),
@@ -106,13 +109,14 @@ fn answer(state: &State, command: &Command) -> Result<String, String> {
 
 fn promote_step(state: &State, full: bool) -> Result<String, String> {
     let number = state.step.as_ref().map_or(0, |step| step.number);
-    if state.batch.is_some() {
-        return Err(format!("step {number} is updating instances; it can be promoted when they have their verdicts"));
+    if let Some(batch) = &state.batch {
+        return Err(format!("step {number} is updating instances; it can be promoted when batch {} is done", batch.number));
     }
-    Ok(match full {
+    let promoted = match full {
         false => format!("step {number} is promoted"),
         true => "all steps are promoted: the rest goes by the rolling rules".to_owned(),
-    })
+    };
+    Ok(if state.pause.is_some() { format!("{promoted}; it goes on when the deployment is resumed") } else { promoted })
 }
 
 /// The deployment itself undoes another: there is never a rollback of a rollback.
@@ -166,7 +170,8 @@ pub(super) fn operate(state: &State, observed: &Observed, now: Timestamp, reques
     let by = request.actor.clone();
     match &request.command {
         Command::Start if state.started_at.is_none() => vec![EventKind::DeploymentStarted { by }],
-        Command::Pause { reason } if state.pause.is_none() => {
+        // A pause of the engine's that would end by itself does so no longer.
+        Command::Pause { reason } if !state.is_held_up() => {
             let reason = said(&by, reason);
             vec![EventKind::DeploymentPaused { by, reason, cause: Cause::Asked, until: None }]
         }

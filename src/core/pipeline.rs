@@ -11,7 +11,7 @@ use crate::mutant::{self, Mutant};
 use crate::state::{Goal, Instance, Phase, State};
 
 use super::observed::{Latency, is_in_rotation};
-use super::{Observed, budget, judge, pause, rollback, wanted};
+use super::{Observed, budget, canary, judge, pause, rollback, wanted};
 
 /// How long a balancer may take to confirm an order before the engine stops and says so.
 pub(super) const ORDER_TIMEOUT: Span = Span::from_secs(10);
@@ -152,6 +152,10 @@ impl Scene<'_> {
     }
 
     fn not_serving(&self) -> String {
+        if self.instance.phase == Phase::Admitting && !canary::is_weighed(self.state, self.id) {
+            let why = self.observed.trouble.as_ref().map(|trouble| format!(": {trouble}")).unwrap_or_default();
+            return format!("the balancers do not confirm its weight{why}");
+        }
         format!("the balancer does not report it as serving{}", self.observed.because(self.id))
     }
 

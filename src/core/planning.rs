@@ -11,7 +11,7 @@ use crate::model::{
 };
 
 use super::undo::Undo;
-use super::{budget, rolling};
+use super::{budget, canary, rolling};
 
 /// Which instances take part, and what is waived for them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -113,7 +113,7 @@ pub fn plan(mut request: PlanRequest) -> Result<Planned, Refusal> {
     Ok(Planned::Plan(Box::new(plan)))
 }
 
-/// A rollback goes by its own budget, without pauses and questions, and what fails in it is listed while the rest goes on.
+/// A rollback goes by its own budget, without steps, pauses, analysis and questions, and what fails in it is listed while the rest goes on.
 fn go_back_by(policy: &mut Policy) {
     let at_once = policy.rollback.max_unavailable;
     let strategy = &mut policy.strategy;
@@ -121,6 +121,7 @@ fn go_back_by(policy: &mut Policy) {
     (strategy.batch_pause, strategy.min_healthy_time) = (Span::ZERO, Span::ZERO);
     (strategy.pacing, strategy.zones, strategy.confirm) = (Pacing::Batch, Zones::Any, Confirm::None);
     policy.rollback.on_failure = OnFailure::Continue;
+    (policy.canary, policy.analysis) = (None, None);
     if policy.health.before == Before::Abort {
         policy.health.before = Before::Skip;
     }
@@ -253,8 +254,17 @@ fn examine(plan: &Plan, selection: &Selection) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Where extra capacity is to be, nothing may serve already: it would not be extra, and nobody could go back to it.
+/// Extra capacity runs the new version: it is of the first canary step, and not more than that. Where it is to be, nothing may
+/// serve already: it would not be extra, and nobody could go back to it.
 fn spares(plan: &Plan) -> Result<(), Refusal> {
+    let spares = plan.spares();
+    if let Some(first) = canary::first_count(plan).filter(|first| spares > *first) {
+        return refuse(format!(
+            "strategy.max_surge starts {spares} on {} at once, the first canary step that takes any is {first}: lower max_surge, \
+             or let the first step take more",
+            plan.version
+        ));
+    }
     let in_rotation = named(&plan.members, |m| m.spare && matches!(m.rotation, Rotation::Serving | Rotation::Partly));
     if in_rotation.is_empty() {
         return Ok(());

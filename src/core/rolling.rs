@@ -2,6 +2,8 @@
 //!
 //! Imports: state, event, model, core's budget and pipeline. May not: move an instance on once it is taken.
 
+use std::collections::{BTreeSet, VecDeque};
+
 use serde::Serialize;
 
 use crate::event::{Cause, EventKind, Found};
@@ -22,6 +24,12 @@ pub struct PlannedBatch {
     pub members: Vec<InstanceId>,
     /// How many serve while it is at work, if nothing else fails.
     pub serving: u32,
+    /// The canary step that it belongs to, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub step: Option<u32>,
+    /// Which batch of the rules it is: see `place`.
+    #[serde(skip)]
+    pub(super) place: u32,
 }
 
 /// The batches of a plan, if every instance that serves now is taken, and of the others those that are to be repaired.
@@ -34,45 +42,40 @@ pub fn batches(plan: &Plan) -> Vec<PlannedBatch> {
     let mut pending: Vec<&Member> = plan.members.iter().filter(taken).collect();
     let allowed = budget::own(plan);
     let mut all: Vec<PlannedBatch> = Vec::new();
-    let mut steps = step_sizes(plan).into_iter();
-    let mut of_steps = 0;
+    let mut steps = VecDeque::from(canary::planned(plan));
+    let mut rest_after = 0;
     while !pending.is_empty() {
         let number = u32::try_from(all.len() + 1).unwrap_or(u32::MAX);
-        let (number_of_rest, members) = match steps.next() {
-            Some(size) => {
-                of_steps = number;
-                (1, pending.iter().take(size).map(|m| m.target.id.clone()).collect())
-            }
-            None => (number - of_steps, next_batch(plan, number - of_steps, &pending)),
-        };
-        pending.retain(|m| !members.contains(&m.target.id));
-        if is_surge(plan, number_of_rest) {
-            all.push(PlannedBatch { number, members, serving });
+        let place = place(plan, number, rest_after);
+        let mut members = next_batch(plan, place, &pending);
+        let step = steps.front().map(|(step, _)| *step);
+        if let Some((_, missing)) = steps.front_mut() {
+            members.truncate(*missing);
+            *missing -= members.len();
+        }
+        if steps.front().is_some_and(|(_, missing)| *missing == 0) {
+            steps.pop_front();
+            rest_after = number;
+        }
+        let taken: BTreeSet<&InstanceId> = members.iter().collect();
+        pending.retain(|m| !taken.contains(&m.target.id));
+        if is_surge(plan, place) {
+            all.push(PlannedBatch { number, members, serving, step, place });
             extra = plan.spares();
             continue;
         }
         let room = (allowed + extra).saturating_sub(out);
-        let repaired = plan.members.iter().filter(|m| members.contains(&m.target.id) && !m.serves()).count();
-        let width = width(plan, number_of_rest).min(u32::try_from(members.len() - repaired).unwrap_or(u32::MAX));
-        all.push(PlannedBatch { number, members, serving: (serving + extra).saturating_sub(room.min(width)) });
+        let repaired = plan.members.iter().filter(|m| !m.serves() && taken.contains(&m.target.id)).count();
+        let width = width(plan, place).min(u32::try_from(members.len() - repaired).unwrap_or(u32::MAX));
+        all.push(PlannedBatch { number, members, serving: (serving + extra).saturating_sub(room.min(width)), step, place });
     }
     all
 }
 
-/// How many instances each canary step takes that takes any.
-fn step_sizes(plan: &Plan) -> Vec<usize> {
-    let Some(canary) = &plan.policy.canary else { return Vec::new() };
-    let total = plan.total();
-    let there = u32::try_from(plan.fleet().filter(|m| m.at_version && m.serves()).count()).unwrap_or(u32::MAX);
-    let numbers = 1..=u32::try_from(canary.steps.len()).unwrap_or(u32::MAX);
-    let mut have = there;
-    let sizes = numbers.filter_map(|number| {
-        let wanted = canary.instances(number, total);
-        let missing = wanted.saturating_sub(have);
-        have = have.max(wanted);
-        (missing > 0).then(|| usize::try_from(missing).unwrap_or(usize::MAX))
-    });
-    sizes.collect()
+/// Which batch of the rules number `number` is: each canary step, and the rest after them, begins with the first again. Extra
+/// capacity is started once.
+pub(super) fn place(plan: &Plan, number: u32, rest_after: u32) -> u32 {
+    number.saturating_sub(rest_after).max(1) + u32::from(rest_after > 0 && plan.spares() > 0)
 }
 
 /// Taken although it does not serve, before all others and outside the budget: that can only make it better.
@@ -81,7 +84,7 @@ pub(super) fn is_repaired(policy: &Policy, member: &Member) -> bool {
 }
 
 /// Who of `pending`, in their order, goes into batch `number`: none of another zone, where zones go one by one.
-fn next_batch(plan: &Plan, number: u32, pending: &[&Member]) -> Vec<InstanceId> {
+pub(super) fn next_batch(plan: &Plan, number: u32, pending: &[&Member]) -> Vec<InstanceId> {
     if is_surge(plan, number) {
         return pending.iter().filter(|m| m.spare).map(|m| m.target.id.clone()).collect();
     }
@@ -175,32 +178,24 @@ fn begin(state: &State, now: Timestamp) -> Option<Vec<EventKind>> {
         if approval::blocks_next_batch(state) {
             return approval::before_next_batch(state, now).map(|question| vec![question]);
         }
-        let members = next_batch(&state.plan, state.batches + 1 - state.rest_after, &pending);
+        let members = next_batch(&state.plan, place(&state.plan, state.batches + 1, state.rest_after), &pending);
         batch(state, now, members)
     })
 }
 
 /// What comes before the next batch of the rest: hooks, then the steps of a canary.
 fn before(state: &State, now: Timestamp, pending: &[&Member]) -> Turn {
-    let first =
-        if pending.is_empty() && state.batches == 0 { Turn::Done } else { hooks::next(state, now, HookAt::BeforeDeployment, 1) };
-    let after = |state: &State| match state.batches {
-        0 => Turn::Done,
-        batches => hooks::next(state, now, HookAt::AfterBatch, batches),
-    };
-    match first {
-        Turn::Done => match after(state) {
-            Turn::Done => match canary::next(state, now, pending) {
-                Turn::Act(events) => match events.as_slice() {
-                    [EventKind::BatchStarted { members, .. }] => batch(state, now, members.clone()).map_or(Turn::Wait, Turn::Act),
-                    _ => Turn::Act(events),
-                },
-                turn => turn,
-            },
-            turn => turn,
+    let nothing_to_do = pending.is_empty() && state.batches == 0 && state.hook.is_none();
+    let first = || if nothing_to_do { Turn::Done } else { hooks::next(state, now, HookAt::BeforeDeployment, 1) };
+    let after = || if state.batches == 0 { Turn::Done } else { hooks::next(state, now, HookAt::AfterBatch, state.batches) };
+    let step = || match canary::next(state, now, pending) {
+        Turn::Act(events) => match events.as_slice() {
+            [EventKind::BatchStarted { members, .. }] => batch(state, now, members.clone()).map_or(Turn::Wait, Turn::Act),
+            _ => Turn::Act(events),
         },
         turn => turn,
-    }
+    };
+    first().then(after).then(step)
 }
 
 /// The next batch, after its hooks.
@@ -213,7 +208,7 @@ fn at_work(state: &State, observed: &Observed, now: Timestamp, batch: &Batch) ->
     let members: Vec<(&InstanceId, &Instance)> = batch.members.iter().filter_map(|id| Some((id, state.instance(id)?))).collect();
     let at_work = u32::try_from(members.iter().filter(|(_, i)| i.is_active()).count()).unwrap_or(u32::MAX);
     if let Some((id, _)) = members.iter().find(|(_, i)| i.phase == Phase::Pending) {
-        if state.pause.is_some() || at_work >= width(&state.plan, batch.number.saturating_sub(state.rest_after).max(1)) {
+        if state.pause.is_some() || at_work >= width(&state.plan, place(&state.plan, batch.number, state.rest_after)) {
             return None;
         }
         return match budget::may_take(state, observed, id) {
@@ -238,7 +233,7 @@ fn at_work(state: &State, observed: &Observed, now: Timestamp, batch: &Batch) ->
         Some(until)
             if now >= until
                 && members.iter().all(|(id, i)| is_still_healthy(observed, id, i))
-                && (idle(&members) || analysis::has_passed(state, 1)) =>
+                && (idle(&members) || analysis::has_passed(state)) =>
         {
             Some(vec![EventKind::BatchCompleted { batch: batch.number }])
         }

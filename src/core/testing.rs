@@ -3,11 +3,12 @@
 //! Imports: state, event, model, core. May not: be part of a build that is not a test.
 
 use crate::command::{Command, Request};
-use crate::effect::Outcome;
+use crate::effect::{EffectKind, Outcome};
 use crate::event::{Actor, Event, EventKind, FORMAT};
 use crate::model::{
-    DeploymentId, DeploymentKind, EffectId, InstanceId, Member, Plan, Policy, Rotation, Sample, SampleResult, Seq, Span, Survey,
-    Target, Timestamp, Version,
+    AnalysisPolicy, Canary, CanaryStep, Check, DeploymentId, DeploymentKind, EffectId, Hook, HookAt, HookClass, InstanceId,
+    Measurement, Member, Plan, Policy, Quantity, Rotation, Sample, SampleResult, Seq, Span, Survey, Target, Timestamp, Unit,
+    Version,
 };
 use crate::state::State;
 
@@ -59,6 +60,38 @@ pub(super) fn rollback() -> Command {
 
 pub(super) fn pause() -> Command {
     Command::Pause { reason: String::new() }
+}
+
+/// Steps before the rest; with weights.
+pub(super) fn weighted(steps: Vec<CanaryStep>) -> Option<Canary> {
+    Some(Canary { steps, weighted: true })
+}
+
+pub(super) fn percent(percent: u8) -> CanaryStep {
+    CanaryStep::Weight { percent }
+}
+
+/// One check of the share of errors, which must not be above one in a hundred.
+pub(super) fn one_check() -> AnalysisPolicy {
+    AnalysisPolicy {
+        checks: vec![Check {
+            name: "error_rate".to_owned(),
+            unit: Unit::Share,
+            max: Quantity::new(0.01),
+            min: None,
+            max_ratio: None,
+            min_samples: 10,
+        }],
+        interval: Span::from_secs(10),
+        max_failures: 0,
+        max_inconclusive: 3,
+        from_step: 1,
+    }
+}
+
+/// A hook of half a minute that is tried once.
+pub(super) fn a_hook(name: &str, at: HookAt, class: HookClass) -> Hook {
+    Hook { name: name.to_owned(), at, class, timeout: Span::from_secs(30), retries: 0 }
 }
 
 /// A deployment from `v1` to `v2` and its past.
@@ -234,6 +267,11 @@ impl Fixture {
     /// From `Restoring` back to serving.
     pub(super) fn restore(&mut self, number: u32) {
         self.taken_out(number);
+        self.restore_rest(number);
+    }
+
+    /// From `Updating` back to serving.
+    pub(super) fn restore_rest(&mut self, number: u32) {
         self.outcome(number, Outcome::Updated);
         self.passes(number, 2);
         self.outcome(number, Outcome::Admitted);
@@ -242,8 +280,70 @@ impl Fixture {
     /// The end check finds every instance as `versions` says.
     pub(super) fn end_check(&mut self, version: impl Fn(u32) -> &'static str) -> Vec<EventKind> {
         let surveys = (1..=self.state.total()).map(|n| (id(n), Ok(self.survey(n, version(n))))).collect();
-        let effect = super::wanted_for_fleet(&self.state).pop().expect("the end check is wanted").id;
+        let effect = self.fleet_act("survey-fleet").expect("the end check is wanted").id;
         self.input(&Input::Outcome { effect, outcome: Outcome::FleetSurveyed { surveys, vip: None, lb: None } })
+    }
+
+    /// The act of this kind that is wanted on the fleet as a whole.
+    pub(super) fn fleet_act(&self, word: &str) -> Option<crate::effect::Effect> {
+        super::wanted_for_fleet(&self.state).into_iter().find(|effect| effect.kind.word() == word)
+    }
+
+    /// The balancers confirm the weights that are wanted.
+    pub(super) fn weigh(&mut self) -> Vec<EventKind> {
+        let effect = self.fleet_act("weigh").expect("weights are wanted");
+        let EffectKind::Weigh { weights } = effect.kind else { unreachable!() };
+        self.input(&Input::Outcome { effect: effect.id, outcome: Outcome::Weighed { weights } })
+    }
+
+    /// The hook that runs ends.
+    pub(super) fn hook_ends(&mut self, failure: Option<&str>) -> Vec<EventKind> {
+        let effect = self.fleet_act("hook").expect("a hook is wanted").id;
+        self.input(&Input::Outcome { effect, outcome: Outcome::HookEnded { failure: failure.map(str::to_owned) } })
+    }
+
+    /// The name of the hook that runs.
+    pub(super) fn hook(&self) -> Option<String> {
+        match self.fleet_act("hook")?.kind {
+            EffectKind::RunHook { hook, .. } => Some(hook),
+            _ => None,
+        }
+    }
+
+    /// A check is measured, a moment later.
+    pub(super) fn measured(&mut self, check: &str, measurement: Measurement) -> Vec<EventKind> {
+        self.now = self.now + Span::from_millis(10);
+        self.input(&Input::Measured { check: check.to_owned(), at: self.now, measurement })
+    }
+
+    /// A share of errors, of those on the new version and of the untouched.
+    pub(super) fn errors(&mut self, touched: f64, untouched: Option<f64>) -> Vec<EventKind> {
+        let quantity = |value: f64| Quantity::new(value).unwrap();
+        let (touched, untouched) = (quantity(touched), untouched.map(quantity));
+        self.measured("error_rate", Measurement::Value { touched, untouched, samples: Some(100) })
+    }
+
+    /// Its source says nothing.
+    pub(super) fn nothing(&mut self) -> Vec<EventKind> {
+        self.measured("error_rate", Measurement::Nothing { why: "no data".to_owned() })
+    }
+
+    /// What it says that it waits for.
+    pub(super) fn waits_for(&self) -> String {
+        let waiting = super::waiting(&self.state).expect("it has not ended");
+        let until = waiting.until.filter(|until| *until <= self.now);
+        assert_eq!(until, None, "{} is over already", waiting.what);
+        waiting.what
+    }
+
+    /// The way of one that is taken in a canary: as `bring_to_healthy`, with the weights confirmed when they are wanted.
+    pub(super) fn bring_to_carry(&mut self, number: u32) {
+        self.bring_to_gate(number);
+        if self.fleet_act("weigh").is_some() {
+            self.weigh();
+        }
+        self.passes(number, 2);
+        self.outcome(number, Outcome::Admitted);
     }
 
     pub(super) fn word(&self, number: u32) -> &'static str {

@@ -34,6 +34,7 @@ enum Hold {
     Settle,
     Health,
     Admit,
+    Weigh,
     Update,
     Stop,
     Drain,
@@ -62,10 +63,14 @@ pub fn waiting(state: &State) -> Option<Waiting> {
         let by = if pause.by == Actor::Engine { "by the engine" } else { "" };
         let who = if by.is_empty() { format!("by {}", pause.by.name()) } else { by.to_owned() };
         let why = if pause.reason.starts_with("asked for by") { String::new() } else { format!(": {}", pause.reason) };
-        if let Some(waiting) = in_flight {
+        if let Some(waiting) = in_flight.or_else(|| hook(state)) {
             return Some(Waiting { what: format!("pausing {who}{why}; {}", waiting.what), ..waiting });
         }
         let until = state.approval_until.filter(|_| state.awaits == Some(Awaits::Answer));
+        if pause.passing {
+            let or = ways_out(state, false);
+            return simple(format!("paused {who}{why}; {or}"), state.progress_until);
+        }
         let or = match until {
             Some(_) => "unanswered, everything goes back".to_owned(),
             None => ways_out(state, pause.reason.contains("resume")),
@@ -78,9 +83,8 @@ pub fn waiting(state: &State) -> Option<Waiting> {
     if let Some(until) = state.end_check_until {
         return simple("reading every instance's version and rotation once more".to_owned(), Some(until));
     }
-    if let Some(run) = &state.hook {
-        let again = if run.attempt > 1 { format!(", try {}", run.attempt) } else { String::new() };
-        return simple(format!("hook {} has yet to end{again}", run.name), Some(run.until));
+    if let Some(waiting) = hook(state) {
+        return Some(waiting);
     }
     if let Some(batch) = &state.batch
         && let Some(until) = batch.bake_until
@@ -90,13 +94,16 @@ pub fn waiting(state: &State) -> Option<Waiting> {
             0 => "is verified".to_owned(),
             n => format!("is over, {n} of {} failed", batch.members.len()),
         };
-        let unsaid = analysis::missing(state, 1);
-        let what = if state.at >= until && !unsaid.is_empty() {
-            format!("batch {} {verdict}; the analysis has yet to speak for it: {}", batch.number, unsaid.join("; "))
-        } else {
-            format!("batch {} {verdict}; watching it before the next", batch.number)
-        };
-        return Some(Waiting { what, instances: batch.members.clone(), until: Some(until) });
+        return Some(match analysis::awaited(state) {
+            Some(said) => {
+                let what = format!("batch {} {verdict}; watched, the analysis has yet to speak for it: {said}", batch.number);
+                Waiting { what, instances: batch.members.clone(), until: state.progress_until }
+            }
+            None => {
+                let what = format!("batch {} {verdict}; watching it before the next", batch.number);
+                Waiting { what, instances: batch.members.clone(), until: Some(until) }
+            }
+        });
     }
     if let Some(waiting) = between(state) {
         return Some(waiting);
@@ -118,24 +125,33 @@ pub fn waiting(state: &State) -> Option<Waiting> {
     }
 }
 
+/// The hook that runs.
+fn hook(state: &State) -> Option<Waiting> {
+    let run = state.hook.as_ref().filter(|run| !run.failed)?;
+    let again = if run.attempt > 1 { format!(", try {}", run.attempt) } else { String::new() };
+    let what = format!("hook {} has yet to end{again}", run.name);
+    Some(Waiting { what, instances: Vec::new(), until: Some(run.until) })
+}
+
 /// What a canary waits for between two batches.
 fn between(state: &State) -> Option<Waiting> {
     let simple = |what: String, until: Option<Timestamp>| Some(Waiting { what, instances: Vec::new(), until });
-    let wanted = canary::weights(state);
-    if wanted != state.weights {
-        let instances = wanted.keys().chain(state.weights.keys()).cloned().collect::<BTreeSet<_>>().into_iter().collect();
+    if let Some(ordered) = &state.weighing {
+        let named: BTreeSet<&InstanceId> = ordered.weights.keys().chain(state.weights.keys()).collect();
+        let instances = named.into_iter().cloned().collect();
         let what = "the balancers have yet to confirm the weights of the instances".to_owned();
-        return Some(Waiting { what, instances, until: state.progress_until });
+        return Some(Waiting { what, instances, until: Some(ordered.until) });
     }
-    let run = state.step.as_ref()?;
-    let number = run.number;
+    let number = state.step.as_ref()?.number;
     match state.canary_step()? {
-        CanaryStep::Pause { lasts: Some(_) } => simple(format!("step {number} is a pause; promote ends it"), run.until),
+        CanaryStep::Pause { lasts: Some(_) } => {
+            simple(format!("step {number} is a pause; promote ends it"), state.step.as_ref().and_then(|run| run.until))
+        }
         CanaryStep::Pause { lasts: None } => {
             simple(format!("step {number} waits for a person (promote); unanswered, everything goes back"), state.approval_until)
         }
         CanaryStep::Analysis { passes } => {
-            let missing = analysis::missing(state, *passes).join("; ");
+            let missing = analysis::awaited(state).unwrap_or_else(|| format!("{passes} passes of each check"));
             simple(format!("step {number} is an analysis: {missing}"), state.progress_until)
         }
         CanaryStep::Weight { .. } | CanaryStep::Instances { .. } | CanaryStep::Run { .. } => None,
@@ -177,6 +193,7 @@ fn in_flight(state: &State) -> Option<Waiting> {
         Hold::Update => format!("{names} {they} yet to be updated to {}", state.plan.version),
         Hold::Health => format!("{names} {they} yet to pass {their} health checks"),
         Hold::Admit => format!("the balancer has yet to report {names} as serving"),
+        Hold::Weigh => format!("the balancers have yet to confirm the weight of {names}"),
         Hold::Settle if state.plan.policy.health.latency.is_some() => {
             format!("{names} must stay healthy a while and prove fast enough")
         }
@@ -199,6 +216,7 @@ fn hold(state: &State, id: &InstanceId, instance: &Instance) -> Option<Hold> {
         Phase::Drained | Phase::Updating | Phase::Restoring => Hold::Update,
         Phase::Verifying { .. } => Hold::Health,
         Phase::Admitting if mutant::is(Mutant::NameTheWrongStep) => Hold::Update,
+        Phase::Admitting if !canary::is_weighed(state, id) => Hold::Weigh,
         Phase::Admitting => Hold::Admit,
         Phase::Settling { .. } => Hold::Settle,
         Phase::Returning { .. } => Hold::Return,

@@ -26,7 +26,7 @@ pub fn wanted_for(state: &State, index: usize) -> Vec<Effect> {
         Phase::Draining => Some(EffectKind::AwaitIdle),
         Phase::Updating => update(state, id, instance),
         // Not before the balancers have the weight that it is to serve with.
-        Phase::Admitting => canary::is_weighed(state, id, instance).then_some(EffectKind::Admit),
+        Phase::Admitting => canary::is_weighed(state, id).then_some(EffectKind::Admit),
         Phase::Returning { .. } => Some(EffectKind::Admit),
         Phase::Failed if instance.is_evicting() && budget::may_evict(state, id) => Some(EffectKind::TakeOut),
         Phase::Pending
@@ -69,10 +69,8 @@ pub fn wanted_for_fleet(state: &State) -> Vec<Effect> {
     };
     let effect =
         |kind: EffectKind| Effect { id: EffectId::new(&state.plan.deployment, None, kind.word(), 1), instance: None, kind };
-    let weights = canary::weights(state);
-    let weigh = (weights != state.weights).then_some(EffectKind::Weigh { weights });
-    let own = [Some(kind), weigh].into_iter().flatten().map(effect);
-    own.chain(hooks::wanted(state)).chain(analysis::wanted(state)).collect()
+    let between = canary::wanted(state).into_iter().chain(hooks::wanted(state)).chain(analysis::wanted(state));
+    [effect(kind)].into_iter().chain(between).collect()
 }
 
 fn update(state: &State, id: &InstanceId, instance: &Instance) -> Option<EffectKind> {

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::io;
 use std::net::Ipv4Addr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -27,6 +28,8 @@ use super::{WallClock, log};
 
 /// How long every answer of a `-slow` version takes: longer than any sane probe waits.
 const SLOW: Duration = Duration::from_secs(6);
+/// Of so many answers of an `-errors` version one is an error.
+const ERROR_EACH: u64 = 50;
 /// The longest wait that `/slow?ms=` grants.
 const SLOW_MAX_MS: u64 = 60_000;
 /// Callers that a `-flap` version tells apart; the rest share the last place.
@@ -41,7 +44,7 @@ pub struct InstanceArgs {
     /// Where it listens on 127.0.0.1.
     #[arg(long)]
     pub port: u16,
-    /// The version it is, with a suffix for a fault: -bad -slow -crash -flap -wrong -hang.
+    /// The version it is, with a suffix for a fault: -bad -errors -slow -crash -flap -wrong -hang.
     #[arg(long)]
     pub version: String,
 }
@@ -72,6 +75,8 @@ enum Fault {
     None,
     /// Health answers 503, everything else 500.
     Bad,
+    /// Health answers 200; of everything else one in fifty is a 500: what no health check sees.
+    Errors,
     /// Every answer takes six seconds.
     Slow,
     /// Listens, and exits with 1 as soon as somebody asks for its health: it must never get into rotation.
@@ -88,6 +93,7 @@ impl Fault {
     fn of(version: &str) -> Self {
         match version.rsplit_once('-').map(|(_, suffix)| suffix) {
             Some("bad") => Self::Bad,
+            Some("errors") => Self::Errors,
             Some("slow") => Self::Slow,
             Some("crash") => Self::Crash,
             Some("flap") => Self::Flap,
@@ -108,6 +114,9 @@ struct Service {
     asked: Notify,
     /// How often each caller has asked a `-flap` version.
     flaps: Mutex<HashMap<String, u64>>,
+    /// Requests other than for its health, and those of them that it answered with an error.
+    served: AtomicU64,
+    errors: AtomicU64,
 }
 
 /// Runs an instance until SIGTERM or SIGINT: then it stops accepting, finishes the requests in flight and returns.
@@ -213,6 +222,7 @@ fn router(service: Arc<Service>) -> Router {
         .route("/health", get(health))
         .route("/version", get(version))
         .route("/slow", get(slow))
+        .route("/metrics", get(metrics))
         .with_state(service)
 }
 
@@ -223,7 +233,15 @@ impl Service {
             Some(rest) => format!("{rest}-other"),
             None => args.version.clone(),
         };
-        Self { id: args.id.clone(), reported, fault, asked: Notify::new(), flaps: Mutex::new(HashMap::new()) }
+        Self {
+            id: args.id.clone(),
+            reported,
+            fault,
+            asked: Notify::new(),
+            flaps: Mutex::default(),
+            served: AtomicU64::new(0),
+            errors: AtomicU64::new(0),
+        }
     }
 
     /// An answer that names the version in its header.
@@ -237,7 +255,14 @@ impl Service {
 
     /// An answer of anything but the health check.
     async fn page(&self, body: String) -> Response {
-        let status = if self.fault == Fault::Bad { StatusCode::INTERNAL_SERVER_ERROR } else { StatusCode::OK };
+        let number = self.served.fetch_add(1, Ordering::Relaxed) + 1;
+        let fails = match self.fault {
+            Fault::Bad => true,
+            Fault::Errors => number.is_multiple_of(ERROR_EACH),
+            Fault::None | Fault::Slow | Fault::Crash | Fault::Flap | Fault::Wrong | Fault::Hang => false,
+        };
+        self.errors.fetch_add(u64::from(fails), Ordering::Relaxed);
+        let status = if fails { StatusCode::INTERNAL_SERVER_ERROR } else { StatusCode::OK };
         self.answer(status, "text/plain; charset=utf-8", body).await
     }
 
@@ -261,7 +286,7 @@ async fn health(State(service): State<Arc<Service>>, headers: HeaderMap) -> Resp
     let up = match service.fault {
         Fault::Bad => false,
         Fault::Flap => service.flap_is_up(&headers),
-        Fault::None | Fault::Slow | Fault::Crash | Fault::Wrong | Fault::Hang => true,
+        Fault::None | Fault::Errors | Fault::Slow | Fault::Crash | Fault::Wrong | Fault::Hang => true,
     };
     let (status, word) = if up { (StatusCode::OK, "ok") } else { (StatusCode::SERVICE_UNAVAILABLE, "failing") };
     let body = serde_json::json!({ "status": word, "version": service.reported, "id": service.id });
@@ -270,6 +295,16 @@ async fn health(State(service): State<Arc<Service>>, headers: HeaderMap) -> Resp
 
 async fn version(State(service): State<Arc<Service>>) -> Response {
     service.page(format!("{}\n", service.reported)).await
+}
+
+/// What Prometheus reads.
+async fn metrics(State(service): State<Arc<Service>>) -> Response {
+    let (served, errors) = (service.served.load(Ordering::Relaxed), service.errors.load(Ordering::Relaxed));
+    let line = |code: &str, count: u64| {
+        format!("http_requests_total{{id=\"{}\",version=\"{}\",code=\"{code}\"}} {count}\n", service.id, service.reported)
+    };
+    let body = format!("# TYPE http_requests_total counter\n{}{}", line("200", served - errors.min(served)), line("500", errors));
+    service.answer(StatusCode::OK, "text/plain; version=0.0.4", body).await
 }
 
 /// `/slow?ms=200`.
@@ -300,6 +335,7 @@ mod tests {
             ("v2-rc", Fault::None),
             ("v3-bad", Fault::Bad),
             ("v3-bad-slow", Fault::Slow),
+            ("v3-errors", Fault::Errors),
             ("v3-crash", Fault::Crash),
             ("v3-flap", Fault::Flap),
             ("v3-wrong", Fault::Wrong),

@@ -84,7 +84,8 @@ impl EventKind {
             Self::StepCompleted { by: Some(by), full: true, .. } => {
                 format!("all further steps promoted by {}", by.name_and_place())
             }
-            Self::WeightsSet { weights } => weights_words(weights),
+            Self::WeightsOrdered { weights, .. } => format!("ordered at the balancers: {}", weights_words(weights)),
+            Self::WeightsSet { weights } => format!("the balancers confirmed {}", weights_words(weights)),
             Self::AnalysisMeasured { check, finding, reason, .. } => format!("{check}: {}, {reason}", finding.word()),
             Self::HookStarted { hook, attempt: 1, .. } => format!("hook {hook} started"),
             Self::HookStarted { hook, attempt, .. } => format!("hook {hook} started again, try {attempt}"),
@@ -283,11 +284,11 @@ mod tests {
 
 fn weights_words(weights: &BTreeMap<InstanceId, u16>) -> String {
     match weights.values().next() {
-        None => "the balancers confirmed that every instance has its own weight".to_owned(),
+        None => "that every instance has its own weight".to_owned(),
         Some(first) if weights.values().all(|weight| weight == first) => {
             let whom: Vec<InstanceId> = weights.keys().cloned().collect();
-            format!("the balancers confirmed {first}% of its own weight for {}", names(&whom))
+            format!("{first}% of its own weight for {}", names(&whom))
         }
-        Some(_) => format!("the balancers confirmed the weights of {} instances", weights.len()),
+        Some(_) => format!("the weights of {} instances", weights.len()),
     }
 }

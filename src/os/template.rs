@@ -2,6 +2,8 @@
 //!
 //! Imports: model. May not: run anything, split a rendered text, quote for a shell (there is none).
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use minijinja::value::Value;
 use minijinja::{Environment, UndefinedBehavior, context};
 
@@ -29,13 +31,40 @@ pub fn render(text: &str, context: Context<'_>) -> Result<String, String> {
     if !text.contains("{{") && !text.contains("{%") && !text.contains("{#") {
         return Ok(text.to_owned());
     }
-    let mut env = Environment::new();
-    env.set_undefined_behavior(UndefinedBehavior::Strict);
-    env.set_auto_escape_callback(|_name| minijinja::AutoEscape::None);
-    env.render_str(text, values(context)).map_err(|e| {
+    strict().render_str(text, values(context)).map_err(|e| {
         let why = e.detail().map_or_else(|| e.kind().to_string(), ToOwned::to_owned);
         format!("template {text:?}: {why}; it may name version, previous, service, instance.id, .host, .port, .zone")
     })
+}
+
+/// Renders a text that may name these and nothing else; naming one whose value is not known is an error.
+///
+/// # Errors
+/// As [`render`].
+pub fn render_names(text: &str, names: &[(&str, Option<String>)]) -> Result<String, String> {
+    let env = strict();
+    let known = names.iter().filter_map(|(name, value)| Some(((*name).to_owned(), value.clone()?)));
+    let known: BTreeMap<String, String> = known.collect();
+    env.render_str(text, known).map_err(|e| {
+        let why = e.detail().map_or_else(|| e.kind().to_string(), ToOwned::to_owned);
+        let names: Vec<&str> = names.iter().map(|(name, _)| *name).collect();
+        format!("template {text:?}: {why}; it may name {}", names.join(", "))
+    })
+}
+
+/// What a text names, if it is a template.
+pub fn names_in(text: &str) -> BTreeSet<String> {
+    let env = strict();
+    let template = env.template_from_str(text);
+    template.map(|template| template.undeclared_variables(false).into_iter().collect()).unwrap_or_default()
+}
+
+/// Naming what is not there is an error, and nothing is escaped.
+fn strict<'t>() -> Environment<'t> {
+    let mut env = Environment::new();
+    env.set_undefined_behavior(UndefinedBehavior::Strict);
+    env.set_auto_escape_callback(|_name| minijinja::AutoEscape::None);
+    env
 }
 
 /// Renders every element of an argv by itself: what is rendered stays one argument, whatever it contains.
@@ -68,8 +97,6 @@ fn values(context: Context<'_>) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
     use crate::model::InstanceId;
 
@@ -90,6 +117,18 @@ mod tests {
         let rendered = argv(&["/bin/app", "--name={{ service }}", "{{ instance.host }}:{{ instance.port }}", "$(x) {{version}}"]);
         assert_eq!(rendered.unwrap(), ["/bin/app", "--name=my shop", "10.0.0.7:8080", "$(x) v2"]);
         assert_eq!(argv(&["a", "line\n"]).unwrap(), ["a", "line\n"], "plain text is left as it is");
+    }
+
+    #[test]
+    fn a_text_may_name_what_it_is_given() {
+        let names = [("touched", Some("a|b".to_owned())), ("previous", None)];
+        assert_eq!(render_names("x=~\"{{ touched }}\"}", &names).unwrap(), "x=~\"a|b\"}");
+        for bad in ["{{ previous }}", "{{ other }}", "{{ touched"] {
+            let error = render_names(bad, &names).unwrap_err();
+            assert!(error.contains(bad) && error.contains("touched, previous"), "{error}");
+        }
+        assert_eq!(names_in("{{ a }} {{ b.c }} d").into_iter().collect::<Vec<_>>(), ["a", "b"]);
+        assert!(names_in("{{ a").is_empty());
     }
 
     #[test]

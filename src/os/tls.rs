@@ -86,6 +86,11 @@ impl Tls {
         Ok(Self { config: Arc::new(config), server_name, shows })
     }
 
+    /// For a client that makes its connections itself, and believes a server that has the name it was asked by.
+    pub fn client_config(&self) -> ClientConfig {
+        ClientConfig::clone(&self.config)
+    }
+
     /// The name that a server at `host` must have.
     pub fn name_for<'a>(&'a self, host: &'a str) -> &'a str {
         self.server_name.as_deref().unwrap_or(host)

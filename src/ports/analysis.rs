@@ -15,6 +15,8 @@ pub struct Compared {
     pub untouched: Vec<Target>,
     /// The new version.
     pub version: Version,
+    /// The version that was there before, if it was known and the same everywhere.
+    pub previous: Option<Version>,
 }
 
 /// Measures. Never fails: what goes wrong is the measurement.

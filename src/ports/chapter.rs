@@ -4,7 +4,7 @@
 
 use super::{DeploymentRow, JournalError};
 use crate::event::{Actor, Event, EventKind};
-use crate::model::{DeploymentId, Span, Timestamp};
+use crate::model::{DeploymentId, Finding, Span, Timestamp};
 use crate::state::{State, Summary};
 
 /// Facts that the short form of a deployment keeps.
@@ -151,6 +151,7 @@ fn actor(kind: &EventKind) -> Option<&Actor> {
         | K::CommandsStopped { by, .. }
         | K::RollbackStarted { by, .. }
         | K::BatchApproved { by, .. }
+        | K::StepCompleted { by: Some(by), .. }
         | K::InstanceHeld { by, .. }
         | K::InstanceReleased { by, .. }
         | K::InstanceRetried { by, .. }
@@ -180,6 +181,9 @@ impl Turn {
         use EventKind as K;
         match kind {
             K::InstanceFailed { .. } | K::ThresholdCrossed { .. } | K::DrainLost { .. } | K::EndCheckMismatch { .. } => {
+                Some(Self::Failure)
+            }
+            K::HookEnded { failure: Some(_), again: false, .. } | K::AnalysisMeasured { finding: Finding::Fail, .. } => {
                 Some(Self::Failure)
             }
             K::DeploymentPaused { .. } => Some(Self::Pause),

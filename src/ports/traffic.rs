@@ -69,6 +69,12 @@ pub trait TrafficDriver: Send + Sync {
         Box::pin(async move { if weights.is_empty() { Ok(()) } else { Err(refused()) } })
     }
 
+    /// What would keep weights from being shares of the traffic, in words: an algorithm that does not go by them, for example.
+    /// Empty if nothing would, or if it takes none. Changes nothing.
+    fn check_weights(&self) -> BoxFuture<'_, Vec<String>> {
+        Box::pin(async { Vec::new() })
+    }
+
     /// What each instance has answered since the balancers began to count, summed over them; empty if they do not tell.
     ///
     /// # Errors

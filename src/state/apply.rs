@@ -65,13 +65,10 @@ impl State {
             EventKind::DeploymentPaused { by, reason, cause, until } => {
                 self.hold_still(halt((by, reason), *cause, event), *until);
             }
-            EventKind::DeploymentResumed { .. } => {
-                self.accept_measurements();
-                self.resume(at);
-            }
+            EventKind::DeploymentResumed { by } => self.resume(by, at),
             EventKind::CancelRequested { by, reason } => {
                 self.cancel = Some(halt((by, reason), Cause::Asked, event));
-                (self.step, self.hook) = (None, None);
+                (self.step, self.hook, self.closed_gate) = (None, None, None);
                 self.end_pause(at);
                 self.look = None;
                 self.answered();
@@ -83,12 +80,12 @@ impl State {
                 self.look = look_until.map(|until| Look { from: at, until, peers: self.peers() });
             }
             EventKind::RollbackStarted { by, reason, since, detect } => {
-                self.rollback =
-                    Some(Rollback { by: by.clone(), reason: reason.clone(), since: *since, detect: *detect, restored_at: None });
+                let (by, reason, since, detect) = (by.clone(), reason.clone(), *since, *detect);
+                self.rollback = Some(Rollback { by, reason, since, detect, restored_at: None, at });
                 (self.pause, self.look) = (None, None);
                 // It overrules an earlier cancel; a later one ends the rollback where it is.
                 (self.cancel, self.stopped) = (None, None);
-                (self.batch, self.step, self.hook) = (None, None, None);
+                (self.batch, self.step, self.hook, self.closed_gate) = (None, None, None, None);
                 self.answered();
                 self.progress_until = None;
                 self.read_again_at_the_end();
@@ -100,6 +97,7 @@ impl State {
             }
             EventKind::StepStarted { .. }
             | EventKind::StepCompleted { .. }
+            | EventKind::WeightsOrdered { .. }
             | EventKind::WeightsSet { .. }
             | EventKind::AnalysisMeasured { .. }
             | EventKind::HookStarted { .. }
@@ -108,7 +106,7 @@ impl State {
             EventKind::BatchStarted { batch, members } => self.start_batch(*batch, members, at)?,
             EventKind::BatchVerified { batch, bake_until } => {
                 self.batch_at_work(*batch)?.bake_until = Some(*bake_until);
-                self.judge_anew();
+                self.judge_anew(at);
                 // A bake is no lack of progress.
                 self.arm_progress(*bake_until);
             }
@@ -160,15 +158,23 @@ impl State {
     }
 
     /// Nothing new is taken. Clocks for progress and for people stop; one that this pause itself sets runs.
-    fn hold_still(&mut self, pause: Halt, until: Option<Timestamp>) {
+    fn hold_still(&mut self, mut pause: Halt, until: Option<Timestamp>) {
+        // An analysis that has not failed and stops it cannot tell, and may yet.
+        pause.passing = pause.by == Actor::Engine && pause.cause == Cause::Analysis && !self.has_failed_check();
         // Where a pause is what a crossed threshold leads to, this one answers it.
         let answers =
             pause.cause.answers_failures() || matches!(self.plan.policy.rollback.on_failure, OnFailure::Pause | OnFailure::Ask);
-        if self.pause.is_none() && answers {
+        if !self.is_held_up() && !pause.passing && answers {
             self.judged = self.judged.max(self.crossed);
         }
+        if pause.cause == Cause::Hook {
+            self.closed_gate = None;
+        }
+        // What it waits for by itself is not waited for without end.
+        if !pause.passing {
+            self.progress_until = None;
+        }
         self.pause = Some(pause);
-        self.progress_until = None;
         match until {
             Some(until) => self.await_person(Awaits::Answer, until),
             None if self.awaits == Some(Awaits::Answer) => self.answered(),
@@ -235,7 +241,8 @@ impl State {
 
     pub(super) fn arm_progress(&mut self, at: Timestamp) {
         let timeout = self.plan.policy.strategy.progress_timeout;
-        let expected = self.rollback.is_none() && self.cancel.is_none() && self.pause.is_none() && self.end_check_until.is_none();
+        let by_itself = !self.is_held_up() && self.awaits.is_none();
+        let expected = self.rollback.is_none() && self.cancel.is_none() && by_itself && self.end_check_until.is_none();
         self.progress_until = (!timeout.is_zero() && expected).then(|| at + timeout);
     }
 
@@ -251,9 +258,22 @@ impl State {
         }
     }
 
-    fn resume(&mut self, at: Timestamp) {
+    fn resume(&mut self, by: &Actor, at: Timestamp) {
+        let cause = self.pause.as_ref().map(|pause| pause.cause);
+        // The engine goes on where it was: what is late stays late.
+        if *by == Actor::Engine && self.pause.as_ref().is_some_and(|pause| pause.passing) {
+            return self.end_pause(at);
+        }
+        // Whoever goes on has seen what stopped it; what was measured during a pause of another kind is acted on now.
+        if matches!(cause, Some(Cause::Analysis | Cause::CommonCause | Cause::NoProgress)) {
+            self.accept_measurements();
+        }
         self.end_pause(at);
         self.look_anew(at);
+        self.await_weights_anew(at);
+        if let Some(rollback) = &mut self.rollback {
+            rollback.at = at;
+        }
         match self.awaits {
             Some(Awaits::Approval | Awaits::Release | Awaits::Promotion) => {}
             Some(Awaits::Start | Awaits::Answer) | None => self.go_on(at),
@@ -277,6 +297,10 @@ impl State {
         }
         if let Some(step) = &mut self.step {
             again(&mut step.until);
+        }
+        self.await_weights_anew(at);
+        if let Some(rollback) = &mut self.rollback {
+            rollback.at = at;
         }
         if let Some(hook) = &mut self.hook {
             // What was left of it when it began is what is left now: nobody knows what became of it.
@@ -321,12 +345,10 @@ impl State {
         if let Some(batch) = &mut self.batch {
             later(&mut batch.bake_until);
         }
-        if let Some(step) = &mut self.step {
-            later(&mut step.until);
+        if let Some(rollback) = &mut self.rollback {
+            rollback.at = rollback.at + by;
         }
-        if let Some(hook) = &mut self.hook {
-            (hook.until, hook.started_at) = (hook.until + by, hook.started_at + by);
-        }
+        self.put_off_between(by);
         for &index in &self.active {
             let Some((_, instance)) = self.instances.get_index_mut(index) else { continue };
             later(&mut instance.until);
@@ -407,5 +429,5 @@ impl State {
 }
 
 fn halt((by, reason): (&Actor, &str), cause: Cause, event: &Event) -> Halt {
-    Halt { by: by.clone(), reason: reason.to_owned(), at: event.at, cause, seq: event.seq }
+    Halt { by: by.clone(), reason: reason.to_owned(), at: event.at, cause, seq: event.seq, passing: false }
 }

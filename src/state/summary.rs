@@ -187,7 +187,10 @@ impl State {
             (None, None, Some(_)) => match &self.batch {
                 Some(b) if b.bake_until.is_some() => format!("batch {batch} baking"),
                 Some(_) => format!("batch {batch} in progress"),
-                None => "in progress".to_owned(),
+                None => match (&self.step, self.canary_step()) {
+                    (Some(run), Some(step)) => format!("step {}, {}", run.number, step.words()),
+                    _ => "in progress".to_owned(),
+                },
             },
         };
         format!("{updated}/{total} updated, {failed} failed, {tail}")

@@ -79,6 +79,7 @@ pub(super) fn may_follow(instance: &Instance, kind: &EventKind) -> bool {
         | EventKind::ReleaseAwaited { .. }
         | EventKind::StepStarted { .. }
         | EventKind::StepCompleted { .. }
+        | EventKind::WeightsOrdered { .. }
         | EventKind::WeightsSet { .. }
         | EventKind::AnalysisMeasured { .. }
         | EventKind::HookStarted { .. }

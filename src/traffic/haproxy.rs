@@ -9,7 +9,10 @@
 
 mod balancer;
 mod reply;
+mod shares;
 mod socket;
+mod tally;
+mod weight;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,7 +22,7 @@ use self::balancer::Balancer;
 use self::reply::{Server, Servers};
 use self::socket::Address;
 use super::HaproxySettings;
-use crate::model::{Found, InstanceId, LbStats, Rotation, Target};
+use crate::model::{Found, InstanceId, LbStats, Rotation, Served, Target};
 use crate::os::template::{self, Context};
 use crate::os::text;
 use crate::ports::{TrafficDriver, TrafficError};
@@ -320,6 +323,27 @@ impl TrafficDriver for Haproxy {
     /// Dropped half-way, it leaves the instance ready at none, some or all balancers; ordering again mends that.
     fn admit<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<(), TrafficError>> {
         Box::pin(self.ready(target))
+    }
+
+    fn weighs(&self) -> bool {
+        true
+    }
+
+    /// Dropped half-way, it leaves some weights as they were at some balancers; ordering again mends that.
+    fn weigh<'a>(
+        &'a self,
+        fleet: &'a [Target],
+        weights: &'a BTreeMap<InstanceId, u16>,
+    ) -> BoxFuture<'a, Result<(), TrafficError>> {
+        Box::pin(self.weighed(fleet, weights))
+    }
+
+    fn check_weights(&self) -> BoxFuture<'_, Vec<String>> {
+        Box::pin(self.weight_complaints())
+    }
+
+    fn served<'a>(&'a self, fleet: &'a [Target]) -> BoxFuture<'a, Result<BTreeMap<InstanceId, Served>, TrafficError>> {
+        Box::pin(self.served_by(fleet))
     }
 
     /// Dropped half-way, it leaves the server in maintenance at some balancers; removing and adding again mends that.

@@ -121,6 +121,7 @@ impl App {
         let state = &self.state;
         let status = state.status();
         let approval = state.awaits == Some(Awaits::Approval);
+        let step = state.step.is_some();
         let refuse = |why: &str| Err(why.to_owned());
         let hint = |action| self.fixed.keys.hint(action);
         match action {
@@ -139,7 +140,12 @@ impl App {
                 Err(format!("nothing has been touched; {} cancels the plan", hint(Action::Cancel)))
             }
             Action::Rollback if state.rollback.is_some() && status == Status::RollingBack => refuse("it is rolling back already"),
-            Action::Promote | Action::PromoteAll if !approval => refuse("no batch waits for approval"),
+            Action::Promote | Action::PromoteAll if step && state.batch.is_some() => {
+                refuse("the step is updating instances; it can be promoted when they have their verdicts")
+            }
+            Action::Promote | Action::PromoteAll if !approval && !step => {
+                refuse("no batch waits for approval, and no step is at work")
+            }
             _ => Ok(()),
         }
     }

@@ -28,7 +28,7 @@ use super::wire::Wire;
 use crate::command::{Command, Refusal};
 use crate::core::{self, Capacity, Consequence, Forecast, Waiting};
 use crate::event::{Event, EventKind};
-use crate::model::{InstanceId, InstanceState, Span, Timestamp};
+use crate::model::{Finding, InstanceId, InstanceState, Span, Timestamp};
 use crate::ports::{LogLine, Progress, Reading, Snapshot};
 use crate::state::{Phase, State};
 
@@ -170,6 +170,8 @@ pub(super) const fn is_grave(kind: &EventKind) -> bool {
             | EventKind::CommandsStopped { .. }
             | EventKind::DrainLost { .. }
             | EventKind::EndCheckMismatch { .. }
+            | EventKind::HookEnded { failure: Some(_), again: false, .. }
+            | EventKind::AnalysisMeasured { finding: Finding::Fail, .. }
     )
 }
 
@@ -370,10 +372,13 @@ impl App {
         if event.seq <= self.state.seq {
             return true;
         }
+        let news = self.state.is_news(&event.kind);
         if self.state.apply(event).is_err() {
             return false;
         }
-        self.tell(event, &Fact::of(event));
+        if news {
+            self.tell(event, &Fact::of(event));
+        }
         self.timeline.note(&self.state, event);
         if event.kind.is_terminal() || matches!(event.kind, EventKind::BatchCompleted { .. } | EventKind::RollbackStarted { .. })
         {

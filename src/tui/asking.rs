@@ -28,7 +28,17 @@ pub(super) fn open(app: &mut App, command: Command) {
                 reason = Reason::given(given);
                 String::new()
             });
-            let ask = Ask { id, command, consequence, typed, reason, armed: false, changed: false, again };
+            let ask = Ask {
+                id,
+                command,
+                consequence,
+                typed,
+                reason,
+                armed: false,
+                changed: false,
+                again,
+                step: app.state.step.is_some(),
+            };
             app.overlay = Some(Overlay::Ask(Box::new(ask)));
         }
         Err(refusal) => app.say(format!("{}: {refusal}", command.verb()), Tone::Refused),

@@ -25,6 +25,8 @@ pub struct Ask {
     pub changed: bool,
     /// A cancel of what is being cancelled: it stops the commands that run.
     pub again: bool,
+    /// A promotion of a canary step; of a batch otherwise.
+    pub step: bool,
 }
 
 /// A word to be typed.
@@ -105,6 +107,8 @@ impl Ask {
             Command::Cancel { .. } if self.again => "STOP THE COMMANDS".to_owned(),
             Command::Rollback { only: None, .. } => "FORCE ROLLBACK".to_owned(),
             Command::Rollback { only: Some(instance), .. } => format!("ROLL BACK {instance}"),
+            Command::Promote { full: true } if self.step => "PROMOTE ALL STEPS".to_owned(),
+            Command::Promote { full: false } if self.step => "PROMOTE THE STEP".to_owned(),
             Command::Promote { full: true } => "APPROVE ALL BATCHES".to_owned(),
             Command::Promote { full: false } => "APPROVE THE NEXT BATCH".to_owned(),
             Command::Retry { instance }
@@ -125,6 +129,8 @@ impl Ask {
             Command::Cancel { .. } if self.again => "stop the commands",
             Command::Cancel { .. } => "cancel the deployment",
             Command::Rollback { .. } => "roll back",
+            Command::Promote { full: false } if self.step => "promote",
+            Command::Promote { full: true } if self.step => "promote all that follow",
             Command::Promote { full: false } => "approve",
             Command::Promote { full: true } => "approve all that follow",
             Command::Start

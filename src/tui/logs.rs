@@ -276,6 +276,7 @@ fn operator(kind: &EventKind) -> Option<&Actor> {
     | EventKind::CommandsStopped { by, .. }
     | EventKind::RollbackStarted { by, .. }
     | EventKind::BatchApproved { by, .. }
+    | EventKind::StepCompleted { by: Some(by), .. }
     | EventKind::InstanceHeld { by, .. }
     | EventKind::InstanceReleased { by, .. }
     | EventKind::InstanceRetried { by, .. }

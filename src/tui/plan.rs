@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use super::app::{App, Tone};
 use super::keys::Action;
+use super::steps::{self, Stage};
 use super::text::{time_of_day, wrap};
 use super::timeline::predicted;
 use super::update::Cmd;
@@ -93,6 +94,7 @@ pub(super) fn rows(app: &App, columns: usize) -> Vec<Row> {
     if app.state.rollback.is_some() {
         rows.extend(back(app));
     }
+    rows.extend(between(app, columns));
     let (begun, to_come) = (batches_so_far(app), predicted(app));
     if !begun.is_empty() || !to_come.is_empty() {
         rows.push(Row::Columns);
@@ -107,6 +109,37 @@ pub(super) fn rows(app: &App, columns: usize) -> Vec<Row> {
     if !later.is_empty() {
         rows.push(Row::Title("and its other rules".to_owned()));
         rows.extend(said(later, columns));
+    }
+    rows
+}
+
+/// What lies between the batches: steps, checks, hooks.
+fn between(app: &App, columns: usize) -> Vec<Row> {
+    let state = &app.state;
+    let policy = &state.plan.policy;
+    let mut rows = Vec::new();
+    let steps = steps::steps(state, app.now);
+    if !steps.is_empty() {
+        rows.push(Row::Title("steps".to_owned()));
+        let word = |stage| match stage {
+            Stage::Done => "done",
+            Stage::Now => "now",
+            Stage::ToCome => "to come",
+        };
+        rows.extend(steps.iter().map(|step| Row::Said(word(step.stage), format!("{:>2}  {}", step.number, step.words))));
+    }
+    if let Some(analysis) = &policy.analysis {
+        let more = match analysis.max_failures {
+            0 => "one failed measurement fails it".to_owned(),
+            n => format!("more than {n} failed measurements of a check fail it"),
+        };
+        rows.push(Row::Title(format!("analysis, each {}; {more}", analysis.interval)));
+        let words = analysis.checks.iter().map(|check| ("", steps::check_words(check, state.analysis.get(&check.name))));
+        rows.extend(said(words.collect(), columns));
+    }
+    if !policy.hooks.is_empty() {
+        rows.push(Row::Title("hooks".to_owned()));
+        rows.extend(said(policy.hooks.iter().map(|hook| ("", steps::hook_words(state, hook))).collect(), columns));
     }
     rows
 }
@@ -166,10 +199,15 @@ fn strategy(app: &App) -> String {
     let plan = &app.state.plan;
     let strategy = &plan.policy.strategy;
     let sizes: Vec<String> = strategy.batch_size.iter().map(ToString::to_string).collect();
-    let mut parts = vec![match strategy.pacing {
+    let steps = plan.policy.canary.as_ref().map(|canary| match canary.steps.len() {
+        1 => "canary of 1 step; then ".to_owned(),
+        n => format!("canary of {n} steps; then "),
+    });
+    let rolling = match strategy.pacing {
         Pacing::Batch => format!("rolling, batches of {}", sizes.join(", then ")),
         Pacing::Window => format!("rolling, the first alone, then a window of {}", sizes.join(", then ")),
-    }];
+    };
+    let mut parts = vec![format!("{}{rolling}", steps.unwrap_or_default())];
     parts.push(format!("at most {} out at once", strategy.max_unavailable));
     if strategy.min_serving != Count::Absolute(0) {
         parts.push(format!("at least {} serving", strategy.min_serving));

@@ -20,6 +20,7 @@ mod plan;
 mod runs;
 mod scrub;
 mod spent;
+mod strip;
 mod tabs;
 mod timeline;
 mod words;
@@ -89,6 +90,7 @@ pub fn view(app: &App, frame: &mut Frame<'_>) {
     header::draw(&mut canvas, &places);
     tabs::draw(&mut canvas, places.tabs);
     scrub::draw(&mut canvas, places.scrub);
+    strip::draw(&mut canvas, places.strip);
     match app.tab {
         Tab::Fleet => {
             grid::draw(&mut canvas, &places);

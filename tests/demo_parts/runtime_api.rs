@@ -173,6 +173,17 @@ async fn the_same_script_gets_the_same_answers() {
         "set server be_demo/web-01 state bogus",
         "set server be_demo/web-09 state drain",
         "set server nope/web-01 state drain",
+        "set server be_demo/web-01 weight",
+        "set server be_demo/web-01 weight x",
+        "set server be_demo/web-01 weight 5x",
+        "set server be_demo/web-01 weight 257",
+        "set server be_demo/web-01 weight -1",
+        "set server be_demo/web-01 weight -5%",
+        "set server be_demo/web-09 weight 5",
+        "set server be_demo/web-01 weight +7;show servers state be_demo",
+        "set server be_demo/web-01 weight 9900%;show servers state be_demo",
+        "set server be_demo/web-01 weight 90000%;set server be_demo/web-01 weight 22%;show servers state be_demo",
+        "set server be_demo/web-01 weight 100%",
         "set server be_demo/web-09 state ready; show backend",
         "show backend;show servers state be_demo",
         "quit",
@@ -192,6 +203,13 @@ async fn the_same_script_gets_the_same_answers() {
             names.push(answer.lines().skip(1).filter_map(|row| row.split(',').nth(1)).map(str::to_owned).collect::<Vec<_>>());
         }
         assert_eq!(names[0], names[1], "{line}");
+    }
+
+    // What is shown of weights.
+    for [one, two] in [[11, 50], [256, 1], [1, 0], [1, 1]] {
+        both.same(&format!("set server be_demo/web-01 weight {one};set server be_demo/web-02 weight {two}")).await;
+        both.same("show servers state be_demo").await;
+        both.same_stat().await;
     }
 
     // A request in flight through each, while its server is drained.
@@ -229,4 +247,19 @@ async fn the_same_script_gets_the_same_answers() {
     both.same_stat().await;
     both.same("set server be_demo/web-03 state maint;set server be_demo/web-02 state drain;show servers state be_demo").await;
     both.same_stat().await;
+
+    // What weights are worth. How many sessions overlap is the moment's, so the most there were are not compared any more.
+    both.same("set server be_demo/web-01 state ready;set server be_demo/web-02 state ready").await;
+    both.column("web-02", "status", "UP").await;
+    for [one, two] in [[11_u32, 50], [1, 0], [50, 11]] {
+        both.same(&format!("set server be_demo/web-01 weight {one};set server be_demo/web-02 weight {two}")).await;
+        for port in both.ports {
+            let mut counts = [0_u32, 0];
+            for _ in 0..one + two {
+                let body = get(port, "/").await.unwrap().body;
+                counts[usize::from(body.starts_with("web-02"))] += 1;
+            }
+            assert!(counts[0].abs_diff(one) <= 1 && counts[1].abs_diff(two) <= 1, "{counts:?} for {one} and {two}");
+        }
+    }
 }

@@ -44,7 +44,7 @@ pub(crate) fn hey_at(program: &Path, url: &str, keep: bool, rate: Rate) -> Hey {
 }
 
 /// Ends it as Ctrl-C does, and reads its report: statuses with their counts, and errors.
-fn report(mut hey: Hey) -> (Vec<(u16, u64)>, String) {
+pub(crate) fn shares(mut hey: Hey) -> (Vec<(u16, u64)>, String) {
     let hey = hey.0.take().unwrap();
     kill_process(Pid::from_raw(i32::try_from(hey.id()).unwrap()).unwrap(), Signal::INT).unwrap();
     let out = Ran::ended(hey).out;
@@ -58,7 +58,7 @@ fn report(mut hey: Hey) -> (Vec<(u16, u64)>, String) {
 
 /// Ends it. Every one of its requests was answered with 200. Returns how many there were.
 pub(crate) fn assert_nothing_failed(hey: Hey, what: &str) -> u64 {
-    let (statuses, errors) = report(hey);
+    let (statuses, errors) = shares(hey);
     assert_eq!(errors, "", "{what}");
     let total: u64 = statuses.iter().map(|(_, n)| n).sum();
     assert!(total > 100, "{what}: only {total} requests");

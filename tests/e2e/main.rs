@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test ends where it cannot go on")]
 
+mod canary;
 #[path = "../common/mod.rs"]
 mod common;
 mod deployment;

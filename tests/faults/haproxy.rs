@@ -315,7 +315,7 @@ pub(crate) fn impostor(
 
 pub(crate) const INFO: &str = "Name: HAProxy\nPid: 7\nStopping: 0\n\n";
 pub(crate) const STATE: &str =
-    "1\n# be_id be_name srv_id srv_name srv_op_state srv_admin_state srv_uweight\n3 shop 1 web-01 2 0 1\n\n";
+    "1\n# be_id be_name srv_id srv_name srv_op_state srv_admin_state srv_uweight srv_iweight\n3 shop 1 web-01 2 0 1 1\n\n";
 pub(crate) const STAT: &str = "# pxname,svname,qcur,scur,status,\nshop,web-01,0,3,UP,\n\n";
 
 /// As HAProxy answers, but no order has an effect.

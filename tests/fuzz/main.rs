@@ -149,7 +149,8 @@ fn replies_of_haproxy() {
             }
             for table in answers {
                 let Ok(table) = reply::Table::read(table) else { continue };
-                table.row("fe", "BACKEND").map(|row| row.counted().ok());
+                table.row("fe", "BACKEND").map(|row| (row.counted().ok(), row.algorithm().map(str::len)));
+                table.row("fe", "web-01").map(|row| row.served().ok());
                 if reply::add_stat(&mut servers, &table, "fe").is_ok()
                     && let Some((name, server)) = servers.iter().find(|(_, server)| server.rotation() == Rotation::Serving)
                     && (server.drains() || server.in_maintenance() || server.sessions.is_none())

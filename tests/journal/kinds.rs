@@ -163,6 +163,7 @@ pub(crate) fn kinds() -> Vec<EventKind> {
         EventKind::StepStarted { step: 2, until: Some(at(37)) },
         EventKind::StepCompleted { step: 1, by: None, full: false },
         EventKind::StepCompleted { step: 2, by: Some(operator()), full: true },
+        EventKind::WeightsOrdered { order: 1, weights: [(web(1), 22)].into(), until: at(39) },
         EventKind::WeightsSet { weights: [(web(1), 22)].into() },
         EventKind::WeightsSet { weights: [].into() },
         measured(value(Some(quantity(0.001)), Some(1200)), Finding::Fail),
@@ -380,9 +381,10 @@ pub(crate) fn number_of(kind: &EventKind) -> usize {
         EventKind::AnalysisMeasured { .. } => 50,
         EventKind::HookStarted { .. } => 51,
         EventKind::HookEnded { .. } => 52,
+        EventKind::WeightsOrdered { .. } => 53,
     }
 }
-pub(crate) const KINDS: usize = 53;
+pub(crate) const KINDS: usize = 54;
 
 /// All kinds as the events of deployment `number`.
 pub(crate) fn events(number: u32) -> Vec<Event> {

@@ -25,13 +25,20 @@ impl Server {
         .await;
         server
     }
+
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        if let Some(pid) = i32::try_from(self.0.id()).ok().and_then(Pid::from_raw) {
+            kill_process(pid, signal).ok();
+        }
+    }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        if let Some(pid) = i32::try_from(self.0.id()).ok().and_then(Pid::from_raw) {
-            kill_process(pid, Signal::TERM).ok();
-        }
+        // One that was stopped could not end.
+        self.signal(Signal::CONT);
+        self.signal(Signal::TERM);
         self.0.wait().ok();
     }
 }

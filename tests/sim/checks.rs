@@ -3,6 +3,7 @@
 //! The checks keep books of their own from the stored facts and hold them against the world; the controller's state is only
 //! looked at where it is what is checked.
 
+mod between;
 mod end;
 mod orders;
 pub(crate) mod waiting;
@@ -17,6 +18,7 @@ use rollout::state::State;
 
 use crate::scenario::number;
 use crate::world::{Work, World};
+use between::Between;
 
 pub(crate) use end::at_the_end;
 
@@ -71,6 +73,11 @@ pub(crate) struct Checks {
     paused: bool,
     cancelled: bool,
     rolled: bool,
+    /// It is held up by the engine until the analysis speaks again.
+    passing: bool,
+    /// The check at the end has begun.
+    ending: bool,
+    between: Between,
     crossed: u32,
     /// The fold of what was stored when the last controller died.
     legacy: Option<Box<State>>,
@@ -104,7 +111,7 @@ impl Checks {
             return Err(Violation::new("S6", format!("{} is confirmed at {seq}, {stored} is stored", command.verb())));
         }
         match command {
-            Command::Pause { .. } if self.started => self.paused = true,
+            Command::Pause { .. } if self.started => (self.paused, self.passing) = (true, false),
             Command::Cancel { .. } => self.cancelled = true,
             Command::Hold { instance, .. } => self.rows[number(instance)].held = true,
             Command::Release { instance } | Command::Skip { instance, .. } => self.rows[number(instance)].held = false,
@@ -115,7 +122,7 @@ impl Checks {
 
     /// S6, S3, S5, S7 and S17: before an act that changes the world begins.
     pub(crate) fn act_begins(&mut self, effect: &Effect, epoch: u64, world: &World) -> Result<(), Violation> {
-        let Some(n) = effect.instance.as_ref().map(number) else { return Ok(()) };
+        let Some(n) = effect.instance.as_ref().map(number) else { return self.act_on_fleet(effect, world) };
         if !matches!(effect.kind, EffectKind::TakeOut | EffectKind::Admit | EffectKind::Update { .. } | EffectKind::Retire) {
             return Ok(());
         }
@@ -175,6 +182,7 @@ impl Checks {
         for (place, event) in events.iter().enumerate() {
             let before = place.checked_sub(1).map(|p| &events[p].kind);
             self.of_deployment(event, world)?;
+            self.of_between(event, world)?;
             if let Some(instance) = event.kind.instance() {
                 let n = number(instance);
                 self.of_instance(n, event, (before, world))?;
@@ -182,6 +190,7 @@ impl Checks {
             }
             self.last = event.seq;
         }
+        self.share(world)?;
         let tally = state.tally();
         let sum: u32 = InstanceState::ALL.iter().map(|s| tally.of(*s)).sum();
         if sum != state.total() {

@@ -1,12 +1,15 @@
-//! A crash of each kind at every append of twelve scenarios: the world ends as it would have without it (S14).
+//! A crash of each kind at every append of sixteen scenarios: the world ends as it would have without it (S14).
 
 use rollout::command::Command;
 use rollout::event::Ending;
-use rollout::model::{Confirm, Count, OnFailure, Pacing, Plan, Span, Version, Zones};
+use rollout::model::{
+    AnalysisPolicy, Canary, CanaryStep, Check, Confirm, Count, Hook, HookAt, HookClass, OnFailure, Pacing, Plan, Quantity, Span, Unit,
+    Version, Zones,
+};
 use rollout::state::State;
 
 use crate::checks::Violation;
-use crate::scenario::{Crash, Fault, Scenario, Timed, id, plain};
+use crate::scenario::{Crash, Fate, Fault, Scenario, Timed, id, plain};
 use crate::world::{Lb, Machine, World};
 
 struct Canonical {
@@ -36,7 +39,7 @@ fn rules(scenario: &mut Scenario, change: impl FnOnce(&mut Plan)) {
     change(&mut scenario.plan);
 }
 
-fn twelve() -> Vec<Canonical> {
+fn canonicals() -> Vec<Canonical> {
     let at = |at: u64, command: Command| -> Vec<Timed<Command>> { vec![(at, command)] };
     vec![
         canonical("a good version", Ending::Completed, |_| {}),
@@ -65,6 +68,19 @@ fn twelve() -> Vec<Canonical> {
         canonical("a forced rollback", Ending::RolledBack, |s| {
             s.commands = at(12_000, Command::Rollback { reason: says(), only: None });
         }),
+        canonical("a canary by weight, with hooks and an analysis", Ending::Completed, steps),
+        canonical("a canary that the analysis finds out", Ending::RolledBack, |s| {
+            steps(s);
+            s.worse = true;
+        }),
+        canonical("a canary whose gate stays closed", Ending::RolledBack, |s| {
+            steps(s);
+            s.fates.insert("smoke".to_owned(), vec![Fate::Fails, Fate::Hangs]);
+        }),
+        canonical("a canary that waits for its analysis", Ending::Completed, |s| {
+            steps(s);
+            s.faults = vec![(0, Fault::SourceDown { lasts: 40_000 })];
+        }),
         canonical("a cancel", Ending::Cancelled, |s| s.commands = at(6_000, Command::Cancel { reason: says() })),
         canonical("a pause and a hold, resumed and released", Ending::Completed, |s| {
             s.commands = vec![
@@ -77,10 +93,41 @@ fn twelve() -> Vec<Canonical> {
     ]
 }
 
-type Outcome = Vec<(Version, Vec<Lb>, bool)>;
+/// A canary by weight with a pause, an analysis and hooks of each class.
+pub(crate) fn steps(s: &mut Scenario) {
+    let check = Check {
+        name: "error_rate".to_owned(),
+        unit: Unit::Share,
+        max: Quantity::new(0.01),
+        min: None,
+        max_ratio: None,
+        min_samples: 1,
+    };
+    let hook = |name: &str, at: HookAt, class: HookClass| {
+        let (name, timeout) = (name.to_owned(), Span::from_secs(30));
+        Hook { name, at, class, timeout, retries: 1 }
+    };
+    rules(s, |p| {
+        let policy = &mut p.policy;
+        let pause = CanaryStep::Pause { lasts: Some(Span::from_secs(5)) };
+        let smoke = CanaryStep::Run { hook: "smoke".to_owned() };
+        let steps = vec![CanaryStep::Weight { percent: 10 }, pause, CanaryStep::Analysis { passes: 2 }, smoke];
+        policy.canary = Some(Canary { steps, weighted: true });
+        let (interval, checks) = (Span::from_secs(2), vec![check]);
+        policy.analysis = Some(AnalysisPolicy { checks, interval, max_failures: 0, max_inconclusive: 2, from_step: 1 });
+        policy.hooks = vec![
+            hook("begin", HookAt::BeforeDeployment, HookClass::Gate),
+            hook("smoke", HookAt::Step, HookClass::Gate),
+            hook("tell", HookAt::AfterBatch, HookClass::BestEffort),
+            hook("tidy", HookAt::AfterDeployment, HookClass::Cleanup),
+        ];
+    });
+}
+
+type Outcome = Vec<(Version, Vec<Lb>, Vec<u16>, bool)>;
 
 fn outcome(world: &World) -> Outcome {
-    world.machines.iter().map(|m| (m.version.clone(), m.lb.clone(), m.up)).collect()
+    world.machines.iter().map(|m| (m.version.clone(), m.lb.clone(), m.weights.clone(), m.up)).collect()
 }
 
 /// Runs with crashes at these appends, each of which lasts so long.
@@ -117,7 +164,7 @@ fn same(canonical: &Canonical, calm: &Outcome, (crashes, down): (&[(usize, Crash
 
 /// A long crash of each kind at every append of a good version's way: the first that leaves another world.
 pub(crate) fn first_trace_of_a_crash() -> Result<(), Violation> {
-    let canonical = twelve().remove(0);
+    let canonical = canonicals().remove(0);
     let (calm_world, _) = run(&canonical, &[], 0)?;
     let calm = outcome(&calm_world);
     for append in 2..=calm_world.appends {
@@ -141,7 +188,7 @@ fn assert_same(canonical: &Canonical, calm: &Outcome, crashes: &[(usize, Crash)]
 #[test]
 fn a_crash_of_each_kind_at_every_append_ends_in_the_same_world() {
     let mut runs = 0;
-    for canonical in twelve() {
+    for canonical in canonicals() {
         let world = calm(&canonical);
         let calm = outcome(&world);
         for append in 2..=world.appends {
@@ -151,7 +198,7 @@ fn a_crash_of_each_kind_at_every_append_ends_in_the_same_world() {
             }
         }
     }
-    told!("12 scenarios, {runs} crash points, all in the world that they would have reached without");
+    told!("16 scenarios, {runs} crash points, all in the world that they would have reached without");
     assert!(runs > 1500, "only {runs} crash points were tried");
 }
 
@@ -160,7 +207,7 @@ fn a_crash_of_each_kind_at_every_append_ends_in_the_same_world() {
 #[ignore = "minutes: cargo test --release --test sim pairs -- --ignored --nocapture"]
 fn pairs_of_crashes_end_in_the_same_world() {
     let mut runs = 0_u64;
-    for canonical in twelve().into_iter().filter(|c| c.comparable) {
+    for canonical in canonicals().into_iter().filter(|c| c.comparable) {
         let world = calm(&canonical);
         let calm = outcome(&world);
         for first in 2..world.appends {
@@ -181,7 +228,7 @@ fn pairs_of_crashes_end_in_the_same_world() {
 fn a_command_at_every_append_leaves_every_instance_in_rotation() {
     let pause = || Command::Pause { reason: says() };
     let (cancel, back) = (|| Command::Cancel { reason: says() }, || Command::Rollback { reason: says(), only: None });
-    let canonical = twelve().remove(0);
+    let canonical = canonicals().remove(0);
     let appends = calm(&canonical).appends;
     for at in 2..appends {
         let scripts = [

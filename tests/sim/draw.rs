@@ -1,5 +1,7 @@
 //! The scenario of a seed. Each class of faults is off in every other run (swarm testing), so that runs differ in kind.
 
+mod between;
+
 use rollout::command::Command;
 use rollout::model::{
     Before, Confirm, Count, DeploymentId, DeploymentKind, Member, OnDrainTimeout, OnFailure, Pacing, Plan, Policy, Rotation,
@@ -36,7 +38,11 @@ pub(crate) fn draw(seed: u64) -> Scenario {
             bad_on.extend(total..plan.members.len());
         }
     }
-    Scenario { seed, plan, balancers, bad_on, repeats, takes_over_paused, on_time, attended: true, faults, commands }
+    let calm = Scenario::calm(plan);
+    let drawn = Scenario { seed, balancers, bad_on, repeats, takes_over_paused, on_time, attended: true, faults, commands, ..calm };
+    let mut scenario = drawn;
+    between::draw_between(&mut scenario);
+    scenario
 }
 
 fn size(n: u64) -> usize {

@@ -34,7 +34,9 @@
 //! | S15 | what the end says of every instance is so | `checks/end.rs` |
 //! | S16 | no secret in any sink | not here: tests with real sinks |
 //! | S17 | no hot loop: facts and orders on one instance within a minute | `of_instance`, `act_begins` |
-//! | S18, S19 | canary, blue-green | nowhere yet: those strategies do not exist |
+//! | S18 | the share of the new version, a step judged by what was measured, whole weights at the end | `checks/between.rs`, `checks/end.rs` |
+//! | S19 | blue-green | nowhere yet: that strategy does not exist |
+//! | HOOK | a closed gate lets nothing be taken; what cleans up has run before the end | `checks/between.rs` |
 //! | G7 | the threshold's arithmetic, from the verdicts | `threshold` |
 //! | L1 | an end, or a question, within the bound | `world.rs`: `run`; `world/operator.rs`: `bound` |
 //! | L2 | never a hang in silence; what is wanted is under way | `checks/waiting.rs`: `silent`; `world/engine.rs`: `reconcile` |

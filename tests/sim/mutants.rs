@@ -42,6 +42,13 @@ fn tailored(mutant: Mutant, seed: u64) -> Scenario {
     if matches!(mutant, Mutant::SkipEndCheck | Mutant::EvictAnyway) {
         scenario.plan.policy.health.expects_version = false;
     }
+    if matches!(mutant, Mutant::SkipAnalysis | Mutant::NothingIsFine | Mutant::AdmitUnweighed | Mutant::KeepWeights) {
+        crate::crash::steps(&mut scenario);
+        scenario.faults = vec![(0, Fault::SourceEmpty { lasts: 20_000 })];
+        if mutant == Mutant::AdmitUnweighed {
+            scenario.faults = vec![(at, Fault::BalancerDown { balancer: 0, lasts: 8000 })];
+        }
+    }
     if mutant == Mutant::RollBackTwice {
         let undoes = rollout::model::DeploymentId::new("shop", 0);
         scenario.plan.kind = DeploymentKind::Rollback { undoes };

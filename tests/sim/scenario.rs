@@ -67,6 +67,21 @@ pub(crate) enum Fault {
     UpdateLate { instance: usize, takes: u64 },
     /// The journal takes nothing.
     DiskFull { lasts: u64 },
+    /// What is measured for the analysis cannot be asked.
+    SourceDown { lasts: u64 },
+    /// It is asked, and has no data.
+    SourceEmpty { lasts: u64 },
+    /// Everybody answers with errors that no check of an instance sees.
+    Errors { lasts: u64 },
+}
+
+/// How a hook ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Passes,
+    Fails,
+    /// It never ends.
+    Hangs,
 }
 
 impl Fault {
@@ -108,6 +123,10 @@ pub(crate) struct Scenario {
     pub(crate) on_time: u64,
     /// Somebody answers questions that have a deadline.
     pub(crate) attended: bool,
+    /// The new version answers with errors that no check of an instance sees.
+    pub(crate) worse: bool,
+    /// How the tries of each hook end, in turn.
+    pub(crate) fates: BTreeMap<String, Vec<Fate>>,
     pub(crate) faults: Vec<Timed<Fault>>,
     pub(crate) commands: Vec<Timed<Command>>,
 }
@@ -124,9 +143,17 @@ impl Scenario {
             takes_over_paused: false,
             on_time: 0,
             attended: false,
+            worse: false,
+            fates: BTreeMap::new(),
             faults: Vec::new(),
             commands: Vec::new(),
         }
+    }
+
+    /// How a try of a hook ends: always the same, however often it is begun.
+    pub(crate) fn fate(&self, hook: &str, round: u32, attempt: u32) -> Fate {
+        let fates = self.fates.get(hook).map(Vec::as_slice).unwrap_or_default();
+        fates.get((round + attempt) as usize % fates.len().max(1)).copied().unwrap_or(Fate::Passes)
     }
 
     /// From then on nothing new goes wrong, what can be mended is, and nobody commands unless asked.
@@ -187,7 +214,7 @@ pub(crate) fn plain(total: usize) -> Plan {
 
 impl fmt::Display for Scenario {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Policy { strategy, drain, rollback, health, update } = &self.plan.policy;
+        let Policy { strategy, drain, rollback, health, update, canary, analysis, hooks } = &self.plan.policy;
         writeln!(
             f,
             "{} instances, {} balancers, v2 is bad on {:?}{}{}",
@@ -198,6 +225,7 @@ impl fmt::Display for Scenario {
             if self.takes_over_paused { ", takes over paused" } else { "" },
         )?;
         writeln!(f, "  {strategy:?}\n  {drain:?} {update:?} {rollback:?}\n  {health:?}\n  {:?}", self.plan.kind)?;
+        writeln!(f, "  {canary:?}\n  {analysis:?}, worse {}\n  {hooks:?}\n  {:?}", self.worse, self.fates)?;
         writeln!(f, "  repeats {}%, updates exactly on time {}%", self.repeats, self.on_time)?;
         for m in self.plan.members.iter().filter(|m| m.excluded.is_some() || !m.serves() || m.at_version || m.previous.is_none())
         {

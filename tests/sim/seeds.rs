@@ -6,6 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use rollout::clock::SystemClock;
+use rollout::model::CanaryStep;
 
 use crate::checks::Violation;
 use crate::draw::draw;
@@ -75,6 +76,15 @@ fn smaller(scenario: &Scenario) -> Vec<Scenario> {
     policy(&|p| p.drain = usual.policy.drain.clone());
     policy(&|p| p.rollback = usual.policy.rollback.clone());
     policy(&|p| p.update = usual.policy.update.clone());
+    policy(&|p| p.canary = None);
+    policy(&|p| {
+        if p.canary.as_ref().is_none_or(|canary| !canary.steps.iter().any(|s| matches!(s, CanaryStep::Analysis { .. }))) {
+            p.analysis = None;
+        }
+    });
+    policy(&|p| drop(p.hooks.pop()));
+    policy(&|p| drop(p.canary.as_mut().filter(|canary| canary.steps.len() > 1).map(|canary| canary.steps.pop())));
+    policy(&|p| drop(p.canary.as_mut().filter(|canary| canary.steps.len() > 1).map(|canary| canary.steps.remove(0))));
     for n in 0..total {
         if scenario.plan.members[n] != usual.members[n] {
             with(&|s| s.plan.members[n] = usual.members[n].clone());

@@ -100,6 +100,7 @@ enum Healing {
     Started(usize),
     Balancer(usize),
     Disk,
+    Source(usize),
 }
 
 /// All of it.
@@ -121,6 +122,8 @@ pub(crate) struct World {
     /// Since when whoever controls could see what there is to be seen.
     pub(crate) aware_since: u64,
     pub(crate) balancers_down: Vec<u32>,
+    /// What is wrong with what is measured: it cannot be asked, it has no data, everybody errs.
+    pub(crate) source: [u32; 3],
     /// When what is being stored was decided.
     pub(crate) decided_at: u64,
     checks: Checks,
@@ -170,6 +173,7 @@ impl World {
             sabotage: None,
             aware_since: 0,
             balancers_down: vec![0; scenario.balancers],
+            source: [0; 3],
             decided_at: 0,
             live: None,
             stale: None,

@@ -22,8 +22,8 @@ const ADAPTER: &[&str] = &["event", "effect", "ports", "model", "os"];
 const FRONT_DOOR: &[&str] = &["ports", "state", "event", "command", "model", "core", "os"];
 /// What the configuration and the telemetry may import: everything below them.
 const BELOW_APP: &[&str] = &[
-    "model", "event", "command", "effect", "state", "ports", "core", "os", "clock", "fleet", "traffic", "probe", "hook",
-    "journal", "runner", "tui", "control", "headless", "demo",
+    "model", "event", "command", "effect", "state", "ports", "core", "os", "clock", "fleet", "traffic", "probe", "analysis",
+    "hook", "journal", "runner", "tui", "control", "headless", "demo",
 ];
 /// What the composition root may import: everything.
 const ROOT: &[&str] = &[
@@ -39,6 +39,7 @@ const ROOT: &[&str] = &[
     "fleet",
     "traffic",
     "probe",
+    "analysis",
     "hook",
     "journal",
     "runner",
@@ -83,6 +84,7 @@ pub(crate) const TABLE: &[Row] = &[
     row(3, "fleet", ADAPTER),
     row(3, "traffic", ADAPTER),
     row(3, "probe", ADAPTER),
+    row(3, "analysis", ADAPTER),
     row(3, "hook", ADAPTER),
     row(3, "journal", ADAPTER),
     row(4, "runner", &["core", "state", "event", "command", "effect", "ports", "model", "os"]),

@@ -34,7 +34,7 @@ impl Demo {
         self.dir.path().join("lb.sock")
     }
 
-    async fn command(&self, line: &str) -> Option<String> {
+    pub(crate) async fn command(&self, line: &str) -> Option<String> {
         let mut stream = UnixStream::connect(self.socket()).await.ok()?;
         stream.write_all(format!("{line}\n").as_bytes()).await.ok()?;
         let mut answer = String::new();

@@ -57,17 +57,39 @@ impl Haproxy {
 
     /// From now on, a server that comes up again gets its share little by little.
     pub(crate) async fn start_slowly(&mut self) {
+        self.reconfigure("rise 1 fall 1 check", "rise 1 fall 1 check slowstart 3s").await;
+    }
+
+    /// Starts it anew with another configuration.
+    pub(crate) async fn reconfigure(&mut self, from: &str, to: &str) {
         let path = self.dir.path().join("haproxy.cfg");
         let text = std::fs::read_to_string(&path).expect("the file");
-        std::fs::write(&path, text.replace("rise 1 fall 1 check", "rise 1 fall 1 check slowstart 3s")).expect("the file");
+        assert!(text.contains(from), "{from:?} in {text}");
+        std::fs::write(&path, text.replace(from, to)).expect("the file");
         self.kill();
         self.start().await;
     }
 
-    fn spawn(binary: &PathBuf, dir: &TempDir) -> Child {
+    /// What `systemctl reload` does without a master: a new process, and the old one finishes.
+    pub(crate) async fn reload(&mut self) {
+        let old = self.child.id().to_string();
+        let next = Self::spawn(&self.binary, &self.dir, &["-sf", &old]);
+        let mut before = std::mem::replace(&mut self.child, next);
+        before.wait().expect("the old process ends");
+        self.serving().await;
+    }
+
+    /// `uweight` of web-01 to web-03.
+    pub(crate) async fn weights(&self) -> Vec<String> {
+        let answer = self.command("show servers state shop").await.expect("HAProxy answers");
+        let servers = answer.lines().filter(|line| line.contains(" web-"));
+        servers.map(|line| line.split(' ').nth(7).expect("srv_uweight").to_owned()).collect()
+    }
+
+    fn spawn(binary: &PathBuf, dir: &TempDir, more: &[&str]) -> Child {
         let log = std::fs::File::create(dir.path().join("output")).expect("a log");
         let mut command = Command::new(binary);
-        command.args(["-db", "-f"]).arg(dir.path().join("haproxy.cfg"));
+        command.args(["-db", "-f"]).arg(dir.path().join("haproxy.cfg")).args(more);
         command.stdout(Stdio::null()).stderr(log).spawn().expect("HAProxy")
     }
 
@@ -87,7 +109,7 @@ impl World for Haproxy {
              server web-01 127.0.0.1:{first}\n  server web-02 127.0.0.1:{second}\n  server web-03 127.0.0.1:{third}\n"
         );
         std::fs::write(dir.path().join("haproxy.cfg"), config).expect("a file");
-        let child = Self::spawn(&binary, &dir);
+        let child = Self::spawn(&binary, &dir, &[]);
         let world = Self { binary, child, dir, instances };
         world.serving().await;
         Some(world)
@@ -119,7 +141,7 @@ impl World for Haproxy {
     }
 
     async fn start(&mut self) {
-        self.child = Self::spawn(&self.binary, &self.dir);
+        self.child = Self::spawn(&self.binary, &self.dir, &[]);
         self.serving().await;
     }
 }

@@ -23,6 +23,7 @@ mod promises;
 #[expect(dead_code, reason = "other tests use other parts of it")]
 #[path = "../remote/sshd.rs"]
 mod sshd;
+mod weights;
 mod world;
 
 use world::{Instances, World as _};
@@ -45,6 +46,28 @@ macro_rules! promises_of {
             promises::$promise(world).await;
         }
     )* };
+}
+
+macro_rules! weights_of {
+    ($($name:ident: $world:ty),* $(,)?) => { $(
+        mod $name {
+            use super::*;
+            weights_of!(@each $world: a_weight_is_a_share_of_the_requests, weights_hold_while_one_is_out,
+                who_was_taken_out_by_its_weight_stays_out, what_was_served_is_what_was_sent);
+        }
+    )* };
+    (@each $world:ty: $($promise:ident),*) => { $(
+        #[tokio::test]
+        async fn $promise() {
+            let Some(world) = <$world>::new(Instances::start().await).await else { return };
+            weights::$promise(world).await;
+        }
+    )* };
+}
+
+weights_of! {
+    weights_by_haproxy: haproxy::Haproxy,
+    weights_by_the_demo: demo::Demo,
 }
 
 promises_of! {

@@ -91,7 +91,7 @@ impl Instances {
     }
 }
 
-/// `/held` waits for a permit; everything else is answered at once.
+/// `/held` waits for a permit, `/500` fails, `/closed` gets no answer; everything else is answered at once.
 async fn serve(name: &'static str, mut stream: TcpStream, release: Arc<Semaphore>, held: Arc<AtomicU32>) {
     let mut request = Vec::new();
     while let Ok(byte) = stream.read_u8().await {
@@ -100,12 +100,18 @@ async fn serve(name: &'static str, mut stream: TcpStream, release: Arc<Semaphore
             continue;
         }
         let text = String::from_utf8_lossy(&std::mem::take(&mut request)).into_owned();
-        if text.split(' ').nth(1) == Some("/held") {
-            held.fetch_add(1, Ordering::SeqCst);
-            release.acquire().await.expect("a permit").forget();
-            held.fetch_sub(1, Ordering::SeqCst);
+        let mut status = "200 OK";
+        match text.split(' ').nth(1) {
+            Some("/held") => {
+                held.fetch_add(1, Ordering::SeqCst);
+                release.acquire().await.expect("a permit").forget();
+                held.fetch_sub(1, Ordering::SeqCst);
+            }
+            Some("/500") => status = "500 Internal Server Error",
+            Some("/closed") => return,
+            _ => {}
         }
-        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{name}", name.len());
+        let answer = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{name}", name.len());
         if stream.write_all(answer.as_bytes()).await.is_err() {
             return;
         }
@@ -141,6 +147,33 @@ pub(crate) async fn shares(world: &impl World, count: u32) -> BTreeMap<String, u
         *shares.entry(ask(world.front(), "/").await).or_insert(0) += 1;
     }
     shares
+}
+
+/// As [`shares`], of web-01 to web-03 and over one connection: fast enough for thousands.
+pub(crate) async fn counts(front: Front, count: u32) -> [u32; 3] {
+    match front {
+        Front::Unix(path) => count_over(UnixStream::connect(path).await.expect("the front"), count).await,
+        Front::Tcp(port) => count_over(TcpStream::connect(("127.0.0.1", port)).await.expect("the front"), count).await,
+    }
+}
+
+async fn count_over(mut stream: impl AsyncRead + AsyncWrite + Unpin, count: u32) -> [u32; 3] {
+    let (mut counts, mut answer) = ([0; 3], Vec::new());
+    for _ in 0..count {
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: shop\r\n\r\n").await.expect("a request");
+        answer.clear();
+        let who = loop {
+            let text = String::from_utf8_lossy(&answer);
+            let found = text.split_once("\r\n\r\n").and_then(|(_, body)| NAMES.iter().position(|name| body.ends_with(name)));
+            if let Some(who) = found {
+                break who;
+            }
+            let read = stream.read_buf(&mut answer).await.expect("an answer");
+            assert!(read > 0, "the connection ended: {:?}", String::from_utf8_lossy(&answer));
+        };
+        counts[who] += 1;
+    }
+    counts
 }
 
 pub(crate) async fn rotation(world: &impl World, number: usize) -> Option<Rotation> {

@@ -217,6 +217,59 @@ pub(super) const DOCS: &[(&str, &str)] = &[
     ("vip.url", "Where they go, each address in turn."),
     ("vip.rate", "Requests per second."),
     ("vip.ca_file", "The only authorities that are trusted, as PEM; default: those of the system."),
+    ("analysis", "What is measured while the new version serves; a batch or step goes on once every check has passed."),
+    ("analysis.interval", "Between two measurements of a check."),
+    ("analysis.timeout", "The longest that one measurement may take."),
+    ("analysis.max_failures", "More failed measurements of one check than this fail the analysis."),
+    ("analysis.max_inconclusive", "So many measurements in a row that could not be made, or said nothing, hold the deployment."),
+    ("analysis.min_samples", "On fewer requests or probes a measurement says nothing, where its source counts them."),
+    ("analysis.from_step", "From which canary step on it measures; 1 is the first."),
+    (
+        "analysis.error_rate",
+        "Short for a check: the share of failed requests by the balancer's statistics (HAProxy), else that of our own probes.",
+    ),
+    (
+        "analysis.response_time",
+        "Short for a check: the balancer's own mean over the latest 1024 answers of each instance (HAProxy).",
+    ),
+    ("analysis.p99", "Short for a check: the 99th percentile of the latency of our own probes."),
+    ("analysis.NAME", "One check, by its name."),
+    ("analysis.NAME.source", "Who is asked."),
+    ("analysis.NAME.max", "Above this it fails: \"1%\", \"500ms\", or a number in the unit of the check."),
+    ("analysis.NAME.min", "Below this it fails."),
+    ("analysis.NAME.max_ratio", "More than so many times what the untouched instances have, it fails."),
+    ("analysis.NAME.min_samples", "Default: that of [analysis]."),
+    ("analysis.NAME.timeout", "Default: that of [analysis]."),
+    (
+        "analysis.NAME.unit",
+        "What the source counts in; default: share if the limit is one, seconds if it is a length of time, else plain.",
+    ),
+    ("analysis.NAME.url", "Where Prometheus or the endpoint is; that of an endpoint may be a template."),
+    (
+        "analysis.NAME.query",
+        "PromQL that gives one number; {{ touched }} stands for a pattern of the addresses of the instances on the new version.",
+    ),
+    ("analysis.NAME.scope", "\"service\": the query is about all instances together, so it need not name any."),
+    (
+        "analysis.NAME.control",
+        "How the untouched are: a query where the same one the other way round is not right, or a JSON pointer into the same answer.",
+    ),
+    ("analysis.NAME.samples", "On how many requests the value rests: a query, or a JSON pointer into the same answer."),
+    ("analysis.NAME.range", "Makes it a range query that looks back so far."),
+    ("analysis.NAME.step", "Between two points of the range; default: \"15s\"."),
+    ("analysis.NAME.reduce", "What becomes of the points of a range."),
+    ("analysis.NAME.measure", "What of the balancer's statistics or of the probes; default: \"error_rate\"."),
+    ("analysis.NAME.command", "A program that prints a number, or JSON; {{ touched }} stands for addresses with commas between."),
+    ("analysis.NAME.env", "Variables for the program, besides PATH, HOME and a few more."),
+    ("analysis.NAME.json", "The answer is JSON, and the number is at this pointer."),
+    ("analysis.NAME.regex", "The number is what the first group of this matches."),
+    ("analysis.NAME.headers", "Headers of every request, like Authorization."),
+    ("analysis.NAME.tls", "Whom to trust, and which certificate to show."),
+    ("analysis.NAME.tls.ca_file", "The only authorities that are trusted, as PEM; default: those of the system."),
+    ("analysis.NAME.tls.cert_file", "The certificate that is shown to a server which asks for one, with its chain, as PEM."),
+    ("analysis.NAME.tls.key_file", "Its private key, as PEM, without a password."),
+    ("analysis.NAME.tls.server_name", "Not here: the host in url is the name that the certificate must have."),
+    ("analysis.NAME.tls.insecure", "Any certificate will do, of whomever it is."),
     ("strategy", "How it goes through the fleet."),
     ("strategy.kind", "Which strategy."),
     ("strategy.steps", "What a canary goes through before the rest; each step is one of these."),
@@ -309,6 +362,12 @@ pub(super) fn form(path: &str) -> Option<Value> {
             let list = json!({"type": "array", "minItems": 1, "items": status});
             Some(json!({"anyOf": [status, list]}))
         }
+        "analysis.error_rate" | "analysis.response_time" | "analysis.p99" | "analysis.NAME.max" | "analysis.NAME.min" => {
+            let text =
+                json!({"type": "string", "pattern": r"^(\$\{.+\}|[0-9]+(\.[0-9]+)?%|([0-9]+(\.[0-9]{1,3})?(h|ms|m|s))+)$"});
+            Some(json!({"anyOf": [{"type": "number"}, {"type": "integer"}, text]}))
+        }
+        "analysis.NAME.max_ratio" => Some(json!({"anyOf": [{"type": "number"}, {"type": "integer"}]})),
         "strategy.steps.pause" => {
             Some(json!({"type": "string", "pattern": r"^(promote|\$\{.+\}|([0-9]+(\.[0-9]{1,3})?(h|ms|m|s))+)$"}))
         }

@@ -17,7 +17,7 @@ use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode, Uri, Version, client, server};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::pool::Trouble;
 use super::shared::{Client, Shared, Turn};
@@ -64,8 +64,12 @@ async fn forward(shared: &Arc<Shared>, request: Request<Incoming>) -> Answer {
         return refuse(&mut turn, StatusCode::SERVICE_UNAVAILABLE, "the server cannot be connected to");
     };
     stream.set_nodelay(true).ok();
+    let sent = Instant::now();
     match timeout(ANSWER, exchange(stream, outgoing(request))).await {
-        Ok(Ok((response, link))) => relay(turn, response, link),
+        Ok(Ok((response, link))) => {
+            turn.answered(response.status().as_u16(), sent.elapsed());
+            relay(turn, response, link)
+        }
         Ok(Err(_broken)) => {
             turn.trouble(Trouble::Answer);
             refuse(&mut turn, StatusCode::BAD_GATEWAY, "the server did not answer properly")
@@ -91,8 +95,7 @@ async fn exchange(stream: TcpStream, request: Request<Incoming>) -> hyper::Resul
     Ok((response, link))
 }
 
-fn relay(mut turn: Turn, response: Response<Incoming>, link: Link) -> Answer {
-    turn.answered(response.status().as_u16());
+fn relay(turn: Turn, response: Response<Incoming>, link: Link) -> Answer {
     let (mut head, body) = response.into_parts();
     head.version = Version::HTTP_11;
     drop_hop_by_hop(&mut head.headers);

@@ -1,6 +1,9 @@
 //! The servers as the balancer sees them: who may get a request, how many are in flight, what the checks say.
 //!
 //! Imports: nothing. May not: do I/O or read a clock; health moves exactly as HAProxy 2.6 moves it.
+//!
+//! Requests go round by weight, spread evenly: of the servers that may get one, each gains its weight, the one that has gained
+//! most gets it and pays what all gained. Over as many requests as the weights sum up to, each gets exactly its share.
 
 use std::time::Duration;
 
@@ -12,6 +15,10 @@ pub(super) const RISE: u32 = 2;
 pub(super) const FALL: u32 = 2;
 /// The health of a server that has passed lately.
 const FULL: u32 = RISE + FALL - 1;
+/// A server's weight at the start, as in an HAProxy whose configuration names none.
+pub(super) const WEIGHT: u32 = 1;
+/// So many answers count in a mean response time.
+const SAMPLES: u64 = 1024;
 
 /// What an operator ordered for a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +56,10 @@ pub(super) struct Server {
     pub(super) name: String,
     pub(super) port: u16,
     pub(super) admin: Admin,
+    /// Its share of the requests; none with 0.
+    pub(super) weight: u32,
+    /// What it has gained and not yet got in requests.
+    gained: i64,
     /// HAProxy's counter: up from `RISE` on, `FULL` at most.
     pub(super) health: u32,
     pub(super) check: Check,
@@ -82,6 +93,10 @@ pub(super) struct Counts {
     pub(super) server_aborts: u64,
     /// Answers by their hundred: 1xx to 5xx, then others.
     pub(super) answers: [u64; 6],
+    /// Milliseconds that servers took for their answers.
+    response_ms: u64,
+    /// How many answers that are of.
+    responses: u64,
 }
 
 impl Counts {
@@ -104,6 +119,20 @@ impl Counts {
             *count += 1;
         }
     }
+
+    fn responded(&mut self, took: Duration) {
+        let window = self.responses.clamp(1, SAMPLES);
+        if self.responses >= SAMPLES {
+            self.response_ms -= self.response_ms.div_ceil(window);
+        }
+        self.response_ms += u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        self.responses += 1;
+    }
+
+    /// The mean over the latest answers of servers in milliseconds, 0 without any.
+    pub(super) fn mean_response(&self) -> u64 {
+        self.response_ms.div_ceil(self.responses.clamp(1, SAMPLES))
+    }
 }
 
 /// What became of a request, as far as counters care.
@@ -124,7 +153,7 @@ pub(super) enum Trouble {
 pub(super) struct Pool {
     pub(super) backend: String,
     pub(super) servers: Vec<Server>,
-    /// Who is asked first for the next request.
+    /// Who comes first of those that have gained the same.
     turn: usize,
     /// Requests as the backend counts them, those without a server included.
     pub(super) counts: Counts,
@@ -142,6 +171,8 @@ impl Server {
             name,
             port,
             admin: Admin::Ready,
+            weight: WEIGHT,
+            gained: 0,
             // Up until a check says otherwise, as HAProxy starts.
             health: RISE,
             check: Check::Initial,
@@ -160,7 +191,7 @@ impl Server {
 
     /// True if it may get a request.
     pub(super) fn is_usable(&self) -> bool {
-        self.admin == Admin::Ready && self.is_up()
+        self.admin == Admin::Ready && self.weight > 0 && self.is_up()
     }
 
     /// The word that `show stat` has for it.
@@ -213,19 +244,33 @@ impl Pool {
     pub(super) fn pick(&mut self) -> Option<(usize, u16)> {
         self.counts.begin();
         let places = self.servers.len();
+        let (mut total, mut best) = (0, None);
         for offset in 0..places {
             let index = (self.turn + offset) % places;
-            let Some(server) = self.servers.get_mut(index) else { continue };
-            if server.is_usable() {
-                server.counts.begin();
-                server.counts.connects += 1;
-                self.counts.connects += 1;
-                self.turn = (index + 1) % places;
-                return Some((index, server.port));
+            let Some(server) = self.servers.get_mut(index).filter(|server| server.is_usable()) else { continue };
+            server.gained += i64::from(server.weight);
+            total += i64::from(server.weight);
+            if best.is_none_or(|(_, gained)| server.gained > gained) {
+                best = Some((index, server.gained));
             }
         }
-        self.counts.connect_errors += 1;
-        None
+        let Some((index, server)) = best.and_then(|(index, _)| Some((index, self.servers.get_mut(index)?))) else {
+            self.counts.connect_errors += 1;
+            return None;
+        };
+        server.gained -= total;
+        server.counts.begin();
+        server.counts.connects += 1;
+        self.counts.connects += 1;
+        self.turn = (index + 1) % places;
+        Some((index, server.port))
+    }
+
+    /// The round begins anew: what somebody gained among others says nothing.
+    fn begin_round(&mut self) {
+        for server in &mut self.servers {
+            server.gained = 0;
+        }
     }
 
     /// A request is over; `None` for one that found no server.
@@ -236,13 +281,20 @@ impl Pool {
         }
     }
 
-    /// A server answered with `status`, or we did in its place (`None`).
-    pub(super) fn answered(&mut self, index: Option<usize>, status: u16) {
+    /// A server answered with `status` after that time.
+    pub(super) fn answered(&mut self, index: usize, status: u16, took: Duration) {
+        self.clients.answered(status);
+        let server = self.servers.get_mut(index).map(|server| &mut server.counts);
+        for counts in [Some(&mut self.counts), server].into_iter().flatten() {
+            counts.answered(status);
+            counts.responded(took);
+        }
+    }
+
+    /// We answered in a server's place.
+    pub(super) fn answered_by_us(&mut self, status: u16) {
         self.counts.answered(status);
         self.clients.answered(status);
-        if let Some(server) = index.and_then(|index| self.servers.get_mut(index)) {
-            server.counts.answered(status);
-        }
     }
 
     /// Something went wrong with a request to a server.
@@ -283,6 +335,17 @@ impl Pool {
             }
             server.note_change(was_up, now);
         }
+        self.begin_round();
+        self.note_change(open, now);
+    }
+
+    /// Gives a server a weight. From the moment it returns, `pick` keeps to it.
+    pub(super) fn set_weight(&mut self, index: usize, weight: u32, now: Instant) {
+        let open = self.usable() > 0;
+        if let Some(server) = self.servers.get_mut(index) {
+            server.weight = weight;
+        }
+        self.begin_round();
         self.note_change(open, now);
     }
 
@@ -304,6 +367,9 @@ impl Pool {
         server.check_took = took;
         server.set_health(health, now);
         let is_up = server.is_up();
+        if was_up != is_up {
+            self.begin_round();
+        }
         self.note_change(open, now);
         (was_up != is_up).then_some(is_up)
     }
@@ -311,6 +377,11 @@ impl Pool {
     /// How many servers may get requests.
     pub(super) fn usable(&self) -> usize {
         self.servers.iter().filter(|server| server.is_usable()).count()
+    }
+
+    /// The weights of those that may get requests.
+    pub(super) fn weight(&self) -> u32 {
+        self.servers.iter().filter(|server| server.is_usable()).map(|server| server.weight).sum()
     }
 
     /// The place of the server of that name.
@@ -351,6 +422,39 @@ mod tests {
         pool.set_admin(2, Admin::Maint, now);
         assert_eq!(names(&mut pool, 2), [None, None]);
         assert_eq!((pool.counts.connect_errors, pool.went_down), (2, 1));
+    }
+
+    #[test]
+    fn requests_go_by_weight_exactly_and_spread() {
+        let (mut pool, now) = pool();
+        pool.set_weight(0, 11, now);
+        pool.set_weight(1, 50, now);
+        pool.set_weight(2, 50, now);
+        for _ in 0..3 {
+            let picks = names(&mut pool, 111);
+            let of = |index: usize| picks.iter().filter(|pick| **pick == Some(index)).count();
+            assert_eq!([of(0), of(1), of(2)], [11, 50, 50]);
+            let places: Vec<usize> = (0..111).filter(|at| picks[*at] == Some(0)).collect();
+            assert!(places.windows(2).all(|two| (9..=12).contains(&(two[1] - two[0]))), "{places:?}");
+        }
+        pool.set_weight(1, 0, now);
+        assert!(!names(&mut pool, 61).contains(&Some(1)));
+        assert_eq!((pool.servers[1].status(), pool.weight()), ("UP 1/2".to_owned(), 61), "its status does not tell");
+    }
+
+    #[test]
+    fn a_mean_response_time_is_of_the_latest_answers() {
+        let (mut pool, _) = pool();
+        assert_eq!(pool.servers[0].counts.mean_response(), 0);
+        for took in [10, 20, 31] {
+            pool.answered(0, 200, Duration::from_millis(took));
+        }
+        assert_eq!((pool.servers[0].counts.mean_response(), pool.counts.mean_response()), (21, 21), "rounded up");
+        for _ in 0..20_000 {
+            pool.answered(0, 200, Duration::from_millis(100));
+        }
+        assert!((99..=101).contains(&pool.servers[0].counts.mean_response()), "{:?}", pool.servers[0].counts);
+        assert_eq!(pool.servers[1].counts.mean_response(), 0);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::net::UnixStream;
 use tokio::time::{Instant, timeout};
 
-use super::pool::{Admin, Check, Pool};
+use super::pool::{Admin, Check, Pool, WEIGHT};
 use super::shared::Shared;
 use super::stat::{self, BACKEND_ID, FRONTEND, FRONTEND_ID, Wanted};
 use crate::demo::log;
@@ -23,6 +23,7 @@ const LINE_MAX: u64 = 16_384;
 
 const UNKNOWN: &str = "Unknown command. Please enter one of the following commands only:
   set server <bk>/<srv> state <state>     : change a server's state: ready, drain or maint
+  set server <bk>/<srv> weight <weight>   : change a server's weight: 0 to 256, or a percentage of 1
   show cli level                          : display the level of the current CLI session
   show backend                            : list backends in the current running config
   show info                               : report information about the running process
@@ -129,10 +130,11 @@ fn servers_state(pool: &Pool, backend: Option<&str>, now: Instant) -> String {
         // A check that passed but whose server is in maintenance keeps its result, and has no health.
         writeln!(
             text,
-            "{BACKEND_ID} {} {} {} 127.0.0.1 {op_state} {admin_state} 1 1 {} {status} {result} {} {check_state} 0 0 0 - {} - 0 0 - - 0",
+            "{BACKEND_ID} {} {} {} 127.0.0.1 {op_state} {admin_state} {} {WEIGHT} {} {status} {result} {} {check_state} 0 0 0 - {} - 0 0 - - 0",
             pool.backend,
             index + 1,
             server.name,
+            server.weight,
             stat::seconds(now, server.changed),
             server.health,
             server.port,
@@ -155,7 +157,7 @@ fn check_numbers(check: &Check) -> (u8, u8) {
     }
 }
 
-/// `BACKEND/SERVER state ready|drain|maint`.
+/// `BACKEND/SERVER state ready|drain|maint`, or `BACKEND/SERVER weight N`.
 fn set_server(shared: &Shared, words: &[&str], now: Instant) -> String {
     let both =
         words.first().and_then(|name| name.split_once('/')).filter(|(backend, server)| !backend.is_empty() && !server.is_empty());
@@ -168,9 +170,14 @@ fn set_server(shared: &Shared, words: &[&str], now: Instant) -> String {
         Ok(None) => return "No such server.\n".to_owned(),
         Err(text) => return text.to_owned(),
     };
-    if words.get(1) != Some(&"state") {
-        return "usage: set server <backend>/<server> state\n".to_owned();
+    match words.get(1) {
+        Some(&"state") => set_state(shared, (index, server), words, now),
+        Some(&"weight") => set_weight(shared, (index, server), words, now),
+        Some(_) | None => "usage: set server <backend>/<server> state | weight\n".to_owned(),
     }
+}
+
+fn set_state(shared: &Shared, (index, server): (usize, &str), words: &[&str], now: Instant) -> String {
     let admin = match words.get(2) {
         Some(&"ready") => Admin::Ready,
         Some(&"drain") => Admin::Drain,
@@ -184,6 +191,37 @@ fn set_server(shared: &Shared, words: &[&str], now: Instant) -> String {
     let word = words.get(2).copied().unwrap_or_default();
     log(shared.clock, &format!("{server} ordered {word}, {left} in flight"));
     String::new()
+}
+
+fn set_weight(shared: &Shared, (index, server): (usize, &str), words: &[&str], now: Instant) -> String {
+    match weight(words.get(2).copied().unwrap_or_default()) {
+        Ok(weight) => {
+            shared.with(|pool| pool.set_weight(index, weight, now));
+            log(shared.clock, &format!("{server} given weight {weight}"));
+            String::new()
+        }
+        Err(text) => text.to_owned(),
+    }
+}
+
+/// A weight, or a percentage of the one that a server has at the start.
+fn weight(text: &str) -> Result<u32, &'static str> {
+    if text.is_empty() {
+        return Err("Require <weight> or <weight%>.\n");
+    }
+    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let rest = digits.trim_start_matches(|c: char| c.is_ascii_digit());
+    if rest.len() == digits.len() {
+        return Err("Empty weight string empty or preceded by garbage");
+    }
+    let number = text.strip_suffix(rest).and_then(|number| number.parse::<i64>().ok()).unwrap_or(i64::MAX);
+    match rest {
+        "%" if number < 0 => Err("Relative weight must be positive.\n"),
+        "%" => Ok(u32::try_from(number.saturating_mul(i64::from(WEIGHT)) / 100).unwrap_or(256).min(256)),
+        _ if !(0..=256).contains(&number) => Err("Absolute weight can only be between 0 and 256 inclusive.\n"),
+        "" => Ok(u32::try_from(number).unwrap_or_default()),
+        _ => Err("Trailing garbage in weight string"),
+    }
 }
 
 #[cfg(test)]
@@ -209,6 +247,9 @@ mod tests {
             ("set server be_demo", "Require 'backend/server'.\n"),
             ("set server /web-01 state drain", "Require 'backend/server'.\n"),
             ("set server be_demo/web-01 state", "'set server <srv> state' expects 'ready', 'drain' and 'maint'.\n"),
+            ("set server be_demo/web-01 weight", "Require <weight> or <weight%>.\n"),
+            ("set server be_demo/web-01 weight 257", "Absolute weight can only be between 0 and 256 inclusive.\n"),
+            ("set server be_demo/web-01 weight 5x", "Trailing garbage in weight string"),
             ("show servers state nope", "Can't find backend.\n"),
             ("show stat nope 4 -1", "No such proxy.\n"),
             ("show servers", UNKNOWN),

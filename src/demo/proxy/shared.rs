@@ -3,6 +3,7 @@
 //! Imports: pool. May not: hold the lock while anything is awaited.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use super::pool::{Pool, Trouble};
 use crate::demo::WallClock;
@@ -45,15 +46,17 @@ impl Turn {
         (turn, picked.map(|(_, port)| port))
     }
 
-    /// The server answered.
-    pub(super) fn answered(&mut self, status: u16) {
-        self.shared.with(|pool| pool.answered(self.index, status));
+    /// The server answered after that time.
+    pub(super) fn answered(&mut self, status: u16, took: Duration) {
+        if let Some(index) = self.index {
+            self.shared.with(|pool| pool.answered(index, status, took));
+        }
     }
 
     /// We answered in its place, and that is all.
     pub(super) fn answered_by_us(&mut self, status: u16) {
         self.settled = true;
-        self.shared.with(|pool| pool.answered(None, status));
+        self.shared.with(|pool| pool.answered_by_us(status));
     }
 
     /// Something went wrong.

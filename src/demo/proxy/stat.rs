@@ -89,9 +89,9 @@ fn server_row(pool: &Pool, index: usize, server: &Server, now: Instant) -> Row {
         // HAProxy counts a server's requests by its answers, and a backend's as they come.
         ("req_tot", server.counts.answers.iter().sum::<u64>().to_string()),
         ("status", server.status()),
-        ("weight", "1".to_owned()),
+        ("weight", server.weight.to_string()),
         ("act", "1".to_owned()),
-        ("uweight", "1".to_owned()),
+        ("uweight", server.weight.to_string()),
         ("type", "2".to_owned()),
         ("chkfail", server.checks_failed.to_string()),
         ("chkdown", server.went_down.to_string()),
@@ -127,15 +127,15 @@ fn checked(row: &mut Row, server: &Server) {
 }
 
 fn backend(pool: &Pool, now: Instant) -> Row {
-    let usable = pool.usable();
+    let (usable, weight) = (pool.usable(), pool.weight().to_string());
     let mut row = named(&pool.backend, "BACKEND", BACKEND_ID, 0);
     served(&mut row, &pool.counts);
     row.extend([
         ("req_tot", pool.counts.total.to_string()),
         ("status", if usable > 0 { "UP" } else { "DOWN" }.to_owned()),
-        ("weight", usable.to_string()),
+        ("weight", weight.clone()),
         ("act", usable.to_string()),
-        ("uweight", usable.to_string()),
+        ("uweight", weight),
         ("type", "1".to_owned()),
         ("chkdown", pool.went_down.to_string()),
         ("lastchg", seconds(now, pool.changed)),
@@ -177,6 +177,7 @@ fn served(row: &mut Row, counts: &Counts) {
         ("srv_abrt", counts.server_aborts.to_string()),
         ("connect", counts.connects.to_string()),
         ("lbtot", counts.connects.to_string()),
+        ("rtime", counts.mean_response().to_string()),
     ]);
 }
 

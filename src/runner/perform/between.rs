@@ -29,15 +29,17 @@ impl Hands {
     pub(super) async fn measure(&self, scene: &Scene, check: &str, every: Span) {
         let Some(analyst) = &self.parts.analyst else { return };
         loop {
-            let began = Instant::now();
+            let (at, began) = ((self.parts.clock)(), Instant::now());
             let Groups { touched, untouched } = self.bus.with_state(groups);
             let of = |ids: &[InstanceId]| scene.fleet.iter().filter(|target| ids.contains(&target.id)).cloned().collect();
-            let compared = Compared { touched: of(&touched), untouched: of(&untouched), version: scene.version.clone() };
+            let (touched, untouched) = (of(&touched), of(&untouched));
+            let compared =
+                Compared { touched, untouched, version: scene.version.clone(), previous: self.bus.with_state(previous) };
             let measurement = analyst.measure(check, &compared).await;
             if let Measurement::Error { why } = &measurement {
                 tracing::warn!(target: "analysis", "{check}: {why}");
             }
-            self.say(Input::Measured { check: check.to_owned(), measurement }).await;
+            self.say(Input::Measured { check: check.to_owned(), at, measurement }).await;
             tokio::time::sleep_until(began + every.to_std()).await;
         }
     }
@@ -53,6 +55,13 @@ impl Hands {
         }
         Outcome::HookEnded { failure: ended.err() }
     }
+}
+
+/// The version that the fleet leaves, if it is known and one.
+fn previous(state: &State) -> Option<Version> {
+    let mut leaving = state.plan.fleet().filter(|member| !member.at_version).map(|member| member.previous.clone());
+    let first = leaving.next()??;
+    leaving.all(|other| other.as_ref() == Some(&first)).then_some(first)
 }
 
 /// What the environment of a hook says, without the prefix `ROLLOUT_`.

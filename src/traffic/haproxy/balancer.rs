@@ -17,11 +17,15 @@ use tokio::time::{Instant, sleep};
 
 use super::reply::{self, Server, Servers};
 use super::socket::Address;
-use crate::model::{LbStats, Span};
+use super::tally::Tally;
+use crate::model::{LbStats, Served, Span};
 use crate::ports::TrafficError;
 
 /// Between two looks for the successor of a process that is stopping.
 const BETWEEN: Duration = Duration::from_millis(20);
+
+/// Longest line of commands. HAProxy's own buffer has 16 KiB by default.
+const LINE_MAX: usize = 4096;
 
 /// One HAProxy and one backend of it.
 pub(super) struct Balancer {
@@ -31,6 +35,8 @@ pub(super) struct Balancer {
     /// Learnt from `show servers state`; `show stat` can then be asked for one row instead of all.
     numbers: Mutex<Numbers>,
     drains: Mutex<Drains>,
+    /// What the processes served that answer no more. Held while one is asked: their answers must not overtake each other.
+    tally: tokio::sync::Mutex<Tally>,
 }
 
 /// What was seen of servers that drain.
@@ -69,7 +75,8 @@ struct Numbers {
 
 impl Balancer {
     pub(super) fn new(address: Address, backend: &str, timeout: Span) -> Self {
-        Self { address, backend: backend.to_owned(), timeout, numbers: Mutex::default(), drains: Mutex::default() }
+        let (numbers, drains, tally) = (Mutex::default(), Mutex::default(), tokio::sync::Mutex::default());
+        Self { address, backend: backend.to_owned(), timeout, numbers, drains, tally }
     }
 
     /// What it says of all servers of the backend.
@@ -102,16 +109,46 @@ impl Balancer {
 
     /// What the backend has counted.
     pub(super) async fn counters(&self) -> Result<LbStats, TrafficError> {
+        let (table, command) = self.whole().await?;
+        let counted = table.row(&self.backend, "BACKEND").map(reply::Row::counted);
+        counted.unwrap_or_else(|| Err("no such line".to_owned())).map_err(|what| self.unexpected(&command, &what))
+    }
+
+    /// How the backend balances; nothing where this HAProxy does not tell.
+    pub(super) async fn algorithm(&self) -> Result<Option<String>, TrafficError> {
+        let (table, _) = self.whole().await?;
+        Ok(table.row(&self.backend, "BACKEND").and_then(reply::Row::algorithm).map(ToOwned::to_owned))
+    }
+
+    /// What each server of the backend has served. The count goes on where another process took over.
+    pub(super) async fn served(&self) -> Result<BTreeMap<String, Served>, TrafficError> {
+        let mut tally = self.tally.lock().await;
+        let servers = self.state().await?;
+        let Some(backend) = self.numbers().backend else { return Ok(BTreeMap::new()) };
+        let command = format!("show stat {backend} 4 -1");
+        let (pid, answer) = self.answer(&command).await?;
+        let table = reply::Table::read(&answer).map_err(|what| self.unexpected(&command, &what))?;
+        let mut served = BTreeMap::new();
+        for name in servers.into_keys() {
+            // One that was removed in between has no line.
+            let Some(row) = table.row(&self.backend, &name) else { continue };
+            served.insert(name, row.served().map_err(|what| self.unexpected(&command, &what))?);
+        }
+        Ok(tally.carried(pid, served))
+    }
+
+    /// The line of the whole backend, and the command that it answers.
+    async fn whole(&self) -> Result<(reply::Table, String), TrafficError> {
         let mut known = self.numbers().backend;
         for _ in 0..2 {
             if let Some(backend) = known {
                 let command = format!("show stat {backend} 2 -1");
                 let table = self.stat(&command).await?;
-                if let Some(row) = table.row(&self.backend, "BACKEND") {
-                    return row.counted().map_err(|what| self.unexpected(&command, &what));
+                if table.row(&self.backend, "BACKEND").is_some() {
+                    return Ok((table, command));
                 }
             }
-            self.look(None).await?;
+            self.state().await?;
             known = self.numbers().backend;
         }
         Err(TrafficError::Refused(format!("{} has no counters of backend {}", self.address, self.backend)))
@@ -119,11 +156,33 @@ impl Balancer {
 
     /// Orders a state. `Ok` says that it was accepted; whether it holds is for the next reading.
     pub(super) async fn order(&self, name: &str, state: &str) -> Result<(), TrafficError> {
-        let command = format!("set server {}/{name} state {state}", self.backend);
-        let answer = self.ask(&command).await?;
+        self.obeyed(&format!("set server {}/{name} state {state}", self.backend)).await
+    }
+
+    /// Orders weights, in this order. `Ok` says that they were accepted; whether they hold is for the next reading.
+    pub(super) async fn weigh(&self, weights: &[(String, u32)]) -> Result<(), TrafficError> {
+        let mut line = String::new();
+        for (name, weight) in weights {
+            let command = format!("set server {}/{name} weight {weight}", self.backend);
+            if line.len() + command.len() >= LINE_MAX {
+                self.obeyed(&std::mem::take(&mut line)).await?;
+            }
+            if !line.is_empty() {
+                line.push(';');
+            }
+            line.push_str(&command);
+        }
+        if line.is_empty() { Ok(()) } else { self.obeyed(&line).await }
+    }
+
+    /// Sends orders, chained by semicolons. Answers are empty lines, or what was wrong.
+    async fn obeyed(&self, line: &str) -> Result<(), TrafficError> {
+        let answer = self.ask(line).await?;
         reply::ordered(&answer).map_err(|what| {
             let hint = if what.contains("Permission denied") { "; the socket needs `level admin`" } else { "" };
-            TrafficError::Refused(format!("{}{hint}", self.said(&what, &command)))
+            // Of many orders the first stands for all.
+            let command = line.split(';').next().unwrap_or_default();
+            TrafficError::Refused(format!("{}{hint}", self.said(&what, command)))
         })
     }
 
@@ -165,17 +224,23 @@ impl Balancer {
         Ok(self.ask("show cli level").await?.trim().to_owned())
     }
 
-    /// Reads the states of all servers, and the status of all or of `only` one.
-    async fn look(&self, only: Option<&str>) -> Result<Servers, TrafficError> {
+    /// Reads the states of all servers, without their status.
+    pub(super) async fn state(&self) -> Result<Servers, TrafficError> {
         let command = format!("show servers state {}", self.backend);
         let answer = self.ask(&command).await?;
-        let (backend, mut servers) = reply::servers_state(&answer, &self.backend)
+        let (backend, servers) = reply::servers_state(&answer, &self.backend)
             .map_err(|what| TrafficError::Refused(format!("{}; see [traffic] backend", self.said(&what, &command))))?;
         self.learn(backend, &servers);
+        Ok(servers)
+    }
+
+    /// Reads the states of all servers, and the status of all or of `only` one.
+    async fn look(&self, only: Option<&str>) -> Result<Servers, TrafficError> {
+        let mut servers = self.state().await?;
         if let Some(name) = only {
             servers.retain(|server, _| server == name);
         }
-        let (Some(backend), Some(first)) = (backend, servers.values().next()) else { return Ok(servers) };
+        let (Some(backend), Some(first)) = (self.numbers().backend, servers.values().next()) else { return Ok(servers) };
         let command = match only {
             Some(_) => format!("show stat {backend} 4 {}", first.number),
             None => format!("show stat {backend} 4 -1"),
@@ -207,15 +272,20 @@ impl Balancer {
         *lock(&self.numbers) = Numbers { backend, servers };
     }
 
-    /// One command to a process that is not stopping.
+    /// What a process that is not stopping answers to one line of commands.
     async fn ask(&self, command: &str) -> Result<String, TrafficError> {
+        Ok(self.answer(command).await?.1)
+    }
+
+    /// As [`Self::ask`], and which process it is.
+    async fn answer(&self, command: &str) -> Result<(u32, String), TrafficError> {
         let until = Instant::now() + self.timeout.to_std();
         loop {
             let reply = self.address.ask(&format!("show info;{command}"), self.timeout).await?;
             match reply::after_info(&reply) {
                 Ok(Some((pid, answer))) => {
                     lock(&self.drains).answered_by(pid);
-                    return Ok(answer.to_owned());
+                    return Ok((pid, answer.to_owned()));
                 }
                 Ok(None) if Instant::now() < until => sleep(BETWEEN).await,
                 Ok(None) => {

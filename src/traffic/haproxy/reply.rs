@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{LbStats, Rotation};
+use crate::model::{LbStats, Rotation, Served};
 use crate::os::text;
 
 /// `srv_admin_state`: in maintenance, whether forced, inherited, configured, by name resolution, or for its hostname.
@@ -31,7 +31,9 @@ pub(super) struct Server {
     /// `srv_admin_state`.
     admin: u32,
     /// `srv_uweight`: with 0 it gets no new traffic, whatever its status says.
-    weight: u32,
+    pub(super) weight: u32,
+    /// `srv_iweight`: its weight by the configuration.
+    pub(super) own: u32,
     /// `status` of `show stat`; `None` until [`add_stat`] found it.
     status: Option<String>,
     /// [`Row::sessions`].
@@ -122,14 +124,19 @@ pub(super) fn servers_state(reply: &str, backend: &str) -> Result<(Option<u32>, 
     let header: Vec<&str> = header.split(' ').collect();
     let place = |name: &str| column(&header, name);
     let (in_backend, named) = (place("be_name")?, place("srv_name")?);
-    let of_server = [place("srv_id")?, place("srv_op_state")?, place("srv_admin_state")?, place("srv_uweight")?];
+    let of_server = ["srv_id", "srv_op_state", "srv_admin_state", "srv_uweight", "srv_iweight"].map(place);
+    let [Ok(id), Ok(op), Ok(admin), Ok(weight), Ok(own)] = of_server else {
+        return Err(of_server.into_iter().find_map(Result::err).unwrap_or_default());
+    };
+    let of_server = [id, op, admin, weight, own];
     let of_backend = place("be_id")?;
     let (at_address, at_port) = (place("srv_addr").ok(), place("srv_port").ok());
     let (mut backend_id, mut servers) = (None, Servers::new());
     for line in lines.filter(|line| !line.is_empty()) {
         let fields: Vec<&str> = line.split(' ').collect();
         let number = |at: usize| fields.get(at).and_then(|field| field.parse().ok());
-        let ([Some(id), Some(op), Some(admin), Some(weight)], Some(name)) = (of_server.map(number), fields.get(named)) else {
+        let ([Some(id), Some(op), Some(admin), Some(weight), Some(own)], Some(name)) = (of_server.map(number), fields.get(named))
+        else {
             return Err(quoted(line));
         };
         if fields.get(in_backend) == Some(&backend) {
@@ -137,7 +144,8 @@ pub(super) fn servers_state(reply: &str, backend: &str) -> Result<(Option<u32>, 
             let address = at_address.and_then(|at| fields.get(at)).filter(|address| !NOWHERE.contains(address));
             let port = at_port.and_then(|at| fields.get(at)?.parse().ok()).filter(|port| *port > 0);
             let address = address.map(|address| ((*address).to_owned(), port));
-            let server = Server { number: id, op, admin, weight, status: None, sessions: None, throttle: None, address };
+            let (status, sessions, throttle) = (None, None, None);
+            let server = Server { number: id, op, admin, weight, own, status, sessions, throttle, address };
             servers.insert((*name).to_owned(), server);
         }
     }
@@ -235,6 +243,29 @@ impl<'a> Row<'a> {
         let failed = self.count("hrsp_5xx")?.map_or_else(|| count("econ"), Ok)?;
         Ok(LbStats { requests, errors: failed.saturating_add(count("srv_abrt")?) })
     }
+
+    /// The counters of a server's line; measured with 2.6, see `served_is_what_was_really_sent` in the tests. `req_tot` and
+    /// `hrsp_5xx` are the server's own answers alone. A request that got none is in `econ` (no connection) or `eresp`
+    /// (closed, not HTTP, too late), an answer that broke off is in `eresp` and `srv_abrt`. A connection that the server
+    /// resets before it answers is in `eresp` twice. What a client gave up is nowhere. `rtime` is the mean of the latest
+    /// 1,024 answers, in whole milliseconds. In TCP mode, as [`Self::counted`].
+    pub(super) fn served(self) -> Result<Served, String> {
+        let count = |name| Ok::<u64, String>(self.count(name)?.unwrap_or(0));
+        let (refused, broken, cut) = (count("econ")?, count("eresp")?, count("srv_abrt")?);
+        let Some(failed) = self.count("hrsp_5xx")? else {
+            return Ok(Served { requests: count("stot")?, errors: refused.saturating_add(cut), response_ms: None });
+        };
+        let answers = self.count("req_tot")?.unwrap_or(0);
+        let unanswered = refused.saturating_add(broken.saturating_sub(cut));
+        let response_ms = self.count_if_known("rtime")?.filter(|_| answers > 0);
+        let errors = failed.saturating_add(refused).saturating_add(broken);
+        Ok(Served { requests: answers.saturating_add(unanswered), errors, response_ms })
+    }
+
+    /// `algo` of a `BACKEND` line: how it balances; nothing where this HAProxy does not tell.
+    pub(super) fn algorithm(self) -> Option<&'a str> {
+        self.text("algo").ok().filter(|algorithm| !algorithm.is_empty())
+    }
 }
 
 fn column(header: &[impl AsRef<str>], name: &str) -> Result<usize, String> {
@@ -274,15 +305,15 @@ mod tests {
 
     /// As HAProxy 2.6 wrote it.
     const INFO: &str = "Name: HAProxy\nPid: 7\nStopping: 0\nTainted: 0\n\n";
-    const STATE: &str = "1\n# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight\n\
-        2 fe 1 web-01 127.0.0.1 2 0 1\n2 fe 2 web-02 127.0.0.1 0 8 1\n3 other 1 web-03 127.0.0.1 2 0 1\n\n";
+    const STATE: &str = "1\n# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight srv_iweight\n\
+        2 fe 1 web-01 127.0.0.1 2 0 5 1\n2 fe 2 web-02 127.0.0.1 0 8 1 3\n3 other 1 web-03 127.0.0.1 2 0 1 1\n\n";
     const STAT: &str = "# pxname,svname,qcur,qmax,scur,smax,status,last_chk,\n\
         fe,FRONTEND,,,0,0,OPEN,,\nfe,web-01,1,0,4,9,UP,\"OK, \"\"fine\"\"\",\nfe,web-02,0,0,0,0,DOWN,,\n\
         other,web-01,9,9,9,9,MAINT,,\nfe,BACKEND,0,0,0,0,UP,,\n\n";
 
     fn server(admin: u32, op: u32, status: &str) -> Server {
         let (status, sessions) = (Some(status.to_owned()), Some(0));
-        Server { number: 1, op, admin, weight: 1, status, sessions, throttle: None, address: None }
+        Server { number: 1, op, admin, weight: 1, own: 1, status, sessions, throttle: None, address: None }
     }
 
     #[test]
@@ -293,6 +324,8 @@ mod tests {
         assert_eq!(servers.keys().collect::<Vec<_>>(), ["web-01", "web-02"], "other backends are other worlds");
         assert_eq!((servers["web-01"].rotation(), servers["web-01"].sessions), (Rotation::Serving, Some(5)));
         assert_eq!(servers["web-02"].rotation(), Rotation::Draining, "drained and down is drained");
+        let weights = |name: &str| (servers[name].weight, servers[name].own);
+        assert_eq!((weights("web-01"), weights("web-02")), ((5, 1), (1, 3)), "the weight and the configured one");
     }
 
     #[test]
@@ -332,7 +365,7 @@ mod tests {
             assert_eq!(server(admin, op, status).rotation(), rotation, "{admin} {op} {status}");
         }
         let weightless = Server { weight: 0, ..server(0, 2, "no check") };
-        assert_eq!(weightless.rotation(), Rotation::Draining, "as HAProxy shows it where it checks");
+        assert_eq!(weightless.rotation(), Rotation::Draining, "no new traffic, whatever its status says");
     }
 
     #[test]
@@ -376,6 +409,21 @@ mod tests {
     }
 
     #[test]
+    fn what_a_server_served_depends_on_its_mode() {
+        let served = |columns: &str, line: &str| {
+            let table = Table::read(&format!("# pxname,svname,{columns},\nfe,web-01,{line},\n\n")).unwrap();
+            table.row("fe", "web-01").unwrap().served()
+        };
+        let columns = "stot,econ,eresp,hrsp_5xx,req_tot,srv_abrt,rtime";
+        let some = Served { requests: 13, errors: 10, response_ms: Some(4) };
+        assert_eq!(served(columns, "20,2,3,5,9,1,4"), Ok(some), "HTTP: an answer that broke off is one request");
+        let none = Served { requests: 2, errors: 2, response_ms: None };
+        assert_eq!(served(columns, "9,2,0,0,0,0,0"), Ok(none), "no answer took no time");
+        assert_eq!(served(columns, "9,2,3,,,1,0"), Ok(Served { requests: 9, errors: 3, response_ms: None }), "TCP");
+        assert!(served(columns, "9,2,3,x,8,1,0").unwrap_err().contains("hrsp_5xx"));
+    }
+
+    #[test]
     fn no_bytes_make_it_panic() {
         // Every prefix of real replies, and real replies with each byte replaced in turn.
         let read = |text: &str| {
@@ -387,7 +435,8 @@ mod tests {
             for mut servers in [servers, whole].into_iter().flatten() {
                 add_stat(&mut servers, &table, "fe").ok();
             }
-            table.row("fe", "BACKEND").map(|row| row.counted().ok());
+            table.row("fe", "BACKEND").map(|row| (row.counted().ok(), row.algorithm().map(str::len)));
+            table.row("fe", "web-01").map(|row| row.served().ok());
         };
         for reply in [INFO, STATE, STAT] {
             for cut in 0..reply.len() {

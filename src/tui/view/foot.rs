@@ -195,7 +195,7 @@ fn keys(canvas: &mut Canvas<'_, '_>, area: Rect) {
         _ if own.is_empty() => &FLEET,
         _ => FLEET.get(..URGENT).unwrap_or(&FLEET),
     };
-    let others = others.iter().filter_map(|action| of(*action)).map(|bound| (bound, bound.binding.label));
+    let others = others.iter().filter_map(|action| of(*action)).map(|bound| (bound, label_of(app, bound)));
     let own = own.iter().filter(|(_, label, _)| !label.is_empty());
     let own = own.filter_map(|(action, label, _)| Some((app.fixed.keys.of(*action)?, *label)));
     for (bound, label) in others.chain(own) {
@@ -208,6 +208,12 @@ fn keys(canvas: &mut Canvas<'_, '_>, area: Rect) {
     spans.push(Span::raw(" ".repeat(room.saturating_sub(columns_of(&spans)))));
     spans.extend(right);
     canvas.lines(area, vec![Line::from(spans)]);
+}
+
+/// What is approved is a batch, what is promoted a step.
+fn label_of(app: &App, bound: &Bound) -> &'static str {
+    let of_step = bound.binding.action == Action::Promote && app.state.step.is_some();
+    if of_step { "promote" } else { bound.binding.label }
 }
 
 /// Start, approve or retry: only one of them can be next.

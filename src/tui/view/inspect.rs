@@ -129,6 +129,10 @@ fn rows(app: &App, id: &InstanceId, instance: &Instance) -> Vec<Row> {
     if let Some(drain) = panes::draining(app, app.selected, instance) {
         rotation = format!("{rotation}, {drain}");
     }
+    let weight = app.state.weight_of(id);
+    if weight != 100 {
+        rotation = format!("{rotation}, at {weight}% of its own weight");
+    }
     let (wrong, part) = wrong(app, id, instance);
     vec![
         ("state", state, Ui::Headline),

@@ -6,6 +6,7 @@ use crate::core;
 use crate::model::{Confirm, InstanceId};
 use crate::state::{Awaits, Goal, Phase, State};
 use crate::tui::app::{App, Link};
+use crate::tui::steps::{self, Stage};
 use crate::tui::text::seconds;
 
 /// `next: 10s of watching, then batch 4: web-07 web-08`; empty where nobody knows.
@@ -25,7 +26,9 @@ pub(super) fn words(app: &App) -> String {
         return back(state);
     }
     let waiting = rest_of_the_batch(state);
+    let step = following(app);
     let then = match core::ahead(state).first() {
+        _ if waiting.is_empty() && step.is_some() => step.unwrap_or_default(),
         _ if !waiting.is_empty() => format!("{}, of this batch", names(state, &waiting)),
         Some(batch) => format!("batch {}: {}", batch.number, names(state, &batch.members)),
         None => match held(state) {
@@ -48,6 +51,16 @@ pub(super) fn words(app: &App) -> String {
         Some(Awaits::Start) | None if baked || state.batch.is_none() || pause.is_zero() => format!("next: {then}"),
         Some(Awaits::Start) | None => format!("next: {} of watching, then {then}", seconds(pause)),
     }
+}
+
+/// The step that follows when the batch or the step at work is done, if one does.
+fn following(app: &App) -> Option<String> {
+    let state = &app.state;
+    let all = steps::steps(state, app.now);
+    let step = all.iter().find(|step| step.stage == Stage::ToCome)?;
+    let at_work = state.batch.is_some() && state.step.is_none();
+    (!at_work && usize::try_from(step.number).is_ok_and(|number| number < all.len()))
+        .then(|| format!("step {}, {}", step.number, step.words))
 }
 
 /// On the way back.

@@ -8,6 +8,7 @@ use ratatui::layout::Rect;
 use crate::model::InstanceState;
 use crate::tui::app::{App, Tone};
 use crate::tui::keys::Action;
+use crate::tui::steps::has_strip;
 use crate::tui::text::{width, wrap};
 
 /// How much of each instance is shown.
@@ -96,6 +97,8 @@ pub(super) struct Places {
     pub(super) tabs: Rect,
     /// Where a replay stands.
     pub(super) scrub: Rect,
+    /// Where steps and checks stand.
+    pub(super) strip: Rect,
     /// Everything between the tabs and the line above the keys, for every other screen than the fleet.
     pub(super) body: Rect,
     pub(super) zones: Rect,
@@ -163,9 +166,11 @@ pub(super) fn places(app: &App, size: (u16, u16)) -> Places {
     // Title, zones and keys have one row each.
     let below = heights.exceptions + heights.vip + heights.selected + heights.detail + heights.pane_rule + heights.message;
     let scrub = u16::from(app.runs.scrub.is_some());
-    let fixed = 3 + headline + heights.sentence + heights.tabs + scrub + below;
+    // Where it is lowest, the sentence says what a step waits for.
+    let strip = u16::from(has_strip(&app.state) && height >= 16);
+    let fixed = 3 + headline + heights.sentence + heights.tabs + scrub + strip + below;
     let room = height.saturating_sub(fixed);
-    let most = room.saturating_sub(heights.pane_min.saturating_sub(scrub)).max(1);
+    let most = room.saturating_sub(heights.pane_min.saturating_sub(scrub + strip)).max(1);
     let (grid, grid_height) = grid_in(app, size, most);
     let grid_rows = u16::try_from(grid_height).unwrap_or(most).min(most);
     let mut y = 0;
@@ -183,6 +188,7 @@ pub(super) fn places(app: &App, size: (u16, u16)) -> Places {
         sentence: take(heights.sentence),
         tabs: take(heights.tabs),
         scrub: take(scrub),
+        strip: take(strip),
         zones: take(1),
         grid: take(if heights.pane_rule == 0 { room } else { grid_rows }),
         exceptions: take(heights.exceptions),

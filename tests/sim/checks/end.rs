@@ -15,6 +15,12 @@ pub(crate) fn at_the_end(state: &State, world: &World) -> Result<(), Violation> 
         return Err(Violation::new("S11", format!("{s:?}")));
     }
     let listed = state.exceptions();
+    for (n, machine) in world.machines.iter().enumerate() {
+        let named = listed.iter().any(|e| number(&e.instance) == n) || end.reason.contains("did not confirm the weights");
+        if machine.weights.iter().any(|weight| *weight != 100) && !named {
+            return Err(Violation::new("S18", format!("it has ended, and web-{n} is left with weights {:?}", machine.weights)));
+        }
+    }
     for (id, instance) in &state.instances {
         let (n, machine) = (number(id), &world.machines[number(id)]);
         let member = &world.scenario.plan.members[n];

@@ -1,6 +1,6 @@
 //! What may be ordered when: the budget, the floor, the order of steps, the gate, operators' words, the way back.
 
-use rollout::event::{Actor, Event, EventKind};
+use rollout::event::{Actor, Cause, Event, EventKind};
 use rollout::model::{DeploymentKind, Version};
 
 use super::{Checks, FACTS_PER_MINUTE, Violation};
@@ -17,14 +17,24 @@ impl Checks {
     pub(super) fn of_deployment(&mut self, event: &Event, world: &World) -> Checked {
         match &event.kind {
             EventKind::DeploymentStarted { .. } => self.started = true,
-            EventKind::DeploymentPaused { .. } => self.paused = true,
-            EventKind::DeploymentResumed { .. } | EventKind::DeploymentEnded { .. } => self.paused = false,
+            EventKind::DeploymentPaused { by, cause, reason, .. } => {
+                self.paused = true;
+                self.passing = *by == Actor::Engine && *cause == Cause::Analysis && reason.contains("by itself");
+            }
+            EventKind::DeploymentResumed { by } => {
+                if *by == Actor::Engine && !self.passing {
+                    return violation("S9p", format!("{}: the engine ends a pause that is not its own to end", event.seq));
+                }
+                (self.paused, self.passing) = (false, false);
+            }
+            EventKind::DeploymentEnded { .. } => self.paused = false,
+            EventKind::EndCheckStarted { .. } => self.ending = true,
             EventKind::CancelRequested { .. } => (self.paused, self.cancelled) = (false, true),
             EventKind::RollbackStarted { by, .. } => {
                 if self.rolled || matches!(world.scenario.plan.kind, DeploymentKind::Rollback { .. }) {
                     return violation("S10", format!("{}: a rollback of a rollback", event.seq));
                 }
-                if *by == Actor::Engine && self.paused && self.crossed > 0 {
+                if *by == Actor::Engine && self.paused && !self.passing {
                     // The only way out of a pause without a person is that nobody answered.
                     let words = event.kind.words();
                     if !words.contains("nobody answered") {

@@ -54,6 +54,13 @@ pub(crate) fn explains(engine: &Engine, world: &World) -> Checked {
             }
         }
     }
+    let last_said = said.what.rsplit("; ").next().filter(|_| !said.what.starts_with("paused")).unwrap_or_default();
+    for (words, act) in [("yet to confirm the weight", "weigh"), ("has yet to end", "hook"), ("is an analysis: error_rate", "measure")] {
+        let flying = engine.flights.last().is_some_and(|flights| flights.iter().any(|f| f.effect.kind.word() == act && !f.over));
+        if last_said.contains(words) && !flying {
+            return lie(&format!("no {act} is in flight"), &said.what);
+        }
+    }
     let offers = |command: &Command| check(state, command).is_ok();
     let reason = String::new;
     if said.what.starts_with("paused") {
@@ -68,7 +75,8 @@ pub(crate) fn explains(engine: &Engine, world: &World) -> Checked {
             return lie("that is no way out", &said.what);
         }
     }
-    if said.what.contains("(promote)") && (!offers(&Command::Promote { full: false }) || state.awaits != Some(Awaits::Approval)) {
+    let asked = matches!(state.awaits, Some(Awaits::Approval | Awaits::Promotion));
+    if said.what.contains("(promote)") && (!offers(&Command::Promote { full: false }) || !asked) {
         return lie("nothing waits for approval", &said.what);
     }
     if said.what.contains("only held instances") && said.instances.is_empty() {
@@ -85,7 +93,7 @@ pub(crate) fn explains(engine: &Engine, world: &World) -> Checked {
 }
 
 fn is_work(kind: &EffectKind) -> bool {
-    !matches!(kind, EffectKind::Watch { .. } | EffectKind::WatchRotation { .. })
+    !matches!(kind, EffectKind::Watch { .. } | EffectKind::WatchRotation { .. } | EffectKind::Measure { .. })
 }
 
 /// L2: something is on its way, or a time is set, or a person is asked and told whom it hangs on.
@@ -100,7 +108,8 @@ fn silent(engine: &Engine, world: &World) -> Checked {
     }
     let at_work = engine.flights.iter().flatten().any(|f| !f.over && is_work(&f.effect.kind));
     // At the end of a bake a doubt is waited out by watching.
-    let watched = state.batch.as_ref().is_some_and(|b| b.bake_until.is_some());
+    let measured = engine.flights.iter().flatten().any(|f| !f.over && matches!(f.effect.kind, EffectKind::Measure { .. }));
+    let watched = measured || state.batch.as_ref().is_some_and(|b| b.bake_until.is_some());
     let asks = state.pause.is_some() || state.awaits.is_some() || state.started_at.is_none();
     if at_work || asks || watched || next_deadline(state, engine.clock(world.now)).is_some() {
         return Ok(());

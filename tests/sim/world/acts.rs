@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use rollout::core::Input;
+use rollout::core::{Input, groups};
 use rollout::effect::{Effect, EffectKind, Outcome};
-use rollout::model::{InstanceId, Rotation, Sample, SampleResult, Span, Survey, Timestamp, Version};
+use rollout::model::{
+    InstanceId, Measurement, Quantity, Rotation, Sample, SampleResult, Span, Survey, Timestamp, Version,
+};
 
 use super::{Due, Flight, Lb, World};
 use crate::checks::Violation;
-use crate::scenario::{id, number};
+use crate::scenario::{Fate, id, number};
 
 /// Between two tries of an act that did not succeed.
 const AGAIN: u64 = 500;
@@ -37,6 +39,10 @@ impl World {
         let (heard, again) = self.perform(&flight)?;
         if let Some(later) = again {
             self.schedule(self.now + later, Due::Act { slot, number });
+        }
+        let shared = matches!(flight.effect.kind, EffectKind::Weigh { .. } | EffectKind::Admit | EffectKind::TakeOut);
+        if shared {
+            self.checks.share(self)?;
         }
         let orders = matches!(flight.effect.kind, EffectKind::TakeOut | EffectKind::Admit);
         if orders && again.is_none() && self.rng.percent(self.scenario.repeats) {
@@ -158,7 +164,11 @@ impl World {
                 if done { outcome(Outcome::Updated) } else { (None, None) }
             }
             EffectKind::Watch { every, expect, attentive, .. } => self.watch(n, flight, (*every, expect.as_ref(), *attentive)),
-            EffectKind::SurveyFleet | EffectKind::WatchRotation { .. } => (None, None),
+            EffectKind::SurveyFleet
+            | EffectKind::WatchRotation { .. }
+            | EffectKind::Weigh { .. }
+            | EffectKind::Measure { .. }
+            | EffectKind::RunHook { .. } => (None, None),
         })
     }
 
@@ -217,8 +227,54 @@ impl World {
                 let outcome = Outcome::FleetSurveyed { surveys, vip: None, lb: None };
                 (Some(Input::Outcome { effect: effect.id.clone(), outcome }), None)
             }
+            EffectKind::Weigh { weights } => self.weigh(effect, weights, down),
+            EffectKind::Measure { check, every } => {
+                let input = Input::Measured { check: check.clone(), at: self.at(), measurement: self.measure(check) };
+                (Some(input), Some(every.as_millis().max(LOOK)))
+            }
+            EffectKind::RunHook { hook, round, attempt, .. } => {
+                let failure = match self.scenario.fate(hook, *round, *attempt) {
+                    Fate::Hangs => return (None, None),
+                    _ if flight.looks == 0 => return (None, Some(300 + self.rng.below(3000))),
+                    Fate::Fails => Some("exit code 1".to_owned()),
+                    Fate::Passes => None,
+                };
+                let outcome = Outcome::HookEnded { failure };
+                (Some(Input::Outcome { effect: effect.id.clone(), outcome }), None)
+            }
             _ => (None, None),
         }
+    }
+
+    /// At every balancer that can be reached.
+    fn weigh(&mut self, effect: &Effect, weights: &BTreeMap<InstanceId, u16>, down: bool) -> Heard {
+        let reachable: Vec<bool> = self.balancers_down.iter().map(|down| *down == 0).collect();
+        for (n, machine) in self.machines.iter_mut().enumerate() {
+            let weight = weights.get(&id(n)).copied().unwrap_or(100);
+            let reached = machine.weights.iter_mut().zip(&reachable).filter(|(_, reachable)| **reachable);
+            reached.for_each(|(at, _)| *at = weight);
+        }
+        if down {
+            let trouble = "a balancer does not take weights".to_owned();
+            return (Some(Input::Trouble { instance: None, trouble }), Some(AGAIN));
+        }
+        let outcome = Outcome::Weighed { weights: weights.clone() };
+        (Some(Input::Outcome { effect: effect.id.clone(), outcome }), None)
+    }
+
+    /// Errors, if the new version makes them or everybody does; how long requests take is always the same.
+    fn measure(&self, check: &str) -> Measurement {
+        let [down, empty, errors] = self.source;
+        if down > 0 {
+            return Measurement::Error { why: "connection refused".to_owned() };
+        }
+        if empty > 0 {
+            return Measurement::Nothing { why: "no data".to_owned() };
+        }
+        let share = |errs: bool| Quantity::new(if errs && check == "error_rate" { 0.05 } else { 0.001 }).expect("a quantity");
+        let untouched = self.live.as_ref().is_some_and(|engine| !groups(&engine.state).untouched.is_empty());
+        let others = untouched.then(|| share(errors > 0));
+        Measurement::Value { touched: share(self.scenario.worse || errors > 0), untouched: others, samples: Some(100) }
     }
 
     /// Out at every balancer that can be reached; the connections left.

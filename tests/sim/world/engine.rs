@@ -265,7 +265,11 @@ impl World {
         let Some(engine) = &self.live else { return Ok(()) };
         let flights: Vec<Flight> = engine.flights.iter().flatten().filter(|f| !f.over).cloned().collect();
         for flight in flights {
-            if self.rng.percent(30) || matches!(flight.effect.kind, EffectKind::Watch { .. } | EffectKind::WatchRotation { .. }) {
+            let looks = matches!(
+                flight.effect.kind,
+                EffectKind::Watch { .. } | EffectKind::WatchRotation { .. } | EffectKind::Measure { .. }
+            );
+            if self.rng.percent(30) || looks {
                 continue;
             }
             match (super::acts::slot_of(&flight.effect), &flight.effect.kind) {

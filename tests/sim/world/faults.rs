@@ -72,11 +72,19 @@ impl World {
             Fault::UpdateHangs { instance } => self.machines[instance].omens.hangs = true,
             Fault::UpdateLies { instance } => self.machines[instance].omens.lies = true,
             Fault::UpdateLate { instance, takes } => self.machines[instance].omens.late = Some(takes),
+            Fault::SourceDown { lasts } => self.source_ails(0, lasts),
+            Fault::SourceEmpty { lasts } => self.source_ails(1, lasts),
+            Fault::Errors { lasts } => self.source_ails(2, lasts),
             Fault::DiskFull { lasts } => {
                 self.disk_full += 1;
                 self.heals(lasts, Healing::Disk);
             }
         }
+    }
+
+    fn source_ails(&mut self, how: usize, lasts: u64) {
+        self.source[how] += 1;
+        self.heals(lasts, Healing::Source(how));
     }
 
     fn heals_if(&mut self, lasts: Option<u64>, healing: Healing) {
@@ -124,6 +132,7 @@ impl World {
                 self.balancers_down[balancer] -= 1;
                 self.aware_since = self.aware_since.max(self.now);
             }
+            Healing::Source(how) => self.source[how] -= 1,
             Healing::Disk => {
                 self.disk_full -= 1;
                 self.disk_since = self.now;

@@ -46,6 +46,8 @@ pub(crate) struct Machine {
     pub(crate) version: Version,
     pub(crate) up: bool,
     pub(crate) lb: Vec<Lb>,
+    /// What each balancer gives it, in percent of its own.
+    pub(crate) weights: Vec<u16>,
     /// Our last order that had its effect took it out.
     pub(crate) taken: bool,
     /// In rotation against that order since then.
@@ -90,6 +92,7 @@ impl Machine {
             version: member.previous.clone().unwrap_or_else(|| version("v0")),
             up: member.healthy,
             lb: vec![lb; balancers],
+            weights: vec![100; balancers],
             taken: false,
             slipped_at: None,
             theirs_at: 0,

@@ -3,7 +3,7 @@
 use rollout::command::{Command, Request};
 use rollout::core::{Input, check};
 use rollout::event::Actor;
-use rollout::model::Span;
+use rollout::model::{CanaryStep, Span};
 use rollout::state::{Awaits, State};
 
 use super::World;
@@ -46,7 +46,15 @@ impl World {
             crate::scenario::Fault::UpdateLate { takes, .. } => *takes,
             _ => 0,
         });
-        let rest = strategy.progress_timeout + health.timeout + Span::from_secs(200);
+        let steps = policy.canary.iter().flat_map(|canary| &canary.steps).map(|step| match step {
+            CanaryStep::Pause { lasts } => lasts.unwrap_or(strategy.approval_timeout),
+            _ => Span::from_secs(20),
+        });
+        let measured = policy.analysis.as_ref().map_or(Span::ZERO, |analysis| analysis.interval.times(50));
+        let hooks = policy.hooks.iter().map(|hook| hook.timeout.times(u64::from(hook.retries) + 1) + Span::from_secs(5));
+        let hooks = hooks.fold(Span::ZERO, |all, one| all + one).times(2 * total + 6);
+        let between = steps.fold(Span::ZERO, |all, one| all + one + measured) + measured.times(total) + hooks;
+        let rest = between + Span::from_secs(30).times(total) + strategy.progress_timeout + health.timeout + Span::from_secs(200);
         all.times(total + 1).as_millis() + rest.as_millis() + 2 * late.sum::<u64>()
     }
 
@@ -70,6 +78,10 @@ impl World {
         }
         // Some questions are left to their deadline.
         let has_deadline = state.awaits.is_some() && state.pause.is_none();
+        // What goes on by itself is mostly left to it.
+        if !state.is_held_up() && state.pause.is_some() && self.rng.percent(95) {
+            return Ok(false);
+        }
         if has_deadline && (!self.scenario.attended || self.left_alone == Some(state.seq) || self.rng.percent(25)) {
             self.left_alone = Some(state.seq);
             return Ok(false);
@@ -95,7 +107,7 @@ impl World {
         }
         if state.pause.is_none() {
             return match (state.awaits, self.rng.below(4)) {
-                (Some(Awaits::Approval), 0..=2) => Command::Promote { full: self.rng.percent(30) },
+                (Some(Awaits::Approval | Awaits::Promotion), 0..=2) => Command::Promote { full: self.rng.percent(30) },
                 (Some(Awaits::Release), 0..=2) => {
                     let held = state.instances.iter().find(|(_, i)| i.held.is_some()).map(|(id, _)| id.clone());
                     let instance = held.unwrap_or(instance);
