@@ -197,3 +197,98 @@ impl HookRunner for Redacted<dyn HookRunner> {
         Box::pin(async move { self.driver.run(order).await.map_err(|why| self.clean(&why)) })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{DeploymentId, EffectId, Span};
+
+    /// Everything that it says steers a terminal.
+    struct Loud;
+
+    const LOUD: &str = "\u{1b}]0;gone\u{7}";
+
+    fn words() -> String {
+        LOUD.to_owned()
+    }
+
+    impl TrafficDriver for Loud {
+        fn read<'a>(&'a self, _: &'a [Target]) -> BoxFuture<'a, Result<BTreeMap<InstanceId, Rotation>, TrafficError>> {
+            Box::pin(async { Err(TrafficError::Refused(words())) })
+        }
+
+        fn take_out<'a>(&'a self, _: &'a Target) -> BoxFuture<'a, Result<Option<u32>, TrafficError>> {
+            Box::pin(async { Err(TrafficError::Refused(words())) })
+        }
+
+        fn sessions<'a>(&'a self, _: &'a Target) -> BoxFuture<'a, Result<Option<u32>, TrafficError>> {
+            Box::pin(async { Err(TrafficError::Refused(words())) })
+        }
+
+        fn admit<'a>(&'a self, _: &'a Target) -> BoxFuture<'a, Result<(), TrafficError>> {
+            Box::pin(async { Err(TrafficError::Refused(words())) })
+        }
+
+        fn weighs(&self) -> bool {
+            true
+        }
+
+        fn weigh<'a>(&'a self, _: &'a [Target], _: &'a BTreeMap<InstanceId, u16>) -> BoxFuture<'a, Result<(), TrafficError>> {
+            Box::pin(async { Err(TrafficError::NotConfirmed(words())) })
+        }
+
+        fn check_weights(&self) -> BoxFuture<'_, Vec<String>> {
+            Box::pin(async { vec![words()] })
+        }
+
+        fn served<'a>(&'a self, _: &'a [Target]) -> BoxFuture<'a, Result<BTreeMap<InstanceId, Served>, TrafficError>> {
+            Box::pin(async { Err(TrafficError::Unreachable(words())) })
+        }
+
+        fn counters(&self) -> BoxFuture<'_, Result<Vec<LbStats>, TrafficError>> {
+            Box::pin(async { Err(TrafficError::Refused(words())) })
+        }
+    }
+
+    impl Analyst for Loud {
+        fn measure<'a>(&'a self, check: &'a str, _: &'a Compared) -> BoxFuture<'a, Measurement> {
+            let nothing = check == "nothing";
+            Box::pin(
+                async move { if nothing { Measurement::Nothing { why: words() } } else { Measurement::Error { why: words() } } },
+            )
+        }
+    }
+
+    impl HookRunner for Loud {
+        fn run<'a>(&'a self, _: &'a HookOrder) -> BoxFuture<'a, Result<(), String>> {
+            Box::pin(async { Err(words()) })
+        }
+    }
+
+    /// What the wrapper does not pass on, a default would answer in the driver's place.
+    #[tokio::test]
+    async fn weights_measurements_and_hooks_are_passed_on_and_made_harmless() {
+        let redactor = Arc::new(Redactor::default());
+        let traffic = Redacted::<dyn TrafficDriver>::new(Arc::new(Loud), &redactor);
+        let clean = text::sanitise(LOUD);
+        assert!(!clean.contains(char::is_control));
+        assert!(traffic.weighs());
+        assert_eq!(traffic.weigh(&[], &BTreeMap::new()).await, Err(TrafficError::NotConfirmed(clean.clone())));
+        assert_eq!(traffic.served(&[]).await, Err(TrafficError::Unreachable(clean.clone())));
+        assert_eq!(traffic.check_weights().await, [clean.clone()]);
+
+        let analyst = Redacted::<dyn Analyst>::new(Arc::new(Loud), &redactor);
+        let compared = Compared { touched: Vec::new(), untouched: Vec::new(), version: Version::new("v2").unwrap() };
+        assert_eq!(analyst.measure("nothing", &compared).await, Measurement::Nothing { why: clean.clone() });
+        assert_eq!(analyst.measure("p99", &compared).await, Measurement::Error { why: clean.clone() });
+
+        let hooks = Redacted::<dyn HookRunner>::new(Arc::new(Loud), &redactor);
+        let order = HookOrder {
+            effect: EffectId::new(&DeploymentId::new("shop", 1), None, "hook", 1),
+            hook: "smoke".to_owned(),
+            timeout: Span::from_secs(1),
+            facts: Vec::new(),
+        };
+        assert_eq!(hooks.run(&order).await, Err(clean));
+    }
+}

@@ -1,4 +1,4 @@
-//! nginx without its commercial API: the word `down` in a file that we may change, and a reload that is seen to have happened.
+//! nginx without its commercial API: `down` and `weight` in a file that we may change, and a reload that is seen to have happened.
 //!
 //! Imports: ports, model, os, its children. May not: know another kind of adapter.
 //!
@@ -93,6 +93,14 @@ impl Nginx {
         Ok(sum(try_join_all(self.nginxes.iter().map(|one| one.sessions(&addresses))).await?))
     }
 
+    /// All are told, then the first complaint is returned.
+    async fn weighed(&self, fleet: &[Target], weights: &BTreeMap<InstanceId, u16>) -> Result<(), TrafficError> {
+        let asked = fleet.iter().filter_map(|target| Some((target, *weights.get(&target.id)?)));
+        let percents = asked.map(|(target, percent)| Ok((self.server(target)?, percent)));
+        let percents = percents.collect::<Result<BTreeMap<_, _>, TrafficError>>()?;
+        join_all(self.nginxes.iter().map(|one| one.weigh(&percents))).await.into_iter().collect()
+    }
+
     async fn complaints(&self, targets: &[Target]) -> Vec<String> {
         let mut complaints: Vec<String> =
             join_all(self.nginxes.iter().map(One::complaints)).await.into_iter().flatten().collect();
@@ -143,6 +151,23 @@ impl TrafficDriver for Nginx {
     /// As [`Self::take_out`].
     fn admit<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<(), TrafficError>> {
         Box::pin(async move { self.order(target, Wish::In).await.map(drop) })
+    }
+
+    fn weighs(&self) -> bool {
+        true
+    }
+
+    /// As [`Self::take_out`].
+    fn weigh<'a>(
+        &'a self,
+        fleet: &'a [Target],
+        weights: &'a BTreeMap<InstanceId, u16>,
+    ) -> BoxFuture<'a, Result<(), TrafficError>> {
+        Box::pin(self.weighed(fleet, weights))
+    }
+
+    fn check_weights(&self) -> BoxFuture<'_, Vec<String>> {
+        Box::pin(async { join_all(self.nginxes.iter().map(One::no_shares)).await.into_iter().flatten().collect() })
     }
 
     fn add<'a>(&'a self, target: &'a Target) -> BoxFuture<'a, Result<(), TrafficError>> {

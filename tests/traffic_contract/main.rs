@@ -56,6 +56,12 @@ macro_rules! weights_of {
                 who_was_taken_out_by_its_weight_stays_out, what_was_served_is_what_was_sent);
         }
     )* };
+    (only $name:ident: $world:ty: $($promise:ident),*) => {
+        mod $name {
+            use super::*;
+            weights_of!(@each $world: $($promise),*);
+        }
+    };
     (@each $world:ty: $($promise:ident),*) => { $(
         #[tokio::test]
         async fn $promise() {
@@ -69,6 +75,10 @@ weights_of! {
     weights_by_haproxy: haproxy::Haproxy,
     weights_by_the_demo: demo::Demo,
 }
+
+// nginx knows no weight of 0, and counts nothing by server.
+weights_of!(only weights_by_nginx: nginx::Nginx: a_weight_is_a_share_of_the_requests, weights_hold_while_one_is_out);
+weights_of!(only weights_by_nginx_over_ssh: nginx::OverSsh: a_weight_is_a_share_of_the_requests);
 
 promises_of! {
     by_nginx: nginx::Nginx,

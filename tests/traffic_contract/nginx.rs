@@ -84,7 +84,7 @@ impl World for Nginx {
         let user = if rustix::process::geteuid().is_root() { "user root;\n" } else { "" };
         let main = format!(
             "{user}worker_processes 2;\npid {path}/nginx.pid;\nerror_log {path}/error.log notice;\nevents {{ worker_connections 64; }}\n\
-             http {{\n  access_log off;\n  client_body_temp_path {path}/body;\n  proxy_temp_path {path}/proxy;\n  \
+             http {{\n  access_log off;\n  keepalive_requests 10000;\n  client_body_temp_path {path}/body;\n  proxy_temp_path {path}/proxy;\n  \
              fastcgi_temp_path {path}/fastcgi;\n  uwsgi_temp_path {path}/uwsgi;\n  scgi_temp_path {path}/scgi;\n  \
              include {path}/shop.conf;\n  server {{\n    listen unix:{path}/front;\n    location / {{ proxy_pass http://shop; }}\n  }}\n}}\n"
         );

@@ -12,6 +12,7 @@ use rollout::traffic::{self, HaproxySettings, Settings};
 use crate::common::wait_for;
 use crate::demo::Demo;
 use crate::haproxy::Haproxy;
+use crate::nginx::Nginx;
 use crate::world::{Instances, World, ask, counts, rotation, until};
 
 /// A balancer whose servers somebody can give a weight.
@@ -63,7 +64,7 @@ async fn share(world: &impl World, weights: [u32; 3]) {
 }
 
 /// Parts of a weight of 1, less and more than all of it, and back.
-pub(crate) async fn a_weight_is_a_share_of_the_requests(world: impl Weighs) {
+pub(crate) async fn a_weight_is_a_share_of_the_requests(world: impl World) {
     all_serve(&world).await;
     assert!(world.driver().weighs());
     assert_eq!(world.driver().check_weights().await, Vec::<String>::new());
@@ -81,7 +82,7 @@ pub(crate) async fn a_weight_is_a_share_of_the_requests(world: impl Weighs) {
 }
 
 /// Weights and drains do not undo each other.
-pub(crate) async fn weights_hold_while_one_is_out(world: impl Weighs) {
+pub(crate) async fn weights_hold_while_one_is_out(world: impl World) {
     all_serve(&world).await;
     let first = world.instances().target(1);
     world.driver().take_out(&first).await.expect("out");
@@ -286,4 +287,30 @@ async fn a_response_time_is_what_the_server_took() {
     assert_eq!(answer, "web-01");
     let mean = wait_for("its time", async || served(&world).await[0].response_ms.filter(|mean| *mean >= 50)).await;
     assert!(mean < 30_000, "{mean}");
+}
+
+/// nginx's file is as it was once the weights are back, and where clients are bound to servers nothing is ordered.
+#[tokio::test]
+async fn nginx_gets_its_own_weights_back() {
+    let Some(world) = Nginx::new(Instances::start().await).await else { return };
+    let before = std::fs::read_to_string(world.file()).expect("the file");
+    weigh(&world, &[("web-02", 10)]).await;
+    let weighed = std::fs::read_to_string(world.file()).expect("the file");
+    assert!(weighed.contains(" weight=1; # rack 7") && weighed.contains("# weights before rollout:"), "{weighed}");
+    let log = || std::fs::read_to_string(world.dir.path().join("error.log")).expect("a log").matches(", reconfiguring").count();
+    let reloads = log();
+    weigh(&world, &[("web-02", 10)]).await;
+    assert_eq!(log(), reloads, "what is so already needs no reload");
+    weigh(&world, &[]).await;
+    assert_eq!(std::fs::read_to_string(world.file()).expect("the file"), before);
+
+    let bound = before.replace("upstream shop {", "upstream shop {\n    ip_hash;");
+    std::fs::write(world.file(), &bound).expect("the file");
+    world.reload();
+    let (driver, fleet) = (world.driver(), fleet(&world));
+    let text = refused(driver.weigh(&fleet, &percents(&[("web-02", 10)])).await);
+    assert!(text.contains("goes by ip_hash, where a weight is no share"), "{text}");
+    assert_eq!(driver.check_weights().await, [text]);
+    assert_eq!(driver.weigh(&fleet, &BTreeMap::new()).await, Ok(()));
+    assert_eq!(std::fs::read_to_string(world.file()).expect("the file"), bound);
 }

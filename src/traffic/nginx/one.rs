@@ -180,6 +180,40 @@ impl One {
         Err(TrafficError::NotConfirmed(format!("{} is changed by somebody else all the time", self.file())))
     }
 
+    /// Gives servers so much of their own weight, in percent, and all others theirs. One look where that is so already.
+    pub(super) async fn weigh(&self, percents: &BTreeMap<String, u16>) -> Result<(), TrafficError> {
+        let _turn = self.turn.lock().await;
+        program::stopped(Some(super::site::ABOUT)).await;
+        for _ in 0..TRIES {
+            let (before, upstream) = self.looked(&[]).await?;
+            let new = upstream.weighed(percents).map_err(|why| self.refused(&why))?;
+            let old = before.file().unwrap_or_default();
+            if new == old && before.loaded() {
+                return Ok(());
+            }
+            if new != old
+                && let Swapped::Changed = self.swap(old, &new).await?
+            {
+                continue;
+            }
+            self.reload().await?;
+            let seen = self.reloaded(&before, &[]).await?;
+            return if self.upstream(&seen)?.weighed(percents).is_ok_and(|wanted| seen.file() == Ok(wanted.as_str())) {
+                Ok(())
+            } else {
+                Err(TrafficError::NotConfirmed(format!("{}: the weights were changed at once by somebody else", self.file())))
+            };
+        }
+        Err(TrafficError::NotConfirmed(format!("{} is changed by somebody else all the time", self.file())))
+    }
+
+    /// Why weights are no shares of the requests, if they are none.
+    pub(super) async fn no_shares(&self) -> Option<String> {
+        // What cannot be read is for the other check to tell.
+        let (_, upstream) = self.looked(&[]).await.ok()?;
+        Some(format!("{}: {}", self.file(), upstream.no_shares()?))
+    }
+
     fn wish(&self, server: &str, wish: Wish) -> Waiting<'_> {
         let mut wishes = lock(&self.wishes);
         let number = wishes.next;

@@ -1,10 +1,12 @@
 //! The file with nginx's `upstream` block: whose servers are out, and the same text with one of them in or out.
 //!
-//! Imports: model. May not: open a file, change anything but the words `down` and our own comments.
+//! Imports: model, its child. May not: open a file, change anything but the words `down`, weights and our own comments.
 //!
-//! Weights, `keepalive`, comments and whatever else stands there are somebody's decision and stay as they are. A server that
+//! `keepalive`, comments and whatever else stands there are somebody's decision and stay as they are. A server that
 //! is `down` without our comment was taken out by somebody else. After we put a server back its comment says so until the
 //! file is written again: if nginx has not loaded the file yet, that server may still be out.
+
+mod weights;
 
 use std::ops::Range;
 
@@ -60,6 +62,10 @@ struct Server {
     address: String,
     /// From `server` to its semicolon, both included.
     text: Range<usize>,
+    /// Where its address ends.
+    named: usize,
+    /// ` weight=N`, with the blanks before it.
+    weight: Option<(Range<usize>, u64)>,
     /// ` down`, with the blanks before it.
     down: Option<Range<usize>>,
     /// Our comments behind it.
@@ -83,7 +89,11 @@ impl Server {
 pub(super) struct Upstream {
     text: String,
     servers: Vec<Server>,
-    /// Where the block's closing brace is.
+    /// A directive by which a weight is no share of the requests.
+    by: Option<String>,
+    /// Where the block's opening brace is.
+    begin: usize,
+    /// Where its closing brace is.
     end: usize,
 }
 
@@ -97,16 +107,19 @@ impl Upstream {
             return Err("is not written in UTF-8".to_owned());
         }
         let (mut servers, mut statement, mut depth, mut inside) = (Vec::new(), Vec::<Range<usize>>::new(), 0_u32, None);
+        let (mut begin, mut by) = (0, None);
         for word in (Words { text, at: 0 }) {
             match (text.get(word.clone()).unwrap_or_default(), inside) {
                 ("{", _) => {
                     depth += 1;
                     let ours = matches!(&*spoken(text, &statement), [first, second] if *first == "upstream" && *second == name);
-                    inside = inside.or_else(|| ours.then_some(depth));
+                    if ours && inside.is_none() {
+                        (inside, begin) = (Some(depth), word.start);
+                    }
                     statement.clear();
                 }
                 ("}", Some(level)) if level == depth => {
-                    return Ok(Self { text: text.to_owned(), servers, end: word.start });
+                    return Ok(Self { text: text.to_owned(), servers, by, begin, end: word.start });
                 }
                 ("}", _) => {
                     depth = depth.checked_sub(1).ok_or("has a } too many")?;
@@ -114,6 +127,7 @@ impl Upstream {
                 }
                 (";", Some(level)) if level == depth => {
                     servers.extend(server(text, &statement, word.end));
+                    by = by.or_else(|| weights::no_share(&spoken(text, &statement)));
                     statement.clear();
                 }
                 (";", _) => statement.clear(),
@@ -205,17 +219,19 @@ fn spoken<'a>(text: &'a str, statement: &[Range<usize>]) -> Vec<&'a str> {
 /// A server, if the statement is one. `end` is behind its semicolon.
 fn server(text: &str, statement: &[Range<usize>], end: usize) -> Option<Server> {
     let spoken = spoken(text, statement);
-    let (["server", address, ..], [first, _, parameters @ ..]) = (&*spoken, statement) else { return None };
-    let down = parameters.iter().find(|word| text.get((*word).clone()) == Some("down")).map(|word| {
-        let before = text.get(..word.start).unwrap_or_default().trim_end().len();
-        before..word.end
+    let (["server", address, ..], [first, second, parameters @ ..]) = (&*spoken, statement) else { return None };
+    let with_blanks = |word: &Range<usize>| text.get(..word.start).unwrap_or_default().trim_end().len()..word.end;
+    let down = parameters.iter().find(|word| text.get((*word).clone()) == Some("down")).map(with_blanks);
+    let weight = parameters.iter().find_map(|word| {
+        let weight = text.get(word.clone())?.trim_matches(['"', '\'']).strip_prefix("weight=")?.parse().ok()?;
+        Some((with_blanks(word), weight))
     });
     let behind = text.get(end..).unwrap_or_default().lines().next().unwrap_or_default();
     let mark = [OUT, BACK].into_iter().find(|mark| behind.starts_with(mark));
     let from = end + mark.map_or(0, str::len);
     let added = text.get(from..).is_some_and(|rest| rest.starts_with(ADDED)).then(|| from..from + ADDED.len());
     let mark = mark.map(|mark| (end..from, mark));
-    Some(Server { address: (*address).to_owned(), text: first.start..end, down, mark, added })
+    Some(Server { address: (*address).to_owned(), text: first.start..end, named: second.end, weight, down, mark, added })
 }
 
 /// The words of an nginx configuration, with `{`, `}` and `;` as words of their own and without comments.
