@@ -37,15 +37,16 @@ pub(super) struct Between {
 impl Checks {
     /// S6: what is done to the fleet as a whole is on record.
     pub(super) fn act_on_fleet(&self, effect: &Effect, world: &World) -> Checked {
-        let ordered = match &effect.kind {
-            EffectKind::Weigh { weights } => self.between.weights.as_ref().is_some_and(|(order, ordered)| {
-                ordered == weights && effect.id.as_str().ends_with(&format!("/weigh/{order}"))
-            }),
-            EffectKind::RunHook { hook, round, attempt, .. } => {
-                self.between.hook.as_ref().is_some_and(|run| *run == (hook.clone(), *round, *attempt))
-            }
-            _ => return Ok(()),
-        };
+        let ordered =
+            match &effect.kind {
+                EffectKind::Weigh { weights } => self.between.weights.as_ref().is_some_and(|(order, ordered)| {
+                    ordered == weights && effect.id.as_str().ends_with(&format!("/weigh/{order}"))
+                }),
+                EffectKind::RunHook { hook, round, attempt, .. } => {
+                    self.between.hook.as_ref().is_some_and(|run| *run == (hook.clone(), *round, *attempt))
+                }
+                _ => return Ok(()),
+            };
         if world.store.forged {
             return violation("S7", format!("{} is ordered by one that was replaced", effect.id));
         }
@@ -115,10 +116,9 @@ impl Checks {
         };
         let found = |name: &str| self.between.passes.get(name).copied().unwrap_or(0);
         match policy.checks.iter().find(|check| found(&check.name) < *passes) {
-            Some(check) => violation(
-                "S18",
-                format!("step {step} is over, and {} has passed {} of {passes}", check.name, found(&check.name)),
-            ),
+            Some(check) => {
+                violation("S18", format!("step {step} is over, and {} has passed {} of {passes}", check.name, found(&check.name)))
+            }
             None => Ok(()),
         }
     }
