@@ -13,7 +13,7 @@ use std::time::Duration;
 use futures::future::{BoxFuture, join_all};
 use tokio::time::Instant;
 
-use crate::model::{HookAt, Span, Version};
+use crate::model::{Span, Version};
 use crate::os::child::{End, Finished, OUTPUT_BYTES_MAX};
 use crate::os::program::{self, Limits, Program};
 use crate::os::text::sanitise_within;
@@ -31,8 +31,6 @@ const GRACE_MAX: Duration = Duration::from_secs(5);
 pub struct HookSettings {
     /// Its name: that of its table.
     pub name: String,
-    /// When it runs, as the configuration says.
-    pub at: HookAt,
     /// Program, arguments and variables.
     pub program: Program,
 }
@@ -43,30 +41,29 @@ pub struct HookSettings {
 /// Fails with a sentence if one cannot work: a template that does not render, a program that is not there.
 pub fn build(settings: &[HookSettings]) -> Result<Option<Arc<dyn HookRunner>>, String> {
     let mut programs = BTreeMap::new();
-    for HookSettings { name, at, program } in settings {
+    for HookSettings { name, program } in settings {
         program.check().map_err(|why| format!("[hooks.{name}] command: {why}"))?;
-        programs.insert(name.clone(), (*at, program.clone()));
+        programs.insert(name.clone(), program.clone());
     }
     Ok(if programs.is_empty() { None } else { Some(Arc::new(Hooks { programs })) })
 }
 
 /// The runner.
 struct Hooks {
-    programs: BTreeMap<String, (HookAt, Program)>,
+    programs: BTreeMap<String, Program>,
 }
 
 impl Hooks {
     async fn carry_out(&self, order: &HookOrder) -> Result<(), String> {
         let HookOrder { hook, timeout, .. } = order;
-        let (at, program) = self.programs.get(hook).ok_or_else(|| format!("hook {hook} is not in the configuration"))?;
+        let program = self.programs.get(hook).ok_or_else(|| format!("hook {hook} is not in the configuration"))?;
         let limits = limits(*timeout);
         // One that was given up may still be in its grace: no two at once.
         join_all(self.programs.keys().map(async |name| program::stopped(Some(&account(name))).await)).await;
-        let facts = order.facts.iter().filter(|(name, _)| *name != "AT");
-        let facts: Vec<(String, &str)> = facts.map(|(name, value)| (format!("ROLLOUT_{name}"), value.as_str())).collect();
-        // A deployment that undoes another runs the hooks of a rollback at points of its own.
-        let more = [("ROLLOUT_AT", at.word()), ("ROLLOUT_EFFECT", order.effect.as_str())];
-        let variables: Vec<(&str, &str)> = facts.iter().map(|(name, value)| (name.as_str(), *value)).chain(more).collect();
+        let facts: Vec<(String, &str)> =
+            order.facts.iter().map(|(name, value)| (format!("ROLLOUT_{name}"), value.as_str())).collect();
+        let effect = ("ROLLOUT_EFFECT", order.effect.as_str());
+        let variables: Vec<(&str, &str)> = facts.iter().map(|(name, value)| (name.as_str(), *value)).chain([effect]).collect();
         let version = order.facts.iter().find(|(name, _)| *name == "VERSION").and_then(|(_, value)| Version::new(value).ok());
         let about = account(hook);
         let finished = program.run_apart((&about, version.as_ref()), &variables, limits, OUTPUT_BYTES_MAX).await?;

@@ -151,9 +151,7 @@ impl Outlook {
         let batches = batches(&plan);
         let doubts = doubts::doubts(&plan, &batches, config);
         let (steps, choices) = (course::steps(&plan, &batches), course::choices(&plan, weighs));
-        let held = course::held(&plan);
-        let eta =
-            estimate(&plan, took).map(|eta| Forecast { low: eta.low + held, likely: eta.likely + held, high: eta.high + held });
+        let eta = estimate(&plan, took);
         let back = going_back(&plan, took);
         Self { batches, steps, choices, eta, measured: took.len(), back, lost: BTreeSet::new(), doubts, plan }
     }

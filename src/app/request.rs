@@ -8,7 +8,7 @@ use super::{Failure, complain, startable};
 use crate::config::{self, Config};
 use crate::core::{self, PlanRequest, Planned, Selection, Undo};
 use crate::event::EventKind;
-use crate::model::{DeploymentId, DeploymentKind, Hook, HookAt, HookClass, InstanceId, Override, Policy, Version};
+use crate::model::{DeploymentId, DeploymentKind, InstanceId, Override, Policy, Version};
 use crate::ports::{Journal, JournalError, Past};
 use crate::runner::{self, Parts};
 use crate::state::{State, Status};
@@ -80,7 +80,7 @@ async fn request(asked: Asked<'_>, parts: &Parts) -> Result<PlanRequest, Failure
         env: config.service.env.clone(),
         version,
         started_by,
-        policy: Policy { overrides, ..policy(config, parts, undo.is_some()) },
+        policy: Policy { overrides, ..policy(config, parts) },
         surveys,
         targets: config.targets.clone(),
         spares: config.spares().to_vec(),
@@ -92,29 +92,13 @@ async fn request(asked: Asked<'_>, parts: &Parts) -> Result<PlanRequest, Failure
     })
 }
 
-/// The rules of the configuration, with what only the world can tell. What undoes a deployment goes straight back: without
-/// steps and measurements, and with the hooks of a rollback.
-fn policy(config: &Config, parts: &Parts, undoes: bool) -> Policy {
+/// The rules of the configuration, with what only the world can tell.
+fn policy(config: &Config, parts: &Parts) -> Policy {
     let mut policy = config.policy();
-    if undoes {
-        (policy.canary, policy.analysis) = (None, None);
-        policy.hooks = policy.hooks.into_iter().filter_map(of_rollback).collect();
-    }
     if let Some(canary) = &mut policy.canary {
         canary.weighted = parts.traffic.weighs();
     }
     policy
-}
-
-/// A hook of a rollback, as one of a deployment that is nothing else.
-fn of_rollback(hook: Hook) -> Option<Hook> {
-    let at = match (hook.at, hook.class) {
-        (HookAt::BeforeRollback, _) => HookAt::BeforeDeployment,
-        (HookAt::AfterRollback, _) => HookAt::AfterDeployment,
-        (at, HookClass::Cleanup) => at,
-        _ => return None,
-    };
-    Some(Hook { at, ..hook })
 }
 
 fn selection(scope: &ScopeArgs) -> Result<Selection, Failure> {

@@ -134,9 +134,8 @@ impl Hooks {
     pub(super) fn parts(self) -> (Vec<Hook>, Vec<HookSettings>) {
         let parts = self.hooks.into_iter().filter_map(|hook| {
             let Read { name, at, class, timeout, retries, program, .. } = hook;
-            let at = at?;
-            let settings = HookSettings { name: name.clone(), at, program };
-            Some((Hook { name, at, class, timeout, retries }, settings))
+            let settings = HookSettings { name: name.clone(), program };
+            Some((Hook { name, at: at?, class, timeout, retries }, settings))
         });
         parts.unzip()
     }

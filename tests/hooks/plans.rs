@@ -20,14 +20,14 @@ fn a_plan_shows_steps_hooks_and_what_each_strategy_costs() {
     let plan = ran.lines().remove(0);
     assert_eq!(plan["strategy"], "canary");
     let steps = plan["steps"].as_array().unwrap();
-    let short = |step: &Value| json!([step["number"], step["step"], step["instances"], step["batch"]]);
+    let short = |step: &Value| json!([step["number"], step["step"], step["instances"], step["batches"]]);
     let expected = [
-        json!([1, "instances", 1, 1]),
-        json!([2, "pause", 1, null]),
-        json!([3, "instances", 1, null]),
-        json!([4, "pause", 1, null]),
-        json!([5, "run", 1, null]),
-        json!([6, "instances", 3, 2]),
+        json!([1, "instances", 1, [1]]),
+        json!([2, "pause", 1, []]),
+        json!([3, "instances", 1, []]),
+        json!([4, "pause", 1, []]),
+        json!([5, "run", 1, []]),
+        json!([6, "instances", 3, [2]]),
     ];
     assert_eq!(steps.iter().map(short).collect::<Vec<_>>(), expected);
     assert!(plan["at_least_ms"].as_u64() > Some(300_000), "{plan}");

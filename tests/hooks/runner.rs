@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rollout::hook::{HookSettings, build};
-use rollout::model::{DeploymentId, EffectId, HookAt, Span};
+use rollout::model::{DeploymentId, EffectId, Span};
 use rollout::os::process;
 use rollout::os::program::{Environment, Program};
 use rollout::ports::{HookOrder, HookRunner};
@@ -18,7 +18,7 @@ use crate::common::{temp_dir, wait_for};
 fn script(name: &str, script: &str, dir: &Path) -> HookSettings {
     let argv = ["sh", "-c", script, &dir.display().to_string(), "{{ version }}"].map(str::to_owned).to_vec();
     let env = Environment(vec![("OWN".to_owned(), "own value".to_owned())]);
-    HookSettings { name: name.to_owned(), at: HookAt::BeforeBatch, program: Program { service: "shop".to_owned(), argv, env } }
+    HookSettings { name: name.to_owned(), program: Program { service: "shop".to_owned(), argv, env } }
 }
 
 fn runner(text: &str) -> (Arc<dyn HookRunner>, TempDir) {
@@ -75,9 +75,8 @@ async fn its_environment_says_of_the_deployment_what_is_documented_and_nothing_o
     let text = fs::read_to_string(dir.path().join("env")).unwrap();
     let env: BTreeMap<&str, &str> = text.split('\0').filter_map(|line| line.split_once('=')).collect();
     let own: Vec<(&str, &str)> = env.iter().filter(|(name, _)| name.starts_with("ROLLOUT_")).map(|(n, v)| (*n, *v)).collect();
-    // `at` is what the configuration says.
     let expected = [
-        ("ROLLOUT_AT", "before-batch"),
+        ("ROLLOUT_AT", "step"),
         ("ROLLOUT_EFFECT", "shop-7/*/hook-smoke-1/3"),
         ("ROLLOUT_HOOK", "smoke"),
         ("ROLLOUT_INSTANCES", "web-01,web-02"),

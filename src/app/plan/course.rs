@@ -23,8 +23,8 @@ pub(super) struct PlannedStep {
     pub(super) instances: u32,
     /// Their weight at the balancers, in percent of their own.
     pub(super) weight: u16,
-    /// The batch that it takes, if it takes any.
-    pub(super) batch: Option<u32>,
+    /// The batches that it takes.
+    pub(super) batches: Vec<u32>,
 }
 
 impl PlannedStep {
@@ -51,17 +51,15 @@ pub(super) fn steps(plan: &Plan, batches: &[PlannedBatch]) -> Vec<PlannedStep> {
     let Some(canary) = &plan.policy.canary else { return Vec::new() };
     let total = plan.total();
     let mut have = number(plan.fleet().filter(|m| m.at_version && m.serves()).count());
-    let mut batches = batches.iter();
     let planned = (1..).zip(&canary.steps).map(|(number, step)| {
-        let wanted = canary.instances(number, total);
-        let batch = if wanted > have { batches.next() } else { None };
-        have = have.max(wanted);
+        have = have.max(canary.instances(number, total));
+        let own = batches.iter().filter(|batch| batch.step == Some(number));
         PlannedStep {
             number,
             step: step.clone(),
             instances: have,
             weight: canary.weight(number, total),
-            batch: batch.map(|batch| batch.number),
+            batches: own.map(|batch| batch.number).collect(),
         }
     });
     planned.collect()
@@ -74,7 +72,7 @@ pub(super) fn share(some: u32, total: u32) -> u32 {
 }
 
 /// How long the steps hold it at least, besides the instances that they take.
-pub(super) fn held(plan: &Plan) -> Span {
+fn held(plan: &Plan) -> Span {
     let steps = plan.policy.canary.iter().flat_map(|canary| &canary.steps);
     steps.fold(Span::ZERO, |sum, step| sum + holds(plan, step))
 }
@@ -196,7 +194,7 @@ fn stages(plan: &Plan, canary: &Canary, batches: &[PlannedBatch]) -> Vec<String>
     let of_one = steps.chunk_by(|_, next| !next.is_carried());
     for steps in of_one {
         let Some(first) = steps.first().filter(|first| first.is_carried()) else { continue };
-        let own = if first.batch.is_some() { each(plan) } else { Span::ZERO };
+        let own = each(plan).times(u64::try_from(first.batches.len()).unwrap_or(u64::MAX));
         let time = steps.iter().fold(own, |sum, step| sum + holds(plan, &step.step));
         let asked = steps.iter().any(|step| asks(&step.step));
         let share = match first.step {

@@ -92,10 +92,10 @@ fn way(outlook: &Outlook) -> Vec<String> {
         };
         let on = if step.is_carried() { on } else { String::new() };
         lines.push(format!("  step {:<8} {:<ROOM$}  {on}", step.number, step.step.words()).trim_end().to_owned());
-        if let Some((one, others)) = rest.split_first().filter(|(one, _)| step.batch == Some(one.number)) {
-            lines.extend(batches(outlook, std::slice::from_ref(one)));
-            rest = others;
-        }
+        let own = rest.iter().take_while(|batch| batch.step == Some(step.number)).count();
+        let (own, others) = rest.split_at(own);
+        lines.extend(batches(outlook, own));
+        rest = others;
     }
     lines.extend(batches(outlook, rest));
     lines

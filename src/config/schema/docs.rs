@@ -305,8 +305,8 @@ pub(super) const DOCS: &[(&str, &str)] = &[
     ("hooks.NAME.env", "Variables for it, besides PATH, HOME and a few more and those that begin with ROLLOUT_."),
     (
         "hooks.NAME.class",
-        "What its failure means: \"gate\" does what rollback.on_failure says, \"best-effort\" is only listed, and so is \"cleanup\", \
-         which runs at the end however it went. Default: \"gate\"; of a rollback \"best-effort\".",
+        "What its failure means: \"gate\" stops the deployment as rollback.on_failure says (\"continue\" pauses), \"best-effort\" is only \
+         listed, and so is \"cleanup\", which runs at the end however it went. Default: \"gate\"; of a rollback \"best-effort\".",
     ),
     ("hooks.NAME.timeout", "The longest that one try may take; default: 60s, before-rollback 10s, which delays the rollback."),
     ("hooks.NAME.retries", "How often it is tried again."),
