@@ -77,7 +77,8 @@ pub fn ahead(state: &State) -> Vec<Ahead> {
 
 /// After which batch the rules begin anew: a step whose last batch is at work will be over by then.
 fn rest_after(state: &State) -> u32 {
-    let over = state.step.as_ref().is_some_and(|run| canary::still_to_take(state).first().is_none_or(|(step, _)| *step != run.number));
+    let over =
+        state.step.as_ref().is_some_and(|run| canary::still_to_take(state).first().is_none_or(|(step, _)| *step != run.number));
     if over { state.batches } else { state.rest_after }
 }
 

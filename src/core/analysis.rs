@@ -4,9 +4,7 @@
 
 use crate::effect::{Effect, EffectKind};
 use crate::event::{Actor, Cause, EventKind};
-use crate::model::{
-    AnalysisPolicy, CanaryStep, Check, EffectId, Finding, InstanceId, Measurement, Quantity, Timestamp, Unit,
-};
+use crate::model::{AnalysisPolicy, CanaryStep, Check, EffectId, Finding, InstanceId, Measurement, Quantity, Timestamp, Unit};
 use crate::state::{Goal, Instance, Phase, State};
 
 use super::operate::is_rollback;

@@ -146,7 +146,8 @@ fn it_is_tried_again_as_often_as_it_may_be_and_each_try_has_its_time() {
     run.wait(Span::from_secs(29));
     assert!(run.state.rollback.is_none());
     let events = run.wait(Span::from_secs(1));
-    let overdue = |e: &EventKind| matches!(e, EventKind::HookEnded { failure: Some(why), again: false, .. } if why.contains("30s"));
+    let overdue =
+        |e: &EventKind| matches!(e, EventKind::HookEnded { failure: Some(why), again: false, .. } if why.contains("30s"));
     assert!(events.iter().any(overdue), "{events:?}");
     assert_eq!(run.state.status(), Status::RollingBack);
     assert!(run.fleet_act("hook").is_none());

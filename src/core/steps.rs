@@ -468,7 +468,8 @@ fn what_is_foretold_is_what_begins() {
         }
         if !foretold.is_empty() {
             let next = foretold.remove(0);
-            let now: Vec<usize> = run.state.batch.as_ref().unwrap().members.iter().map(|id| id.as_str()[4..].parse().unwrap()).collect();
+            let now: Vec<usize> =
+                run.state.batch.as_ref().unwrap().members.iter().map(|id| id.as_str()[4..].parse().unwrap()).collect();
             assert_eq!(now, plain(&next.members));
         }
     }

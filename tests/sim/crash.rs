@@ -3,8 +3,8 @@
 use rollout::command::Command;
 use rollout::event::Ending;
 use rollout::model::{
-    AnalysisPolicy, Canary, CanaryStep, Check, Confirm, Count, Hook, HookAt, HookClass, OnFailure, Pacing, Plan, Quantity, Span, Unit,
-    Version, Zones,
+    AnalysisPolicy, Canary, CanaryStep, Check, Confirm, Count, Hook, HookAt, HookClass, OnFailure, Pacing, Plan, Quantity, Span,
+    Unit, Version, Zones,
 };
 use rollout::state::State;
 

@@ -39,7 +39,8 @@ pub(crate) fn draw(seed: u64) -> Scenario {
         }
     }
     let calm = Scenario::calm(plan);
-    let drawn = Scenario { seed, balancers, bad_on, repeats, takes_over_paused, on_time, attended: true, faults, commands, ..calm };
+    let drawn =
+        Scenario { seed, balancers, bad_on, repeats, takes_over_paused, on_time, attended: true, faults, commands, ..calm };
     let mut scenario = drawn;
     between::draw_between(&mut scenario);
     scenario

@@ -37,15 +37,16 @@ pub(super) struct Between {
 impl Checks {
     /// S6: what is done to the fleet as a whole is on record.
     pub(super) fn act_on_fleet(&self, effect: &Effect, world: &World) -> Checked {
-        let ordered = match &effect.kind {
-            EffectKind::Weigh { weights } => self.between.weights.as_ref().is_some_and(|(order, ordered)| {
-                ordered == weights && effect.id.as_str().ends_with(&format!("/weigh/{order}"))
-            }),
-            EffectKind::RunHook { hook, round, attempt, .. } => {
-                self.between.hook.as_ref().is_some_and(|run| *run == (hook.clone(), *round, *attempt))
-            }
-            _ => return Ok(()),
-        };
+        let ordered =
+            match &effect.kind {
+                EffectKind::Weigh { weights } => self.between.weights.as_ref().is_some_and(|(order, ordered)| {
+                    ordered == weights && effect.id.as_str().ends_with(&format!("/weigh/{order}"))
+                }),
+                EffectKind::RunHook { hook, round, attempt, .. } => {
+                    self.between.hook.as_ref().is_some_and(|run| *run == (hook.clone(), *round, *attempt))
+                }
+                _ => return Ok(()),
+            };
         if world.store.forged {
             return violation("S7", format!("{} is ordered by one that was replaced", effect.id));
         }
@@ -115,10 +116,9 @@ impl Checks {
         };
         let found = |name: &str| self.between.passes.get(name).copied().unwrap_or(0);
         match policy.checks.iter().find(|check| found(&check.name) < *passes) {
-            Some(check) => violation(
-                "S18",
-                format!("step {step} is over, and {} has passed {} of {passes}", check.name, found(&check.name)),
-            ),
+            Some(check) => {
+                violation("S18", format!("step {step} is over, and {} has passed {} of {passes}", check.name, found(&check.name)))
+            }
             None => Ok(()),
         }
     }
@@ -143,13 +143,18 @@ impl Checks {
             None => f64::from(canary.instances(step, plan.total())) * 100.0 / total,
         };
         let allowed = asked(books.step).max(asked(books.step.saturating_sub(1)));
-        if books.retried && canary.percent(books.step).filter(|_| canary.weighted).is_none() {
+        if books.retried && (!canary.weighted || canary.percent(books.step).is_none()) {
+            return Ok(());
+        }
+        // With nobody left on the old version there is nothing to share.
+        let exposed = |n: &usize| !plan.members[*n].spare && self.rows[*n].update.is_some();
+        if (0..plan.members.len()).filter(exposed).count() as u64 >= u64::from(plan.total()) {
             return Ok(());
         }
         for balancer in 0..world.scenario.balancers {
             let (mut new, mut old, mut least) = (0.0, 0.0, true);
             for (n, machine) in world.machines.iter().enumerate() {
-                let at_work = self.rows[n].ours && !self.rows[n].failed;
+                let at_work = self.rows[n].ours && !self.rows[n].fell;
                 if carries(n) && machine.lb[balancer] == Lb::In {
                     new += f64::from(machine.weights[balancer]);
                     least &= machine.weights[balancer] == 1;
@@ -158,8 +163,7 @@ impl Checks {
                 }
             }
             let share = if new > 0.0 { new * 100.0 / (new + old) } else { 0.0 };
-            // A fleet of one is all of it, whatever is asked for.
-            if share > allowed + 1e-6 && !least && plan.total() > 1 {
+            if share > allowed + 1e-6 && !least {
                 return violation("S18", format!("{share:.2}% goes to the new version at step {}, {allowed}% may", books.step));
             }
         }

@@ -55,7 +55,9 @@ pub(crate) fn explains(engine: &Engine, world: &World) -> Checked {
         }
     }
     let last_said = said.what.rsplit("; ").next().filter(|_| !said.what.starts_with("paused")).unwrap_or_default();
-    for (words, act) in [("yet to confirm the weight", "weigh"), ("has yet to end", "hook"), ("is an analysis: error_rate", "measure")] {
+    for (words, act) in
+        [("yet to confirm the weight", "weigh"), ("has yet to end", "hook"), ("is an analysis: error_rate", "measure")]
+    {
         let flying = engine.flights.last().is_some_and(|flights| flights.iter().any(|f| f.effect.kind.word() == act && !f.over));
         if last_said.contains(words) && !flying {
             return lie(&format!("no {act} is in flight"), &said.what);

@@ -14,7 +14,8 @@ pub(super) fn draw_between(scenario: &mut Scenario) {
     if rng.percent(35) {
         scenario.plan.policy.hooks = draw_hooks(&mut rng);
         for hook in &scenario.plan.policy.hooks {
-            let fates = (0..=rng.below(3)).map(|_| *rng.pick(&[Fate::Passes, Fate::Passes, Fate::Passes, Fate::Fails, Fate::Hangs]));
+            let fates =
+                (0..=rng.below(3)).map(|_| *rng.pick(&[Fate::Passes, Fate::Passes, Fate::Passes, Fate::Fails, Fate::Hangs]));
             scenario.fates.insert(hook.name.clone(), fates.collect());
         }
     }
@@ -25,8 +26,7 @@ pub(super) fn draw_between(scenario: &mut Scenario) {
         scenario.worse = rng.percent(20);
         for _ in 0..rng.below(4) {
             let (at, lasts) = (time(&mut rng), 200 + rng.below(40_000));
-            let fault =
-                rng.pick(&[Fault::SourceDown { lasts }, Fault::SourceEmpty { lasts }, Fault::Errors { lasts }]).clone();
+            let fault = rng.pick(&[Fault::SourceDown { lasts }, Fault::SourceEmpty { lasts }, Fault::Errors { lasts }]).clone();
             scenario.faults.push((at, fault));
         }
         scenario.faults.sort_by_key(|(at, _)| *at);

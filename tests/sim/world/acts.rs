@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 
 use rollout::core::{Input, groups};
 use rollout::effect::{Effect, EffectKind, Outcome};
-use rollout::model::{
-    InstanceId, Measurement, Quantity, Rotation, Sample, SampleResult, Span, Survey, Timestamp, Version,
-};
+use rollout::model::{InstanceId, Measurement, Quantity, Rotation, Sample, SampleResult, Span, Survey, Timestamp, Version};
 
 use super::{Due, Flight, Lb, World};
 use crate::checks::Violation;
