@@ -121,7 +121,7 @@ pub(super) fn still_to_take(state: &State) -> Vec<(u32, usize)> {
     let there = |m: &Member| state.batches == 0 && m.at_version;
     let members = state.plan.members.iter().zip(&state.instances);
     let have = members.filter(|(m, (id, i))| carries(state, id, i) || at_work(i) || there(m)).count();
-    let from = state.step.as_ref().map_or(done.saturating_add(1), |run| run.number);
+    let from = state.step.as_ref().map_or_else(|| done.saturating_add(1), |run| run.number);
     to_take(canary, from, state.total(), u32::try_from(have).unwrap_or(u32::MAX))
 }
 

@@ -5,15 +5,16 @@
 
 use std::collections::BTreeMap;
 
-use super::testing::{Fixture, cancel, id, pause, rollback};
+use super::testing::{Fixture, a_hook, cancel, id, one_check, pause, percent, rollback, weighted};
 use super::{Input, next_deadline, turn, waiting, wanted};
 use crate::command::{Command, Request};
 use crate::effect::{Effect, EffectKind, Outcome};
 use crate::event::{Actor, Cause, Event, EventKind};
 use crate::model::{
-    Confirm, Count, InstanceId, Measurement, OnFailure, Quantity, Rotation, Sample, SampleResult, Span, Survey, Version,
+    CanaryStep, Confirm, Count, HookAt, HookClass, InstanceId, Measurement, OnFailure, Quantity, Rotation, Sample, SampleResult,
+    Span, Survey, Version,
 };
-use crate::state::{Phase, State};
+use crate::state::{Awaits, Phase, State};
 
 const FLEET: u32 = 4;
 
@@ -298,6 +299,9 @@ impl Drive {
                 let capacity = self.run.state.pause.as_ref().is_some_and(|p| p.cause == Cause::Capacity);
                 self.command(&if capacity || round > 200 { cancel() } else { Command::Resume });
             }
+            if round % 20 == 19 && self.run.state.awaits == Some(Awaits::Promotion) && self.run.state.pause.is_none() {
+                self.command(&Command::Promote { full: true });
+            }
             if round == 300 {
                 // Held instances wait for a person, and half an hour for nobody.
                 self.command(&Command::Release { instance: id(1) });
@@ -454,6 +458,98 @@ fn every_command_is_safe_wherever_extra_capacity_stands() {
                 let left: Vec<_> = drive.run.state.instances.values().filter(|i| i.spare && i.is_touched()).collect();
                 let listed = drive.run.state.exceptions().len();
                 assert!(left.is_empty() || listed > 0, "{}: {left:?}", drive.name);
+            }
+        }
+    }
+}
+
+/// A canary by weight with a hook of each kind and an analysis, up to one of its moments.
+fn canary(until: &dyn Fn(&Fixture) -> bool) -> Fixture {
+    let steps = vec![
+        percent(10),
+        CanaryStep::Pause { lasts: Some(Span::from_secs(5)) },
+        CanaryStep::Pause { lasts: None },
+        CanaryStep::Analysis { passes: 1 },
+        CanaryStep::Run { hook: "smoke".to_owned() },
+        percent(50),
+    ];
+    let hooks = vec![
+        a_hook("begin", HookAt::BeforeDeployment, HookClass::Gate),
+        a_hook("smoke", HookAt::Step, HookClass::Gate),
+        a_hook("after", HookAt::AfterDeployment, HookClass::Gate),
+        a_hook("back", HookAt::BeforeRollback, HookClass::BestEffort),
+        a_hook("tidy", HookAt::AfterDeployment, HookClass::Cleanup),
+    ];
+    let run = Fixture::new(FLEET).with(|p| {
+        (p.canary, p.analysis, p.hooks) = (weighted(steps), Some(one_check()), hooks);
+        p.strategy.batch_size = vec![Count::Absolute(1)];
+    });
+    let mut drive = Drive::new(&run.started(), "on its way".to_owned());
+    for _ in 0..200 {
+        for effect in wanted(&drive.run.state) {
+            if until(&drive.run) {
+                return drive.run;
+            }
+            if wanted(&drive.run.state).contains(&effect) && !drive.done.contains(&effect) {
+                drive.perform(effect);
+            }
+        }
+        if drive.run.state.awaits == Some(Awaits::Promotion) {
+            drive.command(&Command::Promote { full: false });
+        }
+        drive.run.now = drive.run.now + Span::from_millis(500);
+        drive.input(&Input::Tick);
+    }
+    panic!("that moment never comes");
+}
+
+#[test]
+fn every_command_is_safe_at_every_moment_of_a_canary() {
+    let step = |run: &Fixture| run.state.step.as_ref().map_or(0, |step| step.number);
+    let hook = |run: &Fixture| run.state.hook.as_ref().map(|hook| hook.name.clone()).unwrap_or_default();
+    let first = |run: &Fixture| run.state.instance(&id(1)).unwrap().phase.clone();
+    let mut held = canary(&|run| step(run) == 4);
+    for _ in 0..3 {
+        held.nothing();
+    }
+    let mut failed = canary(&|run| step(run) == 4).with(|p| p.rollback.on_failure = OnFailure::Pause);
+    failed = failed.started();
+    failed.hook_ends(Some("exit code 1"));
+    let places = [
+        ("a hook before anything", canary(&|run| hook(run) == "begin")),
+        ("a gate that failed", failed),
+        (
+            "weights ordered, verifying",
+            canary(&|run| run.state.weighing.is_some() && matches!(first(run), Phase::Verifying { .. })),
+        ),
+        ("admitting", canary(&|run| first(run) == Phase::Admitting)),
+        ("baking", canary(&|run| run.state.batch.as_ref().is_some_and(|batch| batch.bake_until.is_some()))),
+        ("a timed pause", canary(&|run| step(run) == 2)),
+        ("a pause until promoted", canary(&|run| step(run) == 3)),
+        ("an analysis", canary(&|run| step(run) == 4)),
+        ("an analysis that cannot tell", held),
+        ("a hook of a step", canary(&|run| hook(run) == "smoke")),
+        ("a later step at work", canary(&|run| step(run) == 6)),
+        ("the rest", canary(&|run| run.state.steps_done == 6)),
+        ("a hook after everything", canary(&|run| hook(run) == "after")),
+        ("cleaning up", canary(&|run| hook(run) == "tidy")),
+        ("the end check", canary(&|run| run.state.end_check_until.is_some())),
+    ];
+    for (place, start) in places {
+        for (mode, before) in modes() {
+            for first in commands().into_iter().chain([Command::Promote { full: false }]) {
+                for second in [None, Some(cancel()), Some(rollback()), Some(Command::Resume)] {
+                    let then = second.as_ref().map_or("nothing", Command::verb);
+                    let mut drive = Drive::new(&start, format!("{place}, {mode}, {}, then {then}", first.verb()));
+                    for command in before.iter().chain([&first]).chain(second.as_ref()) {
+                        drive.run.now = drive.run.now + Span::from_millis(10);
+                        drive.command(command);
+                    }
+                    drive.finish();
+                    let state = &drive.run.state;
+                    assert!(state.weights.is_empty() && state.weighing.is_none(), "{}: {:?}", drive.name, state.weights);
+                    assert!(state.hooks_done.contains_key("tidy"), "{}: it has not cleaned up", drive.name);
+                }
             }
         }
     }
