@@ -275,7 +275,7 @@ mod tests {
         assert!(traffic.weighs());
         assert_eq!(traffic.weigh(&[], &BTreeMap::new()).await, Err(TrafficError::NotConfirmed(clean.clone())));
         assert_eq!(traffic.served(&[]).await, Err(TrafficError::Unreachable(clean.clone())));
-        assert_eq!(traffic.check_weights().await, [clean.clone()]);
+        assert_eq!(traffic.check_weights().await, std::slice::from_ref(&clean));
 
         let analyst = Redacted::<dyn Analyst>::new(Arc::new(Loud), &redactor);
         let compared = Compared { touched: Vec::new(), untouched: Vec::new(), version: Version::new("v2").unwrap() };

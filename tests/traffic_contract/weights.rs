@@ -3,11 +3,12 @@
 //! Imports: the shared parts, traffic, model. May not: sleep without a condition.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rollout::model::{InstanceId, Rotation, Served, Target};
 use rollout::ports::TrafficError;
 use rollout::traffic::{self, HaproxySettings, Settings};
+use tokio::time::Instant;
 
 use crate::common::wait_for;
 use crate::demo::Demo;
@@ -163,8 +164,8 @@ async fn where_a_weight_is_no_share_it_is_refused() {
         before = algorithm;
         let (driver, fleet) = (world.driver(), fleet(&world));
         let text = refused(driver.weigh(&fleet, &percents(&[("web-01", 50)])).await);
-        let word = algorithm.split('\n').next().expect("a word");
-        assert!(text.contains(&format!("balances by {word}, where a weight is no share")), "{text}");
+        let name = algorithm.split('\n').next().expect("a name");
+        assert!(text.contains(&format!("balances by {name}, where a weight is no share")), "{text}");
         assert!(text.contains("use steps with `instances` instead of `weight`, or `balance roundrobin`"), "{text}");
         assert_eq!(driver.check_weights().await, [text]);
         assert_eq!(world.weights().await, ["1", "1", "1"]);
