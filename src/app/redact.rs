@@ -278,7 +278,8 @@ mod tests {
         assert_eq!(traffic.check_weights().await, std::slice::from_ref(&clean));
 
         let analyst = Redacted::<dyn Analyst>::new(Arc::new(Loud), &redactor);
-        let compared = Compared { touched: Vec::new(), untouched: Vec::new(), version: Version::new("v2").unwrap() };
+        let (version, previous) = (Version::new("v2").unwrap(), None);
+        let compared = Compared { touched: Vec::new(), untouched: Vec::new(), version, previous };
         assert_eq!(analyst.measure("nothing", &compared).await, Measurement::Nothing { why: clean.clone() });
         assert_eq!(analyst.measure("p99", &compared).await, Measurement::Error { why: clean.clone() });
 
