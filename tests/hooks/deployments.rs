@@ -55,14 +55,16 @@ fn a_best_effort_that_fails_is_listed_and_decides_nothing_and_a_cleanup_always_c
     let notify = hook(
         "notify",
         "after-batch",
-        &format!("echo $ROLLOUT_ROUND $ROLLOUT_UPDATED >> {path}/notify; exit 1"),
+        &format!("echo $ROLLOUT_ROUND $ROLLOUT_UPDATED $ROLLOUT_INSTANCES >> {path}/notify; exit 1"),
         ", class = \"best-effort\"",
     );
+    let told = hook("told", "before-batch", &format!("echo $ROLLOUT_ROUND $ROLLOUT_INSTANCES >> {path}/told"), "");
     let tidy = hook("tidy", "after-deployment", &format!("echo $ROLLOUT_STATUS >> {path}/tidy"), ", class = \"cleanup\"");
-    let fleet = Fleet::start(4, Lb::Builtin, &[QUICK, &notify, &tidy]);
+    let fleet = Fleet::start(4, Lb::Builtin, &[QUICK, &notify, &told, &tidy]);
     let ran = fleet.run(&["deploy", "v2", "--yes", "--output", "json"]);
     assert_eq!(status_of(&ran), (Some(0), "completed".to_owned()), "{}{}", ran.out, ran.err);
-    assert_eq!(fs::read_to_string(dir.path().join("notify")).unwrap(), "1 2\n2 4\n");
+    assert_eq!(fs::read_to_string(dir.path().join("notify")).unwrap(), "1 2 web-01,web-02\n2 4 web-03,web-04\n");
+    assert_eq!(fs::read_to_string(dir.path().join("told")).unwrap(), "1 web-01,web-02\n2 web-03,web-04\n");
     assert!(events(&fleet, "demo-1").contains("hook notify failed: exit code 1"));
 
     let bad = fleet.run(&["deploy", "v3-bad", "--yes", "--output", "json"]);
