@@ -173,9 +173,9 @@ pub(super) fn weights(state: &State) -> BTreeMap<InstanceId, u16> {
         return back.filter(|(_, weight)| *weight != 100).collect();
     }
     let number = state.step.as_ref().map_or(done, |run| run.number);
-    // Spares are beside the fleet: the more of those there are, the less their share.
-    let of_the_fleet = u32::try_from(canaries().filter(|(_, i)| !i.spare).count()).unwrap_or(u32::MAX);
-    let weight = canary.weight_of(number, of_the_fleet, state.total());
+    // Spares are beside the fleet: with them it is so much larger.
+    let count = |spares: bool| u32::try_from(canaries().filter(|(_, i)| !spares || i.spare).count()).unwrap_or(u32::MAX);
+    let weight = canary.weight_of(number, count(false), state.total().saturating_add(count(true)));
     canaries().filter(|_| weight != 100).map(|(id, _)| (id.clone(), weight)).collect()
 }
 

@@ -5,18 +5,17 @@
 
 use std::collections::BTreeMap;
 
-use super::testing::{Fixture, a_hook, cancel, id, one_check, pause, percent, rollback, weighted};
+use super::testing::{Fixture, cancel, id, pause, rollback};
 use super::{Input, next_deadline, turn, waiting, wanted};
 use crate::command::{Command, Request};
 use crate::effect::{Effect, EffectKind, Outcome};
 use crate::event::{Actor, Cause, Event, EventKind};
 use crate::model::{
-    CanaryStep, Confirm, Count, HookAt, HookClass, InstanceId, Measurement, OnFailure, Quantity, Rotation, Sample, SampleResult,
-    Span, Survey, Version,
+    Confirm, Count, InstanceId, Measurement, OnFailure, Quantity, Rotation, Sample, SampleResult, Span, Survey, Version,
 };
 use crate::state::{Awaits, Phase, State};
 
-const FLEET: u32 = 4;
+pub(super) const FLEET: u32 = 4;
 
 fn fleet() -> Fixture {
     Fixture::new(FLEET)
@@ -164,7 +163,7 @@ fn places() -> Vec<(&'static str, Fixture)> {
     on_its_way().into_iter().chain(failed_or_left_alone()).map(brought).collect()
 }
 
-fn modes() -> Vec<(&'static str, Vec<Command>)> {
+pub(super) fn modes() -> Vec<(&'static str, Vec<Command>)> {
     vec![
         ("running", vec![]),
         ("paused", vec![pause()]),
@@ -177,7 +176,7 @@ fn modes() -> Vec<(&'static str, Vec<Command>)> {
     ]
 }
 
-fn commands() -> Vec<Command> {
+pub(super) fn commands() -> Vec<Command> {
     let (instance, reason) = (id(1), String::new());
     vec![
         Command::Start,
@@ -195,15 +194,15 @@ fn commands() -> Vec<Command> {
 }
 
 /// A fleet in which everything works, and a look at every event.
-struct Drive {
-    run: Fixture,
-    name: String,
+pub(super) struct Drive {
+    pub(super) run: Fixture,
+    pub(super) name: String,
     versions: BTreeMap<InstanceId, Version>,
-    done: Vec<Effect>,
+    pub(super) done: Vec<Effect>,
 }
 
 impl Drive {
-    fn new(run: &Fixture, name: String) -> Self {
+    pub(super) fn new(run: &Fixture, name: String) -> Self {
         let run = run.clone();
         let of = |e: &Event| match &e.kind {
             EventKind::UpdateStarted { instance, version, .. } => Some((instance.clone(), version.clone())),
@@ -213,13 +212,13 @@ impl Drive {
         Self { run, name, versions, done: Vec::new() }
     }
 
-    fn command(&mut self, command: &Command) {
+    pub(super) fn command(&mut self, command: &Command) {
         let actor = Actor::operator("ana", 1000);
         let request = Request { key: "k".to_owned(), actor, revision: None, command: command.clone() };
         self.input(&Input::Command(request));
     }
 
-    fn input(&mut self, input: &Input) {
+    pub(super) fn input(&mut self, input: &Input) {
         let run = &mut self.run;
         let mut state = run.state.clone();
         let events = turn(&mut run.state, &mut run.observed, run.now, input).unwrap_or_else(|e| panic!("{}: {e}", self.name));
@@ -247,7 +246,7 @@ impl Drive {
     }
 
     /// What comes of an act.
-    fn perform(&mut self, effect: Effect) {
+    pub(super) fn perform(&mut self, effect: Effect) {
         let outcome = match (&effect.kind, &effect.instance) {
             (EffectKind::Watch { attentive: true, .. }, Some(id)) => {
                 let input = Input::Sample { instance: id.clone(), sample: self.sample() };
@@ -278,7 +277,7 @@ impl Drive {
     }
 
     /// On to the end. An operator looks once it waits for one: goes on, or, if that does not help, gives up.
-    fn finish(&mut self) {
+    pub(super) fn finish(&mut self) {
         for round in 0..400 {
             if self.run.state.end.is_some() {
                 return assert_eq!(State::replay(&self.run.events).unwrap(), self.run.state, "{}", self.name);
@@ -463,98 +462,6 @@ fn every_command_is_safe_wherever_extra_capacity_stands() {
     }
 }
 
-/// A canary by weight with a hook of each kind and an analysis, up to one of its moments.
-fn canary(until: &dyn Fn(&Fixture) -> bool) -> Fixture {
-    let steps = vec![
-        percent(10),
-        CanaryStep::Pause { lasts: Some(Span::from_secs(5)) },
-        CanaryStep::Pause { lasts: None },
-        CanaryStep::Analysis { passes: 1 },
-        CanaryStep::Run { hook: "smoke".to_owned() },
-        percent(50),
-    ];
-    let hooks = vec![
-        a_hook("begin", HookAt::BeforeDeployment, HookClass::Gate),
-        a_hook("smoke", HookAt::Step, HookClass::Gate),
-        a_hook("after", HookAt::AfterDeployment, HookClass::Gate),
-        a_hook("back", HookAt::BeforeRollback, HookClass::BestEffort),
-        a_hook("tidy", HookAt::AfterDeployment, HookClass::Cleanup),
-    ];
-    let run = Fixture::new(FLEET).with(|p| {
-        (p.canary, p.analysis, p.hooks) = (weighted(steps), Some(one_check()), hooks);
-        p.strategy.batch_size = vec![Count::Absolute(1)];
-    });
-    let mut drive = Drive::new(&run.started(), "on its way".to_owned());
-    for _ in 0..200 {
-        for effect in wanted(&drive.run.state) {
-            if until(&drive.run) {
-                return drive.run;
-            }
-            if wanted(&drive.run.state).contains(&effect) && !drive.done.contains(&effect) {
-                drive.perform(effect);
-            }
-        }
-        if drive.run.state.awaits == Some(Awaits::Promotion) {
-            drive.command(&Command::Promote { full: false });
-        }
-        drive.run.now = drive.run.now + Span::from_millis(500);
-        drive.input(&Input::Tick);
-    }
-    panic!("that moment never comes");
-}
-
-#[test]
-fn every_command_is_safe_at_every_moment_of_a_canary() {
-    let step = |run: &Fixture| run.state.step.as_ref().map_or(0, |step| step.number);
-    let hook = |run: &Fixture| run.state.hook.as_ref().map(|hook| hook.name.clone()).unwrap_or_default();
-    let first = |run: &Fixture| run.state.instance(&id(1)).unwrap().phase.clone();
-    let mut held = canary(&|run| step(run) == 4);
-    for _ in 0..3 {
-        held.nothing();
-    }
-    let mut failed = canary(&|run| step(run) == 4).with(|p| p.rollback.on_failure = OnFailure::Pause);
-    failed = failed.started();
-    failed.hook_ends(Some("exit code 1"));
-    let places = [
-        ("a hook before anything", canary(&|run| hook(run) == "begin")),
-        ("a gate that failed", failed),
-        (
-            "weights ordered, verifying",
-            canary(&|run| run.state.weighing.is_some() && matches!(first(run), Phase::Verifying { .. })),
-        ),
-        ("admitting", canary(&|run| first(run) == Phase::Admitting)),
-        ("baking", canary(&|run| run.state.batch.as_ref().is_some_and(|batch| batch.bake_until.is_some()))),
-        ("a timed pause", canary(&|run| step(run) == 2)),
-        ("a pause until promoted", canary(&|run| step(run) == 3)),
-        ("an analysis", canary(&|run| step(run) == 4)),
-        ("an analysis that cannot tell", held),
-        ("a hook of a step", canary(&|run| hook(run) == "smoke")),
-        ("a later step at work", canary(&|run| step(run) == 6)),
-        ("the rest", canary(&|run| run.state.steps_done == 6)),
-        ("a hook after everything", canary(&|run| hook(run) == "after")),
-        ("cleaning up", canary(&|run| hook(run) == "tidy")),
-        ("the end check", canary(&|run| run.state.end_check_until.is_some())),
-    ];
-    for (place, start) in places {
-        for (mode, before) in modes() {
-            for first in commands().into_iter().chain([Command::Promote { full: false }]) {
-                for second in [None, Some(cancel()), Some(rollback()), Some(Command::Resume)] {
-                    let then = second.as_ref().map_or("nothing", Command::verb);
-                    let mut drive = Drive::new(&start, format!("{place}, {mode}, {}, then {then}", first.verb()));
-                    for command in before.iter().chain([&first]).chain(second.as_ref()) {
-                        drive.run.now = drive.run.now + Span::from_millis(10);
-                        drive.command(command);
-                    }
-                    drive.finish();
-                    let state = &drive.run.state;
-                    assert!(state.weights.is_empty() && state.weighing.is_none(), "{}: {:?}", drive.name, state.weights);
-                    assert!(state.hooks_done.contains_key("tidy"), "{}: it has not cleaned up", drive.name);
-                }
-            }
-        }
-    }
-}
-
 /// The same where a deployment as a whole waits: for its start, an approval, a bake, its end.
 #[test]
 fn every_command_is_safe_while_the_deployment_waits() {
@@ -600,7 +507,7 @@ fn every_command_is_safe_while_the_deployment_waits() {
                     drive.command(&Command::Start);
                 }
                 for _ in 0..10 {
-                    if drive.run.state.awaits == Some(crate::state::Awaits::Approval) {
+                    if drive.run.state.awaits == Some(Awaits::Approval) {
                         drive.command(&Command::Promote { full: true });
                     }
                 }

@@ -146,6 +146,10 @@ impl Checks {
         if books.retried && (!canary.weighted || canary.percent(books.step).is_none()) {
             return Ok(());
         }
+        // Where extra capacity is lost, what it bore falls on all others until the balancers know.
+        if (0..plan.members.len()).any(|n| plan.members[n].spare && self.rows[n].verdict.is_some() && !world.serves(n)) {
+            return Ok(());
+        }
         // With nobody left on the old version there is nothing to share.
         let exposed = |n: &usize| !plan.members[*n].spare && self.rows[*n].update.is_some();
         if (0..plan.members.len()).filter(exposed).count() as u64 >= u64::from(plan.total()) {
