@@ -245,6 +245,22 @@ async fn configured_weights_are_what_percentages_are_of() {
     share(&world, [1, 2, 3]).await;
 }
 
+/// More orders than one line of HAProxy's runtime API holds.
+#[tokio::test]
+async fn hundreds_of_servers_are_weighed() {
+    let Some(mut world) = haproxy().await else { return };
+    let port = world.instances().ports[2];
+    let many = format!("127.0.0.1:{port}\n  server-template web-of-many- 600 127.0.0.1:{port} no-check");
+    world.reconfigure(&format!("127.0.0.1:{port}"), &many).await;
+    let (driver, fleet) = (world.driver(), fleet(&world));
+    driver.weigh(&fleet, &percents(&[("web-01", 22)])).await.expect("weights");
+    let weights = world.weights().await;
+    assert_eq!((weights.len(), weights[0].as_str()), (603, "11"));
+    assert!(weights.iter().skip(1).all(|weight| weight == "50"), "{weights:?}");
+    driver.weigh(&fleet, &BTreeMap::new()).await.expect("weights");
+    assert!(world.weights().await.iter().all(|weight| weight == "1"));
+}
+
 /// A server that starts slowly takes its weight, and one that the balancer does not know is named.
 #[tokio::test]
 async fn a_slow_start_takes_weights_and_an_unknown_server_none() {
