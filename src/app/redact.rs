@@ -278,7 +278,8 @@ mod tests {
         assert_eq!(traffic.check_weights().await, [clean.clone()]);
 
         let analyst = Redacted::<dyn Analyst>::new(Arc::new(Loud), &redactor);
-        let compared = Compared { touched: Vec::new(), untouched: Vec::new(), version: Version::new("v2").unwrap() };
+        let compared =
+            Compared { touched: Vec::new(), untouched: Vec::new(), version: Version::new("v2").unwrap(), previous: None };
         assert_eq!(analyst.measure("nothing", &compared).await, Measurement::Nothing { why: clean.clone() });
         assert_eq!(analyst.measure("p99", &compared).await, Measurement::Error { why: clean.clone() });
 
