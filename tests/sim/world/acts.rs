@@ -165,6 +165,7 @@ impl World {
             EffectKind::SurveyFleet
             | EffectKind::WatchRotation { .. }
             | EffectKind::Weigh { .. }
+            | EffectKind::HoldWeights { .. }
             | EffectKind::Measure { .. }
             | EffectKind::RunHook { .. } => (None, None),
         })
@@ -226,6 +227,10 @@ impl World {
                 (Some(Input::Outcome { effect: effect.id.clone(), outcome }), None)
             }
             EffectKind::Weigh { weights } => self.weigh(effect, weights, down),
+            EffectKind::HoldWeights { weights, every } => {
+                drop(self.weigh(effect, weights, down));
+                (None, Some(every.as_millis().max(LOOK)))
+            }
             EffectKind::Measure { check, every } => {
                 let input = Input::Measured { check: check.clone(), at: self.at(), measurement: self.measure(check) };
                 (Some(input), Some(every.as_millis().max(LOOK)))
