@@ -168,14 +168,14 @@ fn weights_that_a_balancer_forgets_are_ordered_again() {
     fleet.wait("it waits to be promoted", || fleet.run(&["events", "demo-1"]).out.contains("step 2 started").then_some(()));
     // srv_uweight: what it has now.
     let weights = || -> Vec<u32> {
-        let said = asked(&fleet, "show servers state demo");
+        let said = asked(&fleet, "show servers state be_demo");
         let rows = said.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
         rows.filter_map(|row| row.get(3).filter(|name| name.starts_with("web-")).and(row.get(7)?.parse().ok())).collect()
     };
     let before = weights();
-    assert_eq!(before.len(), 4, "{}", asked(&fleet, "show servers state demo"));
+    assert_eq!(before.len(), 4, "{}", asked(&fleet, "show servers state be_demo"));
     assert!(before[1] >= 10 * before[0], "one of four, at 2% of the traffic: {before:?}");
-    asked(&fleet, "set server demo/web-01 weight 100%");
+    asked(&fleet, "set server be_demo/web-01 weight 100%");
     assert_ne!(weights(), before);
     fleet.wait("the weight is as before", || (weights() == before).then_some(()));
     assert_eq!(fleet.run(&["promote"]).code, Some(0));
