@@ -71,6 +71,8 @@ pub(crate) enum Fault {
     SourceDown { lasts: u64 },
     /// It is asked, and has no data.
     SourceEmpty { lasts: u64 },
+    /// The balancers take no weights, and all else.
+    NoWeights { lasts: u64 },
     /// Everybody answers with errors that no check of an instance sees.
     Errors { lasts: u64 },
 }
