@@ -17,6 +17,8 @@ mod consequence;
 mod ending;
 #[cfg(test)]
 mod every_command;
+#[cfg(test)]
+mod every_step;
 mod forecast;
 #[cfg(test)]
 mod gates;

@@ -275,11 +275,11 @@ mod tests {
         assert!(traffic.weighs());
         assert_eq!(traffic.weigh(&[], &BTreeMap::new()).await, Err(TrafficError::NotConfirmed(clean.clone())));
         assert_eq!(traffic.served(&[]).await, Err(TrafficError::Unreachable(clean.clone())));
-        assert_eq!(traffic.check_weights().await, [clean.clone()]);
+        assert_eq!(traffic.check_weights().await, std::slice::from_ref(&clean));
 
         let analyst = Redacted::<dyn Analyst>::new(Arc::new(Loud), &redactor);
-        let compared =
-            Compared { touched: Vec::new(), untouched: Vec::new(), version: Version::new("v2").unwrap(), previous: None };
+        let (version, previous) = (Version::new("v2").unwrap(), None);
+        let compared = Compared { touched: Vec::new(), untouched: Vec::new(), version, previous };
         assert_eq!(analyst.measure("nothing", &compared).await, Measurement::Nothing { why: clean.clone() });
         assert_eq!(analyst.measure("p99", &compared).await, Measurement::Error { why: clean.clone() });
 

@@ -121,7 +121,7 @@ pub(super) fn still_to_take(state: &State) -> Vec<(u32, usize)> {
     let there = |m: &Member| state.batches == 0 && m.at_version;
     let members = state.plan.members.iter().zip(&state.instances);
     let have = members.filter(|(m, (id, i))| carries(state, id, i) || at_work(i) || there(m)).count();
-    let from = state.step.as_ref().map_or(done.saturating_add(1), |run| run.number);
+    let from = state.step.as_ref().map_or_else(|| done.saturating_add(1), |run| run.number);
     to_take(canary, from, state.total(), u32::try_from(have).unwrap_or(u32::MAX))
 }
 
@@ -173,9 +173,9 @@ pub(super) fn weights(state: &State) -> BTreeMap<InstanceId, u16> {
         return back.filter(|(_, weight)| *weight != 100).collect();
     }
     let number = state.step.as_ref().map_or(done, |run| run.number);
-    // Spares are beside the fleet: the more of those there are, the less their share.
-    let of_the_fleet = u32::try_from(canaries().filter(|(_, i)| !i.spare).count()).unwrap_or(u32::MAX);
-    let weight = canary.weight_of(number, of_the_fleet, state.total());
+    // Spares are beside the fleet: with them it is so much larger.
+    let count = |spares: bool| u32::try_from(canaries().filter(|(_, i)| !spares || i.spare).count()).unwrap_or(u32::MAX);
+    let weight = canary.weight_of(number, count(false), state.total().saturating_add(count(true)));
     canaries().filter(|_| weight != 100).map(|(id, _)| (id.clone(), weight)).collect()
 }
 

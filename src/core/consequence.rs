@@ -170,9 +170,9 @@ fn promoted(state: &State, full: bool) -> Consequence {
     let (next, rest) = (words(done.saturating_add(1)).filter(|_| !full), "the rest goes by the rolling rules");
     let follows = forward(state);
     Consequence {
-        will_change: match full {
-            false => format!("{this}, is over; {} pending, to {}", follows.changes.len(), state.plan.version),
-            true => format!("all steps are over; {} pending, to {}", follows.changes.len(), state.plan.version),
+        will_change: {
+            let over = if full { "all steps are over".to_owned() } else { format!("{this}, is over") };
+            format!("{over}; {} pending, to {}", follows.changes.len(), state.plan.version)
         },
         then: match next {
             Some(next) => format!("{next} follows"),

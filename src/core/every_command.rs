@@ -13,9 +13,9 @@ use crate::event::{Actor, Cause, Event, EventKind};
 use crate::model::{
     Confirm, Count, InstanceId, Measurement, OnFailure, Quantity, Rotation, Sample, SampleResult, Span, Survey, Version,
 };
-use crate::state::{Phase, State};
+use crate::state::{Awaits, Phase, State};
 
-const FLEET: u32 = 4;
+pub(super) const FLEET: u32 = 4;
 
 fn fleet() -> Fixture {
     Fixture::new(FLEET)
@@ -163,7 +163,7 @@ fn places() -> Vec<(&'static str, Fixture)> {
     on_its_way().into_iter().chain(failed_or_left_alone()).map(brought).collect()
 }
 
-fn modes() -> Vec<(&'static str, Vec<Command>)> {
+pub(super) fn modes() -> Vec<(&'static str, Vec<Command>)> {
     vec![
         ("running", vec![]),
         ("paused", vec![pause()]),
@@ -176,7 +176,7 @@ fn modes() -> Vec<(&'static str, Vec<Command>)> {
     ]
 }
 
-fn commands() -> Vec<Command> {
+pub(super) fn commands() -> Vec<Command> {
     let (instance, reason) = (id(1), String::new());
     vec![
         Command::Start,
@@ -194,15 +194,15 @@ fn commands() -> Vec<Command> {
 }
 
 /// A fleet in which everything works, and a look at every event.
-struct Drive {
-    run: Fixture,
-    name: String,
+pub(super) struct Drive {
+    pub(super) run: Fixture,
+    pub(super) name: String,
     versions: BTreeMap<InstanceId, Version>,
-    done: Vec<Effect>,
+    pub(super) done: Vec<Effect>,
 }
 
 impl Drive {
-    fn new(run: &Fixture, name: String) -> Self {
+    pub(super) fn new(run: &Fixture, name: String) -> Self {
         let run = run.clone();
         let of = |e: &Event| match &e.kind {
             EventKind::UpdateStarted { instance, version, .. } => Some((instance.clone(), version.clone())),
@@ -212,13 +212,13 @@ impl Drive {
         Self { run, name, versions, done: Vec::new() }
     }
 
-    fn command(&mut self, command: &Command) {
+    pub(super) fn command(&mut self, command: &Command) {
         let actor = Actor::operator("ana", 1000);
         let request = Request { key: "k".to_owned(), actor, revision: None, command: command.clone() };
         self.input(&Input::Command(request));
     }
 
-    fn input(&mut self, input: &Input) {
+    pub(super) fn input(&mut self, input: &Input) {
         let run = &mut self.run;
         let mut state = run.state.clone();
         let events = turn(&mut run.state, &mut run.observed, run.now, input).unwrap_or_else(|e| panic!("{}: {e}", self.name));
@@ -246,7 +246,7 @@ impl Drive {
     }
 
     /// What comes of an act.
-    fn perform(&mut self, effect: Effect) {
+    pub(super) fn perform(&mut self, effect: Effect) {
         let outcome = match (&effect.kind, &effect.instance) {
             (EffectKind::Watch { attentive: true, .. }, Some(id)) => {
                 let input = Input::Sample { instance: id.clone(), sample: self.sample() };
@@ -277,7 +277,7 @@ impl Drive {
     }
 
     /// On to the end. An operator looks once it waits for one: goes on, or, if that does not help, gives up.
-    fn finish(&mut self) {
+    pub(super) fn finish(&mut self) {
         for round in 0..400 {
             if self.run.state.end.is_some() {
                 return assert_eq!(State::replay(&self.run.events).unwrap(), self.run.state, "{}", self.name);
@@ -297,6 +297,9 @@ impl Drive {
             if still {
                 let capacity = self.run.state.pause.as_ref().is_some_and(|p| p.cause == Cause::Capacity);
                 self.command(&if capacity || round > 200 { cancel() } else { Command::Resume });
+            }
+            if round % 20 == 19 && self.run.state.awaits == Some(Awaits::Promotion) && self.run.state.pause.is_none() {
+                self.command(&Command::Promote { full: true });
             }
             if round == 300 {
                 // Held instances wait for a person, and half an hour for nobody.
@@ -504,7 +507,7 @@ fn every_command_is_safe_while_the_deployment_waits() {
                     drive.command(&Command::Start);
                 }
                 for _ in 0..10 {
-                    if drive.run.state.awaits == Some(crate::state::Awaits::Approval) {
+                    if drive.run.state.awaits == Some(Awaits::Approval) {
                         drive.command(&Command::Promote { full: true });
                     }
                 }

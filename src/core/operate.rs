@@ -112,9 +112,10 @@ fn promote_step(state: &State, full: bool) -> Result<String, String> {
     if let Some(batch) = &state.batch {
         return Err(format!("step {number} is updating instances; it can be promoted when batch {} is done", batch.number));
     }
-    let promoted = match full {
-        false => format!("step {number} is promoted"),
-        true => "all steps are promoted: the rest goes by the rolling rules".to_owned(),
+    let promoted = if full {
+        "all steps are promoted: the rest goes by the rolling rules".to_owned()
+    } else {
+        format!("step {number} is promoted")
     };
     Ok(if state.pause.is_some() { format!("{promoted}; it goes on when the deployment is resumed") } else { promoted })
 }

@@ -94,16 +94,12 @@ pub fn waiting(state: &State) -> Option<Waiting> {
             0 => "is verified".to_owned(),
             n => format!("is over, {n} of {} failed", batch.members.len()),
         };
-        return Some(match analysis::awaited(state) {
-            Some(said) => {
-                let what = format!("batch {} {verdict}; watched, the analysis has yet to speak for it: {said}", batch.number);
-                Waiting { what, instances: batch.members.clone(), until: state.progress_until }
-            }
-            None => {
-                let what = format!("batch {} {verdict}; watching it before the next", batch.number);
-                Waiting { what, instances: batch.members.clone(), until: Some(until) }
-            }
-        });
+        let (what, until) = match analysis::awaited(state) {
+            Some(said) => (format!("watched, the analysis has yet to speak for it: {said}"), state.progress_until),
+            None => ("watching it before the next".to_owned(), Some(until)),
+        };
+        let what = format!("batch {} {verdict}; {what}", batch.number);
+        return Some(Waiting { what, instances: batch.members.clone(), until });
     }
     if let Some(waiting) = between(state) {
         return Some(waiting);

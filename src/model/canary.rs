@@ -64,9 +64,10 @@ impl Canary {
     pub fn instances(&self, number: u32, total: u32) -> u32 {
         let steps = self.steps.iter().take(usize::try_from(number).unwrap_or(usize::MAX));
         let counts = steps.filter_map(|step| match step {
-            CanaryStep::Weight { percent } => Some(share_of(*percent, total)),
+            CanaryStep::Weight { percent } | CanaryStep::Instances { count: Count::Percent(percent) } => {
+                Some(share_of(*percent, total))
+            }
             CanaryStep::Instances { count: Count::Absolute(n) } => Some((*n).min(total.saturating_sub(1)).max(1)),
-            CanaryStep::Instances { count: Count::Percent(percent) } => Some(share_of(*percent, total)),
             CanaryStep::Pause { .. } | CanaryStep::Analysis { .. } | CanaryStep::Run { .. } => None,
         });
         counts.max().unwrap_or(0)
@@ -75,12 +76,12 @@ impl Canary {
     /// The share of the traffic in percent that is asked for at step `number`, if one is.
     pub fn percent(&self, number: u32) -> Option<u8> {
         let steps = self.steps.iter().take(usize::try_from(number).unwrap_or(usize::MAX));
-        let asked = steps.filter_map(|step| match step {
+        let mut asked = steps.filter_map(|step| match step {
             CanaryStep::Weight { percent } => Some(Some(*percent)),
             CanaryStep::Instances { .. } => Some(None),
             CanaryStep::Pause { .. } | CanaryStep::Analysis { .. } | CanaryStep::Run { .. } => None,
         });
-        asked.last().flatten()
+        asked.next_back().flatten()
     }
 
     /// The weight of each instance on the new version at step `number`, in percent of its own: 100 where the balancers take

@@ -81,14 +81,7 @@ impl State {
             }
             EventKind::RollbackStarted { by, reason, since, detect } => {
                 let (by, reason, since, detect) = (by.clone(), reason.clone(), *since, *detect);
-                self.rollback = Some(Rollback { by, reason, since, detect, restored_at: None, at });
-                (self.pause, self.look) = (None, None);
-                // It overrules an earlier cancel; a later one ends the rollback where it is.
-                (self.cancel, self.stopped) = (None, None);
-                (self.batch, self.step, self.hook, self.closed_gate) = (None, None, None, None);
-                self.answered();
-                self.progress_until = None;
-                self.read_again_at_the_end();
+                self.roll_back(Rollback { by, reason, since, detect, restored_at: None, at });
             }
             EventKind::ApprovalAwaited { until, .. } => self.await_person(Awaits::Approval, *until),
             EventKind::BatchApproved { full, .. } => {
@@ -155,6 +148,17 @@ impl State {
             | EventKind::EndCheckMismatch { .. } => return Err("an instance's event without an instance".to_owned()),
         }
         Ok(())
+    }
+
+    fn roll_back(&mut self, rollback: Rollback) {
+        self.rollback = Some(rollback);
+        (self.pause, self.look) = (None, None);
+        // It overrules an earlier cancel; a later one ends the rollback where it is.
+        (self.cancel, self.stopped) = (None, None);
+        (self.batch, self.step, self.hook, self.closed_gate) = (None, None, None, None);
+        self.answered();
+        self.progress_until = None;
+        self.read_again_at_the_end();
     }
 
     /// Nothing new is taken. Clocks for progress and for people stop; one that this pause itself sets runs.

@@ -151,14 +151,8 @@ pub(super) fn fold_instance(instance: &mut Instance, kind: &EventKind, at: Times
         EventKind::InstanceCheckDropped { .. } => instance.enter(Phase::Pending, at, None),
         EventKind::InstanceSkipped { reason, found, .. } => instance.skip(reason, *found, context.wanted, at),
         EventKind::InstanceHeld { by, reason, .. } => {
-            instance.hold(Halt {
-                by: by.clone(),
-                reason: reason.clone(),
-                at,
-                cause: Cause::Asked,
-                seq: context.seq,
-                passing: false,
-            });
+            let (by, reason) = (by.clone(), reason.clone());
+            instance.hold(Halt { by, reason, at, cause: Cause::Asked, seq: context.seq, passing: false });
         }
         EventKind::InstanceReleased { .. } => instance.held = None,
         EventKind::InstanceRetried { .. } => instance.retry(at),

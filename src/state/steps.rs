@@ -121,17 +121,7 @@ impl State {
                 self.rest_after = self.batches;
                 self.go_on(at);
             }
-            EventKind::WeightsOrdered { order, weights, until } => {
-                if self.weight_orders.checked_add(1) != Some(*order) {
-                    return Err(format!("order {order} of weights cannot follow {}", self.weight_orders));
-                }
-                self.weight_orders = *order;
-                let mut unsure = self.weighing.take().map(|before| before.unsure).unwrap_or_default();
-                let named: BTreeSet<&InstanceId> = weights.keys().chain(self.weights.keys()).collect();
-                unsure.extend(named.into_iter().filter(|id| weights.get(*id) != self.weights.get(*id)).cloned());
-                let weights = weights.clone();
-                self.weighing = Some(Weighing { order: *order, weights, unsure, ordered_at: at, until: *until });
-            }
+            EventKind::WeightsOrdered { order, weights, until } => self.order_weights(*order, weights, (at, *until))?,
             EventKind::WeightsSet { weights } => {
                 self.weights.clone_from(weights);
                 self.weighing.take_if(|ordered| ordered.weights == *weights);
@@ -157,24 +147,43 @@ impl State {
                     return Err(format!("hook {hook} does not run"));
                 };
                 run.failed = *again;
-                if *again {
-                    return Ok(());
+                if !again {
+                    self.end_hook(hook, *round, failure.as_deref());
+                    self.arm_progress(at);
                 }
-                self.hook = None;
-                self.hooks_done.insert(hook.clone(), *round);
-                if let Some(why) = failure {
-                    self.hook_failures.push((hook.clone(), why.clone()));
-                    let gate = self.hook_named(hook).is_some_and(|hook| hook.class == HookClass::Gate);
-                    // On the way back, and once it is to end, nothing follows from it.
-                    if gate && self.rollback.is_none() && self.cancel.is_none() {
-                        self.closed_gate = Some(format!("hook {hook} failed: {why}"));
-                    }
-                }
-                self.arm_progress(at);
             }
             _ => return Err("not an event between batches".to_owned()),
         }
         Ok(())
+    }
+
+    fn order_weights(
+        &mut self,
+        order: u32,
+        weights: &BTreeMap<InstanceId, u16>,
+        (ordered_at, until): (Timestamp, Timestamp),
+    ) -> Result<(), String> {
+        if self.weight_orders.checked_add(1) != Some(order) {
+            return Err(format!("order {order} of weights cannot follow {}", self.weight_orders));
+        }
+        let mut unsure = self.weighing.take().map(|before| before.unsure).unwrap_or_default();
+        let named: BTreeSet<&InstanceId> = weights.keys().chain(self.weights.keys()).collect();
+        unsure.extend(named.into_iter().filter(|id| weights.get(*id) != self.weights.get(*id)).cloned());
+        self.weight_orders = order;
+        self.weighing = Some(Weighing { order, weights: weights.clone(), unsure, ordered_at, until });
+        Ok(())
+    }
+
+    fn end_hook(&mut self, hook: &str, round: u32, failure: Option<&str>) {
+        self.hook = None;
+        self.hooks_done.insert(hook.to_owned(), round);
+        let Some(why) = failure else { return };
+        self.hook_failures.push((hook.to_owned(), why.to_owned()));
+        let gate = self.hook_named(hook).is_some_and(|hook| hook.class == HookClass::Gate);
+        // On the way back, and once it is to end, nothing follows from it.
+        if gate && self.rollback.is_none() && self.cancel.is_none() {
+            self.closed_gate = Some(format!("hook {hook} failed: {why}"));
+        }
     }
 
     /// The hook of that name, as planned.

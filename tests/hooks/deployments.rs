@@ -38,7 +38,7 @@ fn a_gate_that_fails_before_the_deployment_leaves_everything_untouched() {
     let ready = hook("ready", "before-deployment", &script, ", retries = 1");
     let fleet = Fleet::start(3, Lb::Builtin, &[QUICK, &ready]);
     let ran = fleet.run(&["deploy", "v2", "--yes", "--output", "json"]);
-    assert_eq!(status_of(&ran), (Some(3), "rolled_back".to_owned()), "{}", ran.err);
+    assert_eq!(status_of(&ran), (Some(3), "rolled_back".to_owned()), "{}{}", ran.out, ran.err);
     let summary = ran.summary();
     assert_eq!((&summary["exposed"], &summary["untouched"], &summary["max_out"]), (&0.into(), &3.into(), &0.into()), "{summary}");
     assert_eq!(fs::read_to_string(&tries).unwrap(), "1 3 in_progress\n2 3 in_progress\n");
@@ -55,14 +55,16 @@ fn a_best_effort_that_fails_is_listed_and_decides_nothing_and_a_cleanup_always_c
     let notify = hook(
         "notify",
         "after-batch",
-        &format!("echo $ROLLOUT_ROUND $ROLLOUT_UPDATED >> {path}/notify; exit 1"),
+        &format!("echo $ROLLOUT_ROUND $ROLLOUT_UPDATED $ROLLOUT_INSTANCES >> {path}/notify; exit 1"),
         ", class = \"best-effort\"",
     );
+    let told = hook("told", "before-batch", &format!("echo $ROLLOUT_ROUND $ROLLOUT_INSTANCES >> {path}/told"), "");
     let tidy = hook("tidy", "after-deployment", &format!("echo $ROLLOUT_STATUS >> {path}/tidy"), ", class = \"cleanup\"");
-    let fleet = Fleet::start(4, Lb::Builtin, &[QUICK, &notify, &tidy]);
+    let fleet = Fleet::start(4, Lb::Builtin, &[QUICK, &notify, &told, &tidy]);
     let ran = fleet.run(&["deploy", "v2", "--yes", "--output", "json"]);
-    assert_eq!(status_of(&ran), (Some(0), "completed".to_owned()), "{}", ran.err);
-    assert_eq!(fs::read_to_string(dir.path().join("notify")).unwrap(), "1 2\n2 4\n");
+    assert_eq!(status_of(&ran), (Some(0), "completed".to_owned()), "{}{}", ran.out, ran.err);
+    assert_eq!(fs::read_to_string(dir.path().join("notify")).unwrap(), "1 2 web-01,web-02\n2 4 web-03,web-04\n");
+    assert_eq!(fs::read_to_string(dir.path().join("told")).unwrap(), "1 web-01,web-02\n2 web-03,web-04\n");
     assert!(events(&fleet, "demo-1").contains("hook notify failed: exit code 1"));
 
     let bad = fleet.run(&["deploy", "v3-bad", "--yes", "--output", "json"]);
@@ -120,7 +122,7 @@ fn a_gate_that_fails_in_the_middle_takes_the_canary_back() {
     let steps = "strategy.steps=[{ instances = 1 }, { run = \"smoke\" }]";
     let fleet = Fleet::start(4, Lb::Builtin, &[QUICK, "strategy.kind=canary", steps, &smoke, &before, &after]);
     let ran = fleet.run(&["deploy", "v2", "--yes", "--output", "json"]);
-    assert_eq!(status_of(&ran), (Some(3), "rolled_back".to_owned()), "{}", ran.err);
+    assert_eq!(status_of(&ran), (Some(3), "rolled_back".to_owned()), "{}{}", ran.out, ran.err);
     let summary = ran.summary();
     assert_eq!(
         (&summary["exposed"], &summary["rolled_back"], &summary["vip"]["failed"]),
@@ -198,7 +200,7 @@ fn a_freeze_refuses_a_deployment_until_it_is_overridden_by_name_and_never_a_roll
 
     let given = ["deploy", "v2", "--yes", "--output", "json", "--override-freeze", "long", "--reason", "the till is down"];
     let ran = fleet.run(&given);
-    assert_eq!(status_of(&ran), (Some(0), "completed".to_owned()), "{}", ran.err);
+    assert_eq!(status_of(&ran), (Some(0), "completed".to_owned()), "{}{}", ran.out, ran.err);
     assert!(events(&fleet, "demo-1").contains("overrides long: the till is down"), "{}", events(&fleet, "demo-1"));
     let back = fleet.run(&["rollback", "--yes", "--output", "json"]);
     assert_eq!(status_of(&back), (Some(0), "completed".to_owned()), "{}", back.err);
@@ -213,7 +215,7 @@ fn what_a_hook_prints_is_in_the_engines_log_harmless_bounded_and_without_secrets
     let fleet = Fleet::start(2, Lb::Builtin, &[QUICK, "strategy.max_unavailable=1"]);
     let mut deploy = fleet.command(&["--set", &noisy, "deploy", "v2", "--yes", "--output", "json"]);
     let ran = Ran::of(deploy.env("HOOK_TOKEN", SECRET).output().unwrap());
-    assert_eq!(status_of(&ran), (Some(0), "completed".to_owned()), "{}", ran.err);
+    assert_eq!(status_of(&ran), (Some(0), "completed".to_owned()), "{}{}", ran.out, ran.err);
     let log = fs::read_to_string(fleet.service_dir().join("engine.log")).unwrap();
     assert!(log.contains("hook: noisy: red \\u{1b}[31m text"), "{log}");
     assert!(log.contains("noisy: stderr: with ${HOOK_TOKEN}"), "{log}");

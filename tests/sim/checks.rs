@@ -51,6 +51,8 @@ struct Row {
     /// It failed in rotation and is being taken out of it.
     leaving: bool,
     failed: bool,
+    /// It failed once: whoever tries it again takes nothing away.
+    fell: bool,
     back: bool,
     held: bool,
     discounted: bool,
@@ -245,7 +247,7 @@ impl Row {
                 if !self.failed && !self.back && *step != Step::EndCheck {
                     self.verdict = Some(false);
                 }
-                (self.failed, self.leaving) = (true, false);
+                (self.failed, self.fell, self.leaving) = (true, true, false);
                 self.ordered = vec![("take-out", self.attempt)];
             }
             EventKind::EndCheckMismatch { .. } => {

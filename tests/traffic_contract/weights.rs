@@ -3,11 +3,12 @@
 //! Imports: the shared parts, traffic, model. May not: sleep without a condition.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rollout::model::{InstanceId, Rotation, Served, Target};
 use rollout::ports::TrafficError;
 use rollout::traffic::{self, HaproxySettings, Settings};
+use tokio::time::Instant;
 
 use crate::common::wait_for;
 use crate::demo::Demo;
@@ -163,8 +164,8 @@ async fn where_a_weight_is_no_share_it_is_refused() {
         before = algorithm;
         let (driver, fleet) = (world.driver(), fleet(&world));
         let text = refused(driver.weigh(&fleet, &percents(&[("web-01", 50)])).await);
-        let word = algorithm.split('\n').next().expect("a word");
-        assert!(text.contains(&format!("balances by {word}, where a weight is no share")), "{text}");
+        let name = algorithm.split('\n').next().expect("a name");
+        assert!(text.contains(&format!("balances by {name}, where a weight is no share")), "{text}");
         assert!(text.contains("use steps with `instances` instead of `weight`, or `balance roundrobin`"), "{text}");
         assert_eq!(driver.check_weights().await, [text]);
         assert_eq!(world.weights().await, ["1", "1", "1"]);
@@ -242,6 +243,22 @@ async fn configured_weights_are_what_percentages_are_of() {
     driver.weigh(&fleet, &BTreeMap::new()).await.expect("weights");
     assert_eq!(world.weights().await, ["10", "20", "30"]);
     share(&world, [1, 2, 3]).await;
+}
+
+/// More orders than one line of HAProxy's runtime API holds.
+#[tokio::test]
+async fn hundreds_of_servers_are_weighed() {
+    let Some(mut world) = haproxy().await else { return };
+    let port = world.instances().ports[2];
+    let many = format!("127.0.0.1:{port}\n  server-template web-of-many- 600 127.0.0.1:{port} no-check");
+    world.reconfigure(&format!("127.0.0.1:{port}"), &many).await;
+    let (driver, fleet) = (world.driver(), fleet(&world));
+    driver.weigh(&fleet, &percents(&[("web-01", 22)])).await.expect("weights");
+    let weights = world.weights().await;
+    assert_eq!((weights.len(), weights[0].as_str()), (603, "11"));
+    assert!(weights.iter().skip(1).all(|weight| weight == "50"), "{weights:?}");
+    driver.weigh(&fleet, &BTreeMap::new()).await.expect("weights");
+    assert!(world.weights().await.iter().all(|weight| weight == "1"));
 }
 
 /// A server that starts slowly takes its weight, and one that the balancer does not know is named.

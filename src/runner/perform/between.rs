@@ -7,11 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use tokio::time::Instant;
 
 use super::{AGAIN, Hands, Scene};
-use crate::core::{Groups, Input, groups};
+use crate::core::{Groups, Input, ahead, groups};
 use crate::effect::Outcome;
-use crate::model::{InstanceId, InstanceState, Measurement, Span, Target, Version};
+use crate::model::{HookAt, InstanceId, InstanceState, Measurement, Span, Target, Version};
 use crate::ports::{Compared, HookOrder};
-use crate::state::State;
+use crate::state::{Instance, State};
 
 impl Hands {
     /// Until every balancer has these weights.
@@ -67,13 +67,12 @@ fn previous(state: &State) -> Option<Version> {
 /// What the environment of a hook says, without the prefix `ROLLOUT_`.
 pub(super) fn facts(state: &State, hook: &str, (round, attempt): (u32, u32)) -> Vec<(&'static str, String)> {
     let plan = &state.plan;
-    let at = plan.policy.hooks.iter().find(|known| known.name == hook).map_or("", |known| known.at.word());
+    let at = plan.policy.hooks.iter().find(|known| known.name == hook).map(|known| known.at);
     let previous: BTreeSet<&str> = plan.fleet().filter_map(|m| m.previous.as_ref()).map(Version::as_str).collect();
-    let batch = state.batch.as_ref().map(|batch| batch.members.as_slice()).unwrap_or_default();
     let tally = state.tally();
     vec![
         ("HOOK", hook.to_owned()),
-        ("AT", at.to_owned()),
+        ("AT", at.map_or("", HookAt::word).to_owned()),
         ("ROUND", round.to_string()),
         ("ATTEMPT", attempt.to_string()),
         ("DEPLOYMENT", plan.deployment.to_string()),
@@ -86,6 +85,25 @@ pub(super) fn facts(state: &State, hook: &str, (round, attempt): (u32, u32)) -> 
         ("TOTAL", state.total().to_string()),
         ("UPDATED", tally.of(InstanceState::Healthy).to_string()),
         ("FAILED", tally.of(InstanceState::Failed).to_string()),
-        ("INSTANCES", batch.iter().map(InstanceId::as_str).collect::<Vec<_>>().join(",")),
+        ("INSTANCES", whom(state, at, round).join(",")),
     ]
+}
+
+/// The instances that a hook is about: those of the batch that is about to begin, or that has ended; of the new version at a
+/// step. None at other points.
+fn whom(state: &State, at: Option<HookAt>, round: u32) -> Vec<&str> {
+    let those = |which: &dyn Fn(&Instance) -> bool| {
+        state.instances.iter().filter(|(_, i)| which(i)).map(|(id, _)| id.as_str()).collect::<Vec<_>>()
+    };
+    match at {
+        Some(HookAt::BeforeBatch) => {
+            let next = ahead(state).into_iter().next().map(|batch| batch.members).unwrap_or_default();
+            next.into_iter().filter_map(|index| state.instances.get_index(index)).map(|(id, _)| id.as_str()).collect()
+        }
+        Some(HookAt::AfterBatch) => those(&|i| i.batch == Some(round)),
+        Some(HookAt::Step) => those(&|i| i.is_touched() && i.serving),
+        Some(HookAt::BeforeDeployment | HookAt::BeforeRollback | HookAt::AfterRollback | HookAt::AfterDeployment) | None => {
+            Vec::new()
+        }
+    }
 }
