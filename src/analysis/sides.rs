@@ -105,9 +105,9 @@ fn address(target: &Target) -> String {
 /// A regular expression that matches this text alone, without a backslash.
 fn exactly(text: &str) -> String {
     let one = |c: char| match c {
-        '.' | '+' | '*' | '?' | '(' | ')' | '|' | '[' | ']' | '{' | '}' | '$' => format!("[{c}]"),
-        // No host and no id has these; any character in their place does no harm.
-        '^' | '\\' | '"' | '\'' | '`' => ".".to_owned(),
+        '.' | '+' | '*' | '?' | '(' | ')' | '|' | '{' | '}' | '$' => format!("[{c}]"),
+        // Around an IPv6 address, or in no host and no id: any character in their place does no harm.
+        '[' | ']' | '^' | '\\' | '"' | '\'' | '`' => ".".to_owned(),
         plain => plain.to_string(),
     };
     text.chars().map(one).collect()
@@ -147,7 +147,7 @@ mod tests {
     fn the_same_template_is_filled_in_both_ways() {
         let of = |text: &str, style| both(text, &compared(), style);
         let (touched, untouched) = of("{{ touched }}", Style::Pattern);
-        assert_eq!(touched, "10[.]0[.]0[.]1:8080|[[]::1[]]:8080");
+        assert_eq!(touched, "10[.]0[.]0[.]1:8080|.::1.:8080");
         assert_eq!(untouched.as_deref(), Some("web-3[.]shop:8080"));
         let (touched, untouched) = of("{{ touched_ids }} {{version}} {{ service }}", Style::List);
         assert_eq!((touched.as_str(), untouched.as_deref()), ("web-1,web-2 v2 shop", Some("web.3 v1 shop")));
