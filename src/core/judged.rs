@@ -151,7 +151,8 @@ fn what_says_nothing_to_the_end_of_time_ends_as_on_failure_says_with_its_word() 
         let until = run.state.progress_until.expect("its time runs while it holds");
         run.wait(until.since(run.now));
         assert_eq!(run.state.status(), status);
-        let reason = run.state.rollback.as_ref().map(|r| r.reason.clone()).or(run.state.pause.as_ref().map(|p| p.reason.clone()));
+        let reason =
+            run.state.rollback.as_ref().map(|r| r.reason.clone()).or_else(|| run.state.pause.as_ref().map(|p| p.reason.clone()));
         let reason = reason.unwrap();
         assert!(reason.contains("error_rate passed 0 of 2, inconclusive: no data") && reason.contains("10m"), "{reason}");
         assert!(!reason.contains("no instance finished"));

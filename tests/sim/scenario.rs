@@ -216,7 +216,7 @@ pub(crate) fn plain(total: usize) -> Plan {
 
 impl fmt::Display for Scenario {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Policy { strategy, drain, rollback, health, update, canary, analysis, hooks } = &self.plan.policy;
+        let Policy { strategy, drain, rollback, health, update, canary, analysis, hooks, .. } = &self.plan.policy;
         writeln!(
             f,
             "{} instances, {} balancers, v2 is bad on {:?}{}{}",
