@@ -466,13 +466,26 @@ impl State {
         self.exceptions_of(true, |_| true)
     }
 
+    /// Nobody will give it its whole weight again: why it is listed.
+    fn reduced(&self, id: &InstanceId, instance: &Instance) -> Option<String> {
+        let unsure = self.weighing.as_ref().is_some_and(|ordered| ordered.unsure.contains(id));
+        let weight = self.weight_of(id);
+        (instance.serving && (unsure || weight != 100)).then(|| {
+            let known =
+                if unsure { "perhaps not at its whole weight".to_owned() } else { format!("at {weight}% of its own weight") };
+            format!("serves, but {known}: the balancers did not confirm it; set it at the balancer")
+        })
+    }
+
     fn exceptions_of(&self, over: bool, which: impl Fn(&Instance) -> bool) -> Vec<Exception> {
         self.instances
             .iter()
             .filter(|(_, instance)| which(instance))
             .filter_map(|(id, instance)| {
                 let left_running = || (over && instance.spare).then(|| instance.left_running()).flatten();
-                let reason = instance.complaint().or_else(left_running).or_else(|| self.left_behind(instance))?;
+                let reduced = || over.then(|| self.reduced(id, instance)).flatten();
+                let reason =
+                    instance.complaint().or_else(left_running).or_else(reduced).or_else(|| self.left_behind(instance))?;
                 Some(Exception { instance: id.clone(), state: instance.shown(), version: instance.version.clone(), reason })
             })
             .collect()

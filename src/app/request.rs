@@ -58,7 +58,7 @@ async fn request(asked: Asked<'_>, parts: &Parts) -> Result<PlanRequest, Failure
     let takes_part = |id| (selection.only.is_empty() || selection.only.contains(id)) && !selection.exclude.contains(id);
     let concerned: Vec<_> = config.targets.iter().filter(|target| takes_part(&target.id)).cloned().collect();
     let mut complaints = parts.traffic.check(&concerned).await;
-    if config.policy().canary.is_some_and(|canary| canary.weighted) {
+    if policy(config, parts).canary.is_some_and(|canary| canary.weighted) {
         complaints.extend(parts.traffic.check_weights().await);
     }
     if !complaints.is_empty() {

@@ -88,7 +88,7 @@ pub(super) fn read(root: &mut Section<'_>, around: &Around<'_>) -> Option<(Analy
     let timeout = section.positive_span("timeout", Span::from_secs(5)).value;
     let max_failures = section.number("max_failures", 0, (0, MANY)).value;
     let max_inconclusive = section.number("max_inconclusive", 4, (1, MANY)).value;
-    let min_samples = section.number("min_samples", 20, (0, MANY)).value;
+    let min_samples = section.number("min_samples", 20, (0, MANY));
     let from_step = section.number("from_step", 1, (1, 1000)).value;
     let usual = Usual { timeout, min_samples };
     let mut both: Vec<(Check, CheckSettings)> = shortcuts(&mut section, around, &usual);
@@ -120,7 +120,18 @@ fn is_name(name: &str) -> bool {
 /// What a check has where it says nothing of it.
 struct Usual {
     timeout: Span,
-    min_samples: u32,
+    min_samples: Placed<u32>,
+}
+
+/// How many samples a value needs. Where nobody said, of the balancer's requests so many that a single error among them is
+/// within half of the limit: else the first one would decide.
+fn samples((given, number): (bool, u32), source: &Source, max: Option<Quantity>) -> u64 {
+    let number = u64::from(number);
+    let twice = Quantity::new(2.0).unwrap_or_default();
+    match (source, max.filter(|_| !given).and_then(|max| max.goes_into(twice))) {
+        (Source::Balancer(BalancerMeasure::ErrorRate), Some(enough)) => number.max(enough),
+        _ => number,
+    }
 }
 
 /// `error_rate`, `response_time` and `p99`: a limit each, of the nearest source.
@@ -141,7 +152,8 @@ fn shortcuts(section: &mut Section<'_>, around: &Around<'_>, usual: &Usual) -> V
         match limit.value.known(counted) {
             Ok(max) => {
                 let limits = Limits { max: Some(max), min: None, max_ratio: None };
-                checks.push(both(name, (source, counted), &limits, (usual.timeout, u64::from(usual.min_samples))));
+                let samples = samples((usual.min_samples.given, usual.min_samples.value), &source, limits.max);
+                checks.push(both(name, (source, counted), &limits, (usual.timeout, samples)));
             }
             Err(remedy) => section.fault(limit.place, name, remedy),
         }
@@ -183,7 +195,7 @@ fn check(section: &mut Section<'_>, name: &str, around: &Around<'_>, usual: &Usu
         section.fault(section.place(), "max", remedy);
     }
     let timeout = section.positive_span("timeout", usual.timeout).value;
-    let min_samples = u64::from(section.number("min_samples", usual.min_samples, (0, MANY)).value);
+    let min_samples = section.number("min_samples", usual.min_samples.value, (0, MANY));
     let Some(kind) = kind else {
         // What else stands here may be right for the source that was meant.
         for (key, _) in KEYS {
@@ -220,7 +232,9 @@ fn check(section: &mut Section<'_>, name: &str, around: &Around<'_>, usual: &Usu
         section.fault(ratio.place, "max_ratio", remedy);
     }
     let limits = Limits { max: most, min: least, max_ratio: max_ratio.map(|ratio| ratio.value) };
-    Some(both(name, (source?, counted), &limits, (timeout, min_samples)))
+    let source = source?;
+    let samples = samples((min_samples.given || usual.min_samples.given, min_samples.value), &source, limits.max);
+    Some(both(name, (source, counted), &limits, (timeout, samples)))
 }
 
 /// `unit`, else what the limit looks like.

@@ -120,15 +120,15 @@ pub(super) fn find(check: &Check, measurement: &Measurement, comparable: bool) -
         return (Finding::Pass, format!("{}{}{beside}", words(touched), allowed(check)));
     };
     let reason = format!("{}, {limit}{beside}", words(touched));
-    // Beyond the same fixed limits: the new version did not do that.
-    match untouched.filter(|untouched| broken(check, *untouched, None).is_some()) {
-        Some(_)
-            if check.max_ratio.is_none() || broken(check, touched, None).is_some() && !is_worse(check, touched, untouched) =>
-        {
-            (Finding::Common, reason)
-        }
-        Some(_) | None => (Finding::Fail, reason),
-    }
+    // Beyond the same fixed limits, and about as far: the new version did not do that.
+    let as_bad = untouched.is_some_and(|untouched| {
+        let twice = Quantity::new(2.0).unwrap_or_default();
+        let about = untouched.times(check.max_ratio.unwrap_or(twice));
+        let above = check.max.is_none_or(|max| touched <= max || touched <= about);
+        let below = check.min.is_none_or(|min| touched >= min || touched.times(check.max_ratio.unwrap_or(twice)) >= untouched);
+        broken(check, touched, None).is_some() && broken(check, untouched, None).is_some() && above && below
+    });
+    (if as_bad { Finding::Common } else { Finding::Fail }, reason)
 }
 
 /// Worse than the untouched ones by more than the ratio allows.

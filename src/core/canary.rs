@@ -167,23 +167,30 @@ pub(super) fn weights(state: &State) -> BTreeMap<InstanceId, u16> {
         return BTreeMap::new();
     }
     let Some((canary, done)) = steps(state).filter(|(canary, _)| canary.weighted) else { return BTreeMap::new() };
-    let canaries = || state.instances.iter().filter(|(_, i)| is_canary(i));
     if state.rollback.is_some() {
-        let back = canaries().map(|(id, i)| (id.clone(), on_the_way_back(state, id, i)));
+        let all_back = gives_all_back(state);
+        let canaries = state.instances.iter().filter(|(_, i)| is_canary(i));
+        let back = canaries.map(|(id, i)| (id.clone(), on_the_way_back(state, (id, i), all_back)));
         return back.filter(|(_, weight)| *weight != 100).collect();
     }
+    // Those that ran the version before are part of its share, too.
+    let canaries = || state.instances.iter().filter(|(id, i)| is_canary(i) || analysis::was_there(state, id, i));
     let number = state.step.as_ref().map_or(done, |run| run.number);
     // Spares are beside the fleet: with them it is so much larger.
     let count = |spares: bool| u32::try_from(canaries().filter(|(_, i)| !spares || i.spare).count()).unwrap_or(u32::MAX);
-    let weight = canary.weight_of(number, count(false), state.total().saturating_add(count(true)));
+    let spares = count(true);
+    // Whoever did not serve to begin with bears no part of the traffic.
+    let serving = u32::try_from(state.plan.fleet().filter(|m| m.serves()).count()).unwrap_or(u32::MAX);
+    let fleet = (state.total().saturating_add(spares), serving.saturating_add(spares));
+    let weight = canary.weight_of(number, count(false), fleet);
     canaries().filter(|_| weight != 100).map(|(id, _)| (id.clone(), weight)).collect()
 }
 
 /// While everything goes back the traffic returns first, where so few serve on the new version that the others bear it: no
 /// more than may be out at once. Otherwise each keeps what it has until its turn. (Nothing at all reads as a drain at the
 /// balancers.)
-fn on_the_way_back(state: &State, id: &InstanceId, instance: &Instance) -> u16 {
-    if instance.goal == Goal::Forward && rollback::can_go_back(state, id, instance) && gives_all_back(state) {
+fn on_the_way_back(state: &State, (id, instance): (&InstanceId, &Instance), all_back: bool) -> u16 {
+    if instance.goal == Goal::Forward && rollback::can_go_back(state, id, instance) && all_back {
         RETURNED
     } else {
         state.weight_of(id)

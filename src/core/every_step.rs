@@ -61,7 +61,7 @@ fn every_command_is_safe_at_every_moment_of_a_canary() {
     let mut failed = canary(&|run| step(run) == 4).with(|p| p.rollback.on_failure = OnFailure::Pause);
     failed = failed.started();
     failed.hook_ends(Some("exit code 1"));
-    let places = [
+    let places = vec![
         ("a hook before anything", canary(&|run| hook(run) == "begin")),
         ("a gate that failed", failed),
         (

@@ -16,6 +16,7 @@ fn timed(seconds: u64) -> CanaryStep {
     CanaryStep::Pause { lasts: Some(Span::from_secs(seconds)) }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "as a policy has it")]
 fn by_count(steps: Vec<CanaryStep>) -> Option<Canary> {
     Some(Canary { steps, weighted: false })
 }

@@ -63,6 +63,7 @@ pub(super) fn pause() -> Command {
 }
 
 /// Steps before the rest; with weights.
+#[expect(clippy::unnecessary_wraps, reason = "as a policy has it")]
 pub(super) fn weighted(steps: Vec<CanaryStep>) -> Option<Canary> {
     Some(Canary { steps, weighted: true })
 }

@@ -27,6 +27,11 @@ impl Quantity {
         self.0 as f64 / 1e6
     }
 
+    /// How often it goes into `whole`, rounded up; `None` if it is nothing or less.
+    pub fn goes_into(self, whole: Self) -> Option<u64> {
+        (self.0 > 0).then(|| u64::try_from((whole.0 + self.0 - 1) / self.0).unwrap_or(0))
+    }
+
     /// This times `factor`.
     #[must_use]
     pub fn times(self, factor: Self) -> Self {

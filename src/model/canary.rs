@@ -87,13 +87,14 @@ impl Canary {
     /// The weight of each instance on the new version at step `number`, in percent of its own: 100 where the balancers take
     /// none, or where their number alone decides.
     pub fn weight(&self, number: u32, total: u32) -> u16 {
-        self.weight_of(number, 0, total)
+        self.weight_of(number, 0, (total, total))
     }
 
-    /// The same where `canaries` run the new version, if they are more than the step asks for.
-    pub fn weight_of(&self, number: u32, canaries: u32, total: u32) -> u16 {
+    /// The same where `canaries` run the new version, if they are more than the step asks for, and of `total` only `serving`
+    /// serve.
+    pub fn weight_of(&self, number: u32, canaries: u32, (total, serving): (u32, u32)) -> u16 {
         match self.percent(number).filter(|_| self.weighted) {
-            Some(percent) => relative_weight(percent, self.instances(number, total).max(canaries), total),
+            Some(percent) => relative_weight(percent, self.instances(number, total).max(canaries), serving),
             None => 100,
         }
     }

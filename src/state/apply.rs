@@ -266,7 +266,12 @@ impl State {
         let cause = self.pause.as_ref().map(|pause| pause.cause);
         // The engine goes on where it was: what is late stays late.
         if *by == Actor::Engine && self.pause.as_ref().is_some_and(|pause| pause.passing) {
-            return self.end_pause(at);
+            self.end_pause(at);
+            // A pause that is part of the plan is no lack of progress, however long the other one was.
+            let timeout = self.plan.policy.strategy.progress_timeout;
+            let until = self.step.as_ref().and_then(|step| step.until).map(|until| until + timeout);
+            self.progress_until = self.progress_until.map(|progress| until.map_or(progress, |until| progress.max(until)));
+            return;
         }
         // Whoever goes on has seen what stopped it; what was measured during a pause of another kind is acted on now.
         if matches!(cause, Some(Cause::Analysis | Cause::CommonCause | Cause::NoProgress)) {

@@ -129,6 +129,10 @@ impl State {
             EventKind::AnalysisMeasured { check, measurement, finding, reason } => {
                 let run = self.analysis.entry(check.clone()).or_default();
                 run.note(Measured { at, measurement: measurement.clone(), finding: *finding, reason: reason.clone() });
+                // Each pass brings a step of analysis nearer to its end.
+                if *finding == Finding::Pass && matches!(self.canary_step(), Some(CanaryStep::Analysis { .. })) {
+                    self.arm_progress(at);
+                }
             }
             EventKind::HookStarted { hook, round, attempt, until } => {
                 let run = HookRun {

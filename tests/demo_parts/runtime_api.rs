@@ -141,6 +141,7 @@ fn without_times(text: &str) -> String {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one script, line by line")]
 async fn the_same_script_gets_the_same_answers() {
     let Some(program) = haproxy() else { return };
     let dir = temp();

@@ -222,7 +222,11 @@ pub(super) const DOCS: &[(&str, &str)] = &[
     ("analysis.timeout", "The longest that one measurement may take."),
     ("analysis.max_failures", "More failed measurements of one check than this fail the analysis."),
     ("analysis.max_inconclusive", "So many measurements in a row that could not be made, or said nothing, hold the deployment."),
-    ("analysis.min_samples", "On fewer requests or probes a measurement says nothing, where its source counts them."),
+    (
+        "analysis.min_samples",
+        "On fewer requests or probes a measurement says nothing, where its source counts them; default for the balancer's error \
+         rate: at least twice as many as one error in the limit.",
+    ),
     ("analysis.from_step", "From which canary step on it measures; 1 is the first."),
     (
         "analysis.error_rate",
