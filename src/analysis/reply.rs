@@ -98,6 +98,7 @@ mod tests {
 
     use super::*;
 
+    #[expect(clippy::needless_pass_by_value, reason = "it is put into a larger one")]
     fn instant(data: Value) -> Reading {
         read(json!({"status": "success", "data": data}).to_string().as_bytes(), None).unwrap()
     }
