@@ -98,7 +98,7 @@ mod tests {
 
     use super::*;
 
-    fn instant(data: Value) -> Reading {
+    fn instant(data: &Value) -> Reading {
         read(json!({"status": "success", "data": data}).to_string().as_bytes(), None).unwrap()
     }
 
@@ -111,26 +111,28 @@ mod tests {
 
     #[test]
     fn one_number_is_one_number() {
-        assert_eq!(instant(json!({"resultType": "scalar", "result": [1.5, "0.25"]})), Ok(0.25));
+        assert_eq!(instant(&json!({"resultType": "scalar", "result": [1.5, "0.25"]})), Ok(0.25));
         let one = json!([{"metric": {"a": "b"}, "value": [1.5, "7"]}]);
-        assert_eq!(instant(json!({"resultType": "vector", "result": one})), Ok(7.0));
+        assert_eq!(instant(&json!({"resultType": "vector", "result": one})), Ok(7.0));
     }
 
     #[test]
     fn g9_everything_else_says_nothing_and_is_shown() {
         let vector = |values: &[&str]| {
             let series: Vec<Value> = values.iter().map(|value| json!({"metric": {}, "value": [1, value]})).collect();
-            nothing(instant(json!({"resultType": "vector", "result": series})))
+            nothing(instant(&json!({"resultType": "vector", "result": series})))
         };
         assert_eq!(vector(&[]), "no data");
         assert_eq!(vector(&["NaN"]), "NaN");
         assert_eq!(vector(&["+Inf"]), "+Inf");
         assert_eq!(vector(&["x"]), "\"x\" is no number");
         assert!(vector(&["1", "2"]).starts_with("2 series"));
-        assert_eq!(nothing(instant(json!({"resultType": "string", "result": [1, "x"]}))), "a string, not a number: [1,\"x\"]");
-        assert!(nothing(instant(json!({"resultType": "matrix", "result": []}))).starts_with("a matrix"));
-        assert!(nothing(instant(json!({"resultType": "vector", "result": [{"histogram": [1, {}]}]}))).starts_with("a histogram"));
-        assert!(nothing(instant(json!({"resultType": "scalar", "result": [1]}))).starts_with("no number"));
+        assert_eq!(nothing(instant(&json!({"resultType": "string", "result": [1, "x"]}))), "a string, not a number: [1,\"x\"]");
+        assert!(nothing(instant(&json!({"resultType": "matrix", "result": []}))).starts_with("a matrix"));
+        assert!(
+            nothing(instant(&json!({"resultType": "vector", "result": [{"histogram": [1, {}]}]}))).starts_with("a histogram")
+        );
+        assert!(nothing(instant(&json!({"resultType": "scalar", "result": [1]}))).starts_with("no number"));
     }
 
     #[test]

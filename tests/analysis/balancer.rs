@@ -1,5 +1,6 @@
 //! The real HAProxy in front of the instances: what it counts of each of them between two measurements.
 
+use std::fmt::Write as _;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -29,11 +30,10 @@ struct Haproxy {
 impl Haproxy {
     async fn start(fleet: &Fleet) -> Option<Self> {
         let (program, dir, port) = (server("haproxy")?, temp_dir(), free_port());
-        let servers: String = fleet
-            .instances
-            .iter()
-            .map(|instance| format!("  server {} 127.0.0.1:{}\n", instance.target.id, instance.target.port))
-            .collect();
+        let mut servers = String::new();
+        for instance in &fleet.instances {
+            writeln!(servers, "  server {} 127.0.0.1:{}", instance.target.id, instance.target.port).expect("text");
+        }
         let config = format!(
             "global\n  stats socket {}/admin level admin\ndefaults\n  mode http\n  timeout connect 1s\n  timeout client 30s\n  \
              timeout server 30s\n  retries 0\nlisten shop\n  bind 127.0.0.1:{port}\n  balance roundrobin\n{servers}",
@@ -111,9 +111,9 @@ async fn the_balancers_count_tells_touched_from_untouched() {
     let worse = |said: &Measurement| enough(said) && values(said).is_some_and(|(touched, _)| touched > 0.35);
     wait_for("a half that fails", async || Some(errors.measure("errors", &compared).await).filter(worse)).await;
 
-    let times = analyst(haproxy.driver(), BalancerMeasure::ResponseTime);
+    let response = analyst(haproxy.driver(), BalancerMeasure::ResponseTime);
     let timed = |said: &Measurement| values(said).is_some_and(|(touched, other)| touched < 1.0 && other.is_some());
-    wait_for("response times", async || Some(times.measure("errors", &compared).await).filter(timed)).await;
+    wait_for("response times", async || Some(response.measure("errors", &compared).await).filter(timed)).await;
 }
 
 /// G10: a balancer that cannot be asked is an error, and one that does not count says nothing.
@@ -125,8 +125,8 @@ async fn g10_a_balancer_that_is_away_is_an_error() {
     haproxy.process = None;
     let away = errors.measure("errors", &compared).await;
     assert!(matches!(&away, Measurement::Error { why } if why.contains("admin")), "{away:?}");
-    let silent = analyst(traffic::build(&traffic::Settings::None).expect("a driver"), BalancerMeasure::ErrorRate);
-    let silent = silent.measure("errors", &compared).await;
+    let uncounted = analyst(traffic::build(&traffic::Settings::None).expect("a driver"), BalancerMeasure::ErrorRate);
+    let said = uncounted.measure("errors", &compared).await;
     let expected = Measurement::Nothing { why: "the balancer does not count per instance".to_owned() };
-    assert_eq!(silent, expected);
+    assert_eq!(said, expected);
 }
