@@ -51,6 +51,13 @@ pub enum EffectKind {
         /// Those that differ.
         weights: BTreeMap<InstanceId, u16>,
     },
+    /// See to it that the balancers go on having these weights, for as long as this is wanted: a reload may forget them.
+    HoldWeights {
+        /// As in `Weigh`.
+        weights: BTreeMap<InstanceId, u16>,
+        /// Time between two looks.
+        every: Span,
+    },
     /// Measure a check of the analysis for as long as this is wanted.
     Measure {
         /// Its name.
@@ -96,6 +103,7 @@ impl EffectKind {
             Self::Retire => "retire",
             Self::WatchRotation { .. } => "watch-rotation",
             Self::Weigh { .. } => "weigh",
+            Self::HoldWeights { .. } => "hold-weights",
             Self::Measure { .. } => "measure",
             Self::RunHook { .. } => "hook",
             Self::Admit => "admit",

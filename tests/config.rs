@@ -557,3 +557,53 @@ fn a_canary_can_go_without_its_steps_for_once_and_says_so() {
     let without = read_with(SMALLEST, &["strategy.kind=canary"]).unwrap_err();
     assert!(without.to_string().contains("strategy.steps → is missing"), "{without}");
 }
+
+fn at(text: &str) -> rollout::model::Timestamp {
+    serde_json::from_value(serde_json::Value::from(text)).unwrap()
+}
+
+#[test]
+fn windows_and_freezes_say_when_a_deployment_may_begin_and_when_next() {
+    let windows = "[windows]\nopen = [\"Mon-Thu 09:00-16:00\", \"Fri 9:00-12:00\"]\ntimezone = \"Europe/Berlin\"\n";
+    let freeze = "[freeze.party]\nfrom = \"2026-11-24\"\nto = \"2026-11-24\"\nreason = \"nobody is there\"\n";
+    let calendar = read(&format!("{SMALLEST}{windows}{freeze}")).unwrap().calendar;
+    assert_eq!(calendar.names(), ["windows", "party"]);
+    // 2026-11-23 is a Monday; Berlin is an hour ahead.
+    for (when, closed) in [
+        ("2026-11-23T07:59:59Z", &["windows"][..]),
+        ("2026-11-23T08:00:00Z", &[]),
+        ("2026-11-23T14:59:59Z", &[]),
+        ("2026-11-23T15:00:00Z", &["windows"]),
+        ("2026-11-23T22:59:59Z", &["windows"]),
+        ("2026-11-23T23:00:00Z", &["windows", "party"]),
+        ("2026-11-24T10:00:00Z", &["party"]),
+        ("2026-11-24T23:00:00Z", &["windows"]),
+        ("2026-11-27T10:59:59Z", &[]),
+        ("2026-11-28T10:00:00Z", &["windows"]),
+    ] {
+        let names: Vec<String> = calendar.closed(at(when)).into_iter().map(|closed| closed.name).collect();
+        assert_eq!(names, closed, "{when}");
+    }
+    let why = |when: &str| calendar.closed(at(when)).pop().unwrap().why;
+    let next = "outside of [windows] open = Mon-Thu 09:00-16:00, Fri 9:00-12:00; the next opens on Mon 2026-11-30 09:00 CET";
+    assert_eq!(why("2026-11-27T11:00:00Z"), next);
+    assert_eq!(why("2026-11-24T10:00:00Z"), "freeze party (nobody is there) ends on Wed 2026-11-25 00:00 CET");
+    assert_eq!(read(SMALLEST).unwrap().calendar.closed(at("2026-11-28T10:00:00Z")), []);
+}
+
+#[test]
+fn a_window_in_the_hour_of_a_clock_change_is_where_the_clock_on_the_wall_says() {
+    let night = "[windows]\nopen = \"Sun 02:30-03:30\"\ntimezone = \"Europe/Berlin\"\n";
+    let calendar = read(&format!("{SMALLEST}{night}")).unwrap().calendar;
+    // 2026-03-29: 02:00 to 03:00 does not exist. 2026-10-25: it comes twice.
+    for (when, open) in [
+        ("2026-03-29T00:59:00Z", false),
+        ("2026-03-29T01:00:00Z", true),
+        ("2026-03-29T01:30:00Z", false),
+        ("2026-10-25T00:30:00Z", true),
+        ("2026-10-25T01:00:00Z", false),
+        ("2026-10-25T01:30:00Z", true),
+    ] {
+        assert_eq!(calendar.closed(at(when)).is_empty(), open, "{when}");
+    }
+}

@@ -178,7 +178,7 @@ mod tests {
     #[test]
     fn a_counter_that_fell_began_anew() {
         let (mut window, one) = (Window::default(), compared(&["a"], &[]));
-        drop(said(&mut window, &one, &[("a", 1000, 50)], 100));
+        let _before = said(&mut window, &one, &[("a", 1000, 50)], 100);
         assert_eq!(said(&mut window, &one, &[("a", 10, 1)], 100), (Ok(0.1), None, 10));
         // The window is still open: what was counted since the beginning anew stays in it.
         assert_eq!(said(&mut window, &one, &[("a", 2000, 2)], 100), (Ok(0.001), None, 2000));
@@ -187,7 +187,7 @@ mod tests {
     #[test]
     fn a_window_stays_open_until_it_has_enough() {
         let (mut window, one) = (Window::default(), compared(&["a"], &[]));
-        drop(said(&mut window, &one, &[("a", 0, 0)], 20));
+        let _before = said(&mut window, &one, &[("a", 0, 0)], 20);
         assert_eq!(said(&mut window, &one, &[("a", 10, 1)], 20).2, 10);
         assert_eq!(said(&mut window, &one, &[("a", 25, 1)], 20), (Ok(0.04), None, 25));
         assert_eq!(said(&mut window, &one, &[("a", 30, 1)], 20), (Ok(0.0), None, 5));
@@ -196,7 +196,7 @@ mod tests {
     #[test]
     fn an_instance_that_changed_sides_counts_from_then_on() {
         let mut window = Window::default();
-        drop(said(&mut window, &compared(&["a"], &["b"]), &[("a", 0, 0), ("b", 0, 0)], 1));
+        let _before = said(&mut window, &compared(&["a"], &["b"]), &[("a", 0, 0), ("b", 0, 0)], 1);
         let moved = compared(&["a", "b"], &[]);
         // What b answered with the old version, and while it was taken out, is not the new one's doing.
         assert_eq!(said(&mut window, &moved, &[("a", 10, 0), ("b", 500, 400)], 1), (Ok(0.0), None, 10));

@@ -36,7 +36,7 @@ pub(super) async fn idle(common: &Common, (path, config): (&Path, &Config)) -> D
     // The file as it was read for what is on the screen: every step that follows is about that service.
     let mut fresh: Option<Config>;
     loop {
-        let (exit, looked) = look(common, notice.take()).await?;
+        let (exit, looked) = Box::pin(look(common, notice.take())).await?;
         fresh = Some(looked);
         let config = fresh.as_ref().unwrap_or(config);
         let left = match exit {

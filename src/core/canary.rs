@@ -246,11 +246,15 @@ pub(super) fn unconfirmed(state: &State, observed: &Observed, now: Timestamp) ->
     Some(vec![pause(Cause::Traffic, format!("the balancers did not confirm the weights within {ORDER_TIMEOUT}{why}"))])
 }
 
-/// The weights on their way, as an act on the fleet.
+/// The weights on their way, as an act on the fleet; those that are confirmed are held.
 pub(super) fn wanted(state: &State) -> Option<Effect> {
-    let ordered = state.weighing.as_ref()?;
-    let kind = EffectKind::Weigh { weights: ordered.weights.clone() };
-    Some(Effect { id: EffectId::new(&state.plan.deployment, None, kind.word(), ordered.order), instance: None, kind })
+    let kind = match &state.weighing {
+        Some(ordered) => EffectKind::Weigh { weights: ordered.weights.clone() },
+        None if state.weights.is_empty() => return None,
+        None => EffectKind::HoldWeights { weights: state.weights.clone(), every: state.plan.policy.health.interval },
+    };
+    let number = state.weighing.as_ref().map_or(state.weight_orders, |ordered| ordered.order);
+    Some(Effect { id: EffectId::new(&state.plan.deployment, None, kind.word(), number), instance: None, kind })
 }
 
 /// The balancers confirmed an order: the last, for what another one does meanwhile nobody knows.

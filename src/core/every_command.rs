@@ -269,7 +269,10 @@ impl Drive {
                 let measurement = Measurement::Value { touched: value, untouched: None, samples: None };
                 return self.input(&Input::Measured { check, at, measurement });
             }
-            (EffectKind::WatchRotation { .. } | EffectKind::Watch { .. } | EffectKind::Survey, _) => return,
+            (
+                EffectKind::WatchRotation { .. } | EffectKind::HoldWeights { .. } | EffectKind::Watch { .. } | EffectKind::Survey,
+                _,
+            ) => return,
         };
         // As the engine does, an act is performed once as long as it is wanted.
         self.done.push(effect.clone());

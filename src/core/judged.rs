@@ -8,7 +8,7 @@ use crate::command::Command;
 use crate::effect::Outcome;
 use crate::event::{Actor, Cause, EventKind, Takeover};
 use crate::model::{CanaryStep, Check, Count, Finding, Measurement, OnFailure, Policy, Quantity, Span};
-use crate::state::Status;
+use crate::state::{Awaits, Status};
 
 use super::analysis::find;
 
@@ -151,7 +151,8 @@ fn what_says_nothing_to_the_end_of_time_ends_as_on_failure_says_with_its_word() 
         let until = run.state.progress_until.expect("its time runs while it holds");
         run.wait(until.since(run.now));
         assert_eq!(run.state.status(), status);
-        let reason = run.state.rollback.as_ref().map(|r| r.reason.clone()).or(run.state.pause.as_ref().map(|p| p.reason.clone()));
+        let reason =
+            run.state.rollback.as_ref().map(|r| r.reason.clone()).or_else(|| run.state.pause.as_ref().map(|p| p.reason.clone()));
         let reason = reason.unwrap();
         assert!(reason.contains("error_rate passed 0 of 2, inconclusive: no data") && reason.contains("10m"), "{reason}");
         assert!(!reason.contains("no instance finished"));
@@ -358,4 +359,25 @@ fn it_does_not_wait_in_silence_for_anything_else() {
     run.bring_to_carry(1);
     run.wait(Span::from_secs(10));
     assert!(run.waits_for().contains("the analysis has yet to speak for it"), "{}", run.waits_for());
+}
+
+/// Found by the simulator: the question what to do about a failed analysis took the place of the one for a promotion, and
+/// nobody was waited for after it.
+#[test]
+fn a_question_in_between_does_not_end_the_one_for_a_promotion() {
+    let mut run = Fixture::new(10).with(judged(OnFailure::Ask)).with(|p| {
+        p.canary = weighted(vec![percent(10), CanaryStep::Pause { lasts: None }]);
+        p.rollback.on_failure = OnFailure::Ask;
+    });
+    run = run.started();
+    run.bring_to_carry(1);
+    run.wait(Span::from_secs(10));
+    run.errors(0.0, None);
+    run.errors(0.5, None);
+    assert_eq!(run.state.awaits, Some(Awaits::Answer));
+    run.wait(Span::from_secs(60));
+    run.command(Command::Resume);
+    assert_eq!(run.state.awaits, Some(Awaits::Promotion));
+    run.wait(Span::from_secs(1800));
+    assert_eq!(run.state.status(), Status::RollingBack, "it has its deadline");
 }

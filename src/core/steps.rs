@@ -421,6 +421,8 @@ fn extra_capacity_is_of_the_first_step() {
     let survey = run.nothing_there(Rotation::Missing);
     run.outcome(5, Outcome::Surveyed { survey });
     run.outcome(5, Outcome::Updated);
+    assert_eq!(weight(&run, 5), 133, "beside four others a quarter is more than one of them has");
+    run.weigh();
     run.passes(5, 2);
     run.outcome(5, Outcome::Admitted);
     bake(&mut run);

@@ -223,6 +223,17 @@ pub fn thousands(n: u64) -> String {
     text
 }
 
+fn weights_words(weights: &BTreeMap<InstanceId, u16>) -> String {
+    match weights.values().next() {
+        None => "that every instance has its own weight".to_owned(),
+        Some(first) if weights.values().all(|weight| weight == first) => {
+            let whom: Vec<InstanceId> = weights.keys().cloned().collect();
+            format!("{first}% of its own weight for {}", names(&whom))
+        }
+        Some(_) => format!("the weights of {} instances", weights.len()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -279,16 +290,5 @@ mod tests {
     fn nothing_that_a_terminal_obeys_gets_through() {
         let kind = paused("\u{202e}x\r\u{9b}31m\u{200b}".to_owned(), "a\u{1b}[2Jna");
         assert_eq!(kind.words(), "paused by a?[2Jna: ?x??31m?");
-    }
-}
-
-fn weights_words(weights: &BTreeMap<InstanceId, u16>) -> String {
-    match weights.values().next() {
-        None => "that every instance has its own weight".to_owned(),
-        Some(first) if weights.values().all(|weight| weight == first) => {
-            let whom: Vec<InstanceId> = weights.keys().cloned().collect();
-            format!("{first}% of its own weight for {}", names(&whom))
-        }
-        Some(_) => format!("the weights of {} instances", weights.len()),
     }
 }

@@ -186,7 +186,7 @@ mod tests {
         assert_eq!(Quantity::new(f64::INFINITY), None);
         assert_eq!(Quantity::new(1e12), None);
         let quantity = |value: f64| Quantity::new(value).unwrap();
-        for value in [0.0, 0.023, -1.5, 1234.567_891] {
+        for value in [0.0, 0.023, -1.5, 1_234.567_891] {
             let text = serde_json::to_string(&quantity(value)).unwrap();
             assert_eq!(serde_json::from_str::<Quantity>(&text).unwrap(), quantity(value));
         }

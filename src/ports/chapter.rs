@@ -180,12 +180,12 @@ impl Turn {
     pub fn of(kind: &EventKind) -> Option<Self> {
         use EventKind as K;
         match kind {
-            K::InstanceFailed { .. } | K::ThresholdCrossed { .. } | K::DrainLost { .. } | K::EndCheckMismatch { .. } => {
-                Some(Self::Failure)
-            }
-            K::HookEnded { failure: Some(_), again: false, .. } | K::AnalysisMeasured { finding: Finding::Fail, .. } => {
-                Some(Self::Failure)
-            }
+            K::InstanceFailed { .. }
+            | K::ThresholdCrossed { .. }
+            | K::DrainLost { .. }
+            | K::EndCheckMismatch { .. }
+            | K::HookEnded { failure: Some(_), again: false, .. }
+            | K::AnalysisMeasured { finding: Finding::Fail, .. } => Some(Self::Failure),
             K::DeploymentPaused { .. } => Some(Self::Pause),
             K::RollbackStarted { .. } => Some(Self::Rollback),
             K::DeploymentEnded { .. } => Some(Self::End),

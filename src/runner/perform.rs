@@ -157,6 +157,10 @@ async fn perform(hands: Hands, effect: Effect, scene: Scene) {
             return;
         }
         (EffectKind::Weigh { weights }, _) => hands.weigh(&scene.fleet, weights).await,
+        (EffectKind::HoldWeights { weights, every }, _) => {
+            hands.hold_weights(&scene.fleet, weights, *every).await;
+            return;
+        }
         (EffectKind::Measure { check, every }, _) => {
             hands.measure(&scene, check, *every).await;
             return;

@@ -280,7 +280,10 @@ impl State {
         }
         match self.awaits {
             Some(Awaits::Approval | Awaits::Release | Awaits::Promotion) => {}
-            Some(Awaits::Start | Awaits::Answer) | None => self.go_on(at),
+            Some(Awaits::Start | Awaits::Answer) | None => {
+                self.go_on(at);
+                self.ask_for_promotion();
+            }
         }
     }
 

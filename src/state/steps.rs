@@ -186,6 +186,14 @@ impl State {
         }
     }
 
+    /// A question that came between is answered: the step still waits for a person.
+    pub(super) fn ask_for_promotion(&mut self) {
+        let until = self.step.as_ref().and_then(|step| step.until);
+        if let (Some(CanaryStep::Pause { lasts: None }), Some(until)) = (self.canary_step(), until) {
+            self.await_person(Awaits::Promotion, until);
+        }
+    }
+
     /// The hook of that name, as planned.
     pub fn hook_named(&self, name: &str) -> Option<&Hook> {
         self.plan.policy.hooks.iter().find(|hook| hook.name == name)

@@ -8,6 +8,7 @@ use crate::core::Consequence;
 
 /// A question that is open. It captures the command; moving the selection does not change it.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts about one question")]
 pub struct Ask {
     /// Its number: answers and timers of an earlier one mean nothing to it.
     pub id: u64,

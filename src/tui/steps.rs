@@ -41,7 +41,7 @@ pub(super) fn steps(state: &State, now: Timestamp) -> Vec<Shown> {
     let Some(canary) = &state.plan.policy.canary else { return Vec::new() };
     let count = u32::try_from(canary.steps.len()).unwrap_or(u32::MAX);
     let at_work = state.step.as_ref().map(|step| step.number);
-    let stage = |number: u32| match at_work {
+    let stage_of = |number: u32| match at_work {
         _ if number <= state.steps_done => Stage::Done,
         Some(at_work) if at_work == number => Stage::Now,
         _ if number > count && state.end.as_ref().is_some_and(|end| end.ending == Ending::Completed) => Stage::Done,
@@ -75,11 +75,11 @@ pub(super) fn steps(state: &State, now: Timestamp) -> Vec<Shown> {
             }
             CanaryStep::Run { hook } => (format!("hook {hook}"), step.words()),
         };
-        Shown { number, stage: stage(number), brief, words }
+        Shown { number, stage: stage_of(number), brief, words }
     });
     let rest = Shown {
         number: count.saturating_add(1),
-        stage: stage(count.saturating_add(1)),
+        stage: stage_of(count.saturating_add(1)),
         brief: "rest".to_owned(),
         words: "the rest, by the rolling rules".to_owned(),
     };

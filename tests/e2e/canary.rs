@@ -1,7 +1,8 @@
 //! Canaries before everybody's eyes: a real balancer with weights, a real Prometheus that reads real instances, real requests.
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
 use std::process::{Child, Command, Stdio};
 
 use rollout::demo::world::Lb;
@@ -155,4 +156,39 @@ fn a_prometheus_that_is_away_holds_the_canary_and_it_goes_on_when_it_is_back() {
     assert_eq!((ran.code, &summary["updated"], &summary["vip"]["failed"]), (Some(0), &10.into(), &0.into()), "{summary}");
     let (statuses, errors) = shares(load);
     assert_eq!((errors.as_str(), statuses.len()), ("", 1), "{statuses:?}");
+}
+
+/// As a reload of the balancer does: it forgets the weights that were set while it ran.
+#[test]
+fn weights_that_a_balancer_forgets_are_ordered_again() {
+    let Some(_haproxy) = server("haproxy") else { return };
+    let steps = "strategy.steps=[{ weight = 2 }, { pause = \"promote\" }]";
+    let fleet = Fleet::start(4, Lb::Haproxy, &["strategy.kind=canary", steps, "strategy.batch_pause=100ms"]);
+    let deploy = fleet.spawn(&["deploy", "v2", "--yes", "--output", "json"]);
+    fleet.wait("it waits to be promoted", || fleet.run(&["events", "demo-1"]).out.contains("step 2 started").then_some(()));
+    // srv_uweight: what it has now.
+    let weights = || -> Vec<u32> {
+        let said = asked(&fleet, "show servers state be_demo");
+        let rows = said.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        rows.filter_map(|row| row.get(3).filter(|name| name.starts_with("web-")).and(row.get(7)?.parse().ok())).collect()
+    };
+    let before = weights();
+    assert_eq!(before.len(), 4, "{}", asked(&fleet, "show servers state be_demo"));
+    assert!(before[1] >= 10 * before[0], "one of four, at 2% of the traffic: {before:?}");
+    asked(&fleet, "set server be_demo/web-01 weight 100%");
+    assert_ne!(weights(), before);
+    fleet.wait("the weight is as before", || (weights() == before).then_some(()));
+    assert_eq!(fleet.run(&["promote"]).code, Some(0));
+    let summary = Ran::ended(deploy).summary();
+    assert_eq!((&summary["updated"], &summary["vip"]["failed"]), (&4.into(), &0.into()), "{summary}");
+    assert_eq!(weights(), [1; 4], "as they are configured");
+}
+
+/// What HAProxy answers.
+fn asked(fleet: &Fleet, command: &str) -> String {
+    let mut socket = UnixStream::connect(fleet.world.admin_socket()).unwrap();
+    socket.write_all(format!("{command}\n").as_bytes()).unwrap();
+    let mut said = String::new();
+    socket.read_to_string(&mut said).unwrap();
+    said
 }

@@ -2,15 +2,13 @@
 
 use std::fs;
 
-use rollout::demo::world::Lb;
 use rollout::os::process;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
+use crate::calm;
 use crate::common::temp_dir;
 use crate::fleet::{Fleet, Ran};
-
-const QUICK: &str = "strategy.batch_pause=100ms";
 
 /// `hooks.NAME` as a script.
 fn hook(name: &str, at: &str, script: &str, more: &str) -> String {
@@ -36,7 +34,7 @@ fn a_gate_that_fails_before_the_deployment_leaves_everything_untouched() {
     let script =
         format!("echo $ROLLOUT_ATTEMPT $ROLLOUT_TOTAL $ROLLOUT_STATUS >> {}; echo 'not today' >&2; exit 3", tries.display());
     let ready = hook("ready", "before-deployment", &script, ", retries = 1");
-    let fleet = Fleet::start(3, Lb::Builtin, &[QUICK, &ready]);
+    let fleet = calm(3, &[&ready]);
     let ran = fleet.run(&["deploy", "v2", "--yes", "--output", "json"]);
     assert_eq!(status_of(&ran), (Some(3), "rolled_back".to_owned()), "{}{}", ran.out, ran.err);
     let summary = ran.summary();
@@ -60,7 +58,7 @@ fn a_best_effort_that_fails_is_listed_and_decides_nothing_and_a_cleanup_always_c
     );
     let told = hook("told", "before-batch", &format!("echo $ROLLOUT_ROUND $ROLLOUT_INSTANCES >> {path}/told"), "");
     let tidy = hook("tidy", "after-deployment", &format!("echo $ROLLOUT_STATUS >> {path}/tidy"), ", class = \"cleanup\"");
-    let fleet = Fleet::start(4, Lb::Builtin, &[QUICK, &notify, &told, &tidy]);
+    let fleet = calm(4, &[&notify, &told, &tidy]);
     let ran = fleet.run(&["deploy", "v2", "--yes", "--output", "json"]);
     assert_eq!(status_of(&ran), (Some(0), "completed".to_owned()), "{}{}", ran.out, ran.err);
     assert_eq!(fs::read_to_string(dir.path().join("notify")).unwrap(), "1 2 web-01,web-02\n2 4 web-03,web-04\n");
@@ -80,7 +78,7 @@ const STEPS: &str = "strategy.steps=[{ instances = 1 }, { pause = \"promote\" },
 fn a_canary_waits_at_its_steps_until_it_is_promoted() {
     let dir = temp_dir();
     let smoke = hook("smoke", "step", &format!("echo $ROLLOUT_UPDATED > {}/smoke", dir.path().display()), "");
-    let fleet = Fleet::start(4, Lb::Builtin, &[QUICK, "strategy.kind=canary", STEPS, &smoke]);
+    let fleet = calm(4, &["strategy.kind=canary", STEPS, &smoke]);
     assert_eq!(fleet.run(&["deploy", "v2", "--yes", "--detach"]).code, Some(0));
     happened(&fleet, "step 2 started");
     assert_eq!(fleet.status().unwrap()["updated"], 1);
@@ -104,7 +102,7 @@ fn a_canary_waits_at_its_steps_until_it_is_promoted() {
 #[test]
 fn promote_full_at_the_first_step_goes_on_by_the_rolling_rules() {
     let smoke = hook("smoke", "step", "exit 9", "");
-    let fleet = Fleet::start(4, Lb::Builtin, &[QUICK, "strategy.kind=canary", STEPS, &smoke]);
+    let fleet = calm(4, &["strategy.kind=canary", STEPS, &smoke]);
     assert_eq!(fleet.run(&["deploy", "v2", "--yes", "--detach"]).code, Some(0));
     happened(&fleet, "step 2 started");
     assert_eq!(fleet.run(&["promote", "--full"]).code, Some(0));
@@ -120,7 +118,7 @@ fn a_gate_that_fails_in_the_middle_takes_the_canary_back() {
     let (before, after) =
         (hook("flag", "before-rollback", &note("order"), ""), hook("told", "after-rollback", &note("order"), ""));
     let steps = "strategy.steps=[{ instances = 1 }, { run = \"smoke\" }]";
-    let fleet = Fleet::start(4, Lb::Builtin, &[QUICK, "strategy.kind=canary", steps, &smoke, &before, &after]);
+    let fleet = calm(4, &["strategy.kind=canary", steps, &smoke, &before, &after]);
     let ran = fleet.run(&["deploy", "v2", "--yes", "--output", "json"]);
     assert_eq!(status_of(&ran), (Some(3), "rolled_back".to_owned()), "{}{}", ran.out, ran.err);
     let summary = ran.summary();
@@ -143,8 +141,8 @@ fn a_rollback_after_the_end_has_the_hooks_of_a_rollback_and_no_steps() {
         hook("told", "after-rollback", &note, ""),
     ];
     let steps = "strategy.steps=[{ instances = 1 }, { pause = \"100ms\" }]";
-    let sets = [QUICK, "strategy.kind=canary", steps, &hooks[0], &hooks[1], &hooks[2]];
-    let fleet = Fleet::start(3, Lb::Builtin, &sets);
+    let sets = ["strategy.kind=canary", steps, &hooks[0], &hooks[1], &hooks[2]];
+    let fleet = calm(3, &sets);
     assert_eq!(status_of(&fleet.run(&["deploy", "v2", "--yes", "--output", "json"])), (Some(0), "completed".to_owned()));
     let back = fleet.run(&["rollback", "--yes", "--output", "json"]);
     assert_eq!(status_of(&back), (Some(0), "completed".to_owned()), "{}", back.err);
@@ -164,7 +162,7 @@ fn a_hook_of_a_dead_engine_never_runs_twice_at_once() {
          echo $ROLLOUT_EFFECT >> {path}/effects; echo $$ > {path}/first; exec sleep 600"
     );
     let migrate = hook("migrate", "before-deployment", &script, "");
-    let fleet = Fleet::start(3, Lb::Builtin, &[QUICK, &migrate]);
+    let fleet = calm(3, &[&migrate]);
     assert_eq!(fleet.run(&["deploy", "v2", "--yes", "--detach"]).code, Some(0));
     let first = dir.path().join("first");
     let pid: i32 = fleet.wait("the hook runs", || fs::read_to_string(&first).ok()?.strip_suffix('\n')?.parse().ok());
@@ -186,7 +184,7 @@ fn a_hook_of_a_dead_engine_never_runs_twice_at_once() {
 fn a_freeze_refuses_a_deployment_until_it_is_overridden_by_name_and_never_a_rollback() {
     let freeze = "freeze.long={ from = \"2020-01-01\", to = \"2199-12-31\", reason = \"stock-taking\" }";
     let open = "windows={ open = [\"Mon-Sun 00:00-24:00\"], timezone = \"UTC\" }";
-    let fleet = Fleet::start(2, Lb::Builtin, &[QUICK, "strategy.max_unavailable=1", open, freeze]);
+    let fleet = calm(2, &["strategy.max_unavailable=1", open, freeze]);
     let refused = fleet.run(&["deploy", "v2", "--yes"]);
     assert_eq!(refused.code, Some(6), "{}", refused.err);
     let why = "freeze long (stock-taking) ends on Wed 2200-01-01 00:00 UTC";
@@ -212,7 +210,7 @@ fn what_a_hook_prints_is_in_the_engines_log_harmless_bounded_and_without_secrets
     let script = "printf 'red \\033[31m text\\n\\n'; echo \"with $TOKEN\" >&2; i=0; \
                   while [ $i -lt 300 ]; do i=$((i+1)); echo \"line $i.\"; done; exit 1";
     let noisy = hook("noisy", "before-deployment", script, ", class = \"best-effort\", env = { TOKEN = \"${HOOK_TOKEN}\" }");
-    let fleet = Fleet::start(2, Lb::Builtin, &[QUICK, "strategy.max_unavailable=1"]);
+    let fleet = calm(2, &["strategy.max_unavailable=1"]);
     let mut deploy = fleet.command(&["--set", &noisy, "deploy", "v2", "--yes", "--output", "json"]);
     let ran = Ran::of(deploy.env("HOOK_TOKEN", SECRET).output().unwrap());
     assert_eq!(status_of(&ran), (Some(0), "completed".to_owned()), "{}{}", ran.out, ran.err);

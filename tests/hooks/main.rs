@@ -18,3 +18,13 @@ mod fleet;
 mod deployments;
 mod plans;
 mod runner;
+
+use fleet::Fleet;
+use rollout::demo::world::Lb;
+
+/// A fleet with little traffic and patient probes, so that a machine at its limit decides nothing.
+fn calm(instances: u32, sets: &[&str]) -> Fleet {
+    let own =
+        ["strategy.batch_pause=100ms", "vip.rate=20", "health.timeout=10s", "health.start_timeout=30s", "health.deadline=60s"];
+    Fleet::start(instances, Lb::Builtin, &[&own[..], sets].concat())
+}

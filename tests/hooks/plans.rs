@@ -1,9 +1,8 @@
 //! What `plan` says of steps, hooks and strategies.
 
-use rollout::demo::world::Lb;
 use serde_json::{Value, json};
 
-use crate::fleet::Fleet;
+use crate::calm;
 
 const STEPS: &str = "strategy.steps=[{ instances = 1 }, { pause = \"5m\" }, { instances = \"10%\" }, { pause = \"promote\" }, \
                      { run = \"smoke\" }, { instances = \"50%\" }]";
@@ -14,7 +13,7 @@ const HOOKS: [&str; 2] = [
 
 #[test]
 fn a_plan_shows_steps_hooks_and_what_each_strategy_costs() {
-    let fleet = Fleet::start(6, Lb::Builtin, &["strategy.kind=canary", STEPS, HOOKS[0], HOOKS[1]]);
+    let fleet = calm(6, &["strategy.kind=canary", STEPS, HOOKS[0], HOOKS[1]]);
     let ran = fleet.run(&["plan", "v2", "--output", "json"]);
     assert_eq!(ran.code, Some(0), "{}", ran.err);
     let plan = ran.lines().remove(0);
@@ -59,7 +58,7 @@ fn a_plan_shows_steps_hooks_and_what_each_strategy_costs() {
 fn without_weights_a_plan_says_which_share_it_will_really_be() {
     let steps = "strategy.steps=[{ weight = 10 }, { pause = \"promote\" }]";
     let none = ["strategy.kind=canary", steps, "traffic={ driver = \"none\" }"];
-    let fleet = Fleet::start(4, Lb::Builtin, &none);
+    let fleet = calm(4, &none);
     // Without a balancer nobody says when they listen.
     let ran = fleet
         .wait("the fleet listens", || Some(fleet.run(&["plan", "v2", "--output", "json"])).filter(|ran| ran.code == Some(0)));
@@ -74,7 +73,7 @@ fn without_weights_a_plan_says_which_share_it_will_really_be() {
 
 #[test]
 fn a_strategy_that_the_file_cannot_follow_is_refused() {
-    let fleet = Fleet::start(2, Lb::Builtin, &[]);
+    let fleet = calm(2, &[]);
     let refused = fleet.run(&["deploy", "v2", "--yes", "--strategy", "canary"]);
     assert_eq!(refused.code, Some(2), "{}", refused.err);
     assert!(refused.err.contains("strategy.steps") && refused.err.contains("is missing"), "{}", refused.err);

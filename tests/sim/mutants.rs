@@ -46,7 +46,7 @@ fn tailored(mutant: Mutant, seed: u64) -> Scenario {
         crate::crash::steps(&mut scenario);
         scenario.faults = vec![(0, Fault::SourceEmpty { lasts: 20_000 })];
         if mutant == Mutant::AdmitUnweighed {
-            scenario.faults = vec![(at, Fault::BalancerDown { balancer: 0, lasts: 8000 })];
+            scenario.faults = vec![(at, Fault::NoWeights { lasts: 8000 })];
         }
     }
     if mutant == Mutant::RollBackTwice {

@@ -71,6 +71,8 @@ pub(crate) enum Fault {
     SourceDown { lasts: u64 },
     /// It is asked, and has no data.
     SourceEmpty { lasts: u64 },
+    /// The balancers take no weights, and all else.
+    NoWeights { lasts: u64 },
     /// Everybody answers with errors that no check of an instance sees.
     Errors { lasts: u64 },
 }
@@ -214,7 +216,7 @@ pub(crate) fn plain(total: usize) -> Plan {
 
 impl fmt::Display for Scenario {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Policy { strategy, drain, rollback, health, update, canary, analysis, hooks } = &self.plan.policy;
+        let Policy { strategy, drain, rollback, health, update, canary, analysis, hooks, .. } = &self.plan.policy;
         writeln!(
             f,
             "{} instances, {} balancers, v2 is bad on {:?}{}{}",

@@ -122,8 +122,8 @@ pub(crate) struct World {
     /// Since when whoever controls could see what there is to be seen.
     pub(crate) aware_since: u64,
     pub(crate) balancers_down: Vec<u32>,
-    /// What is wrong with what is measured: it cannot be asked, it has no data, everybody errs.
-    pub(crate) source: [u32; 3],
+    /// What is wrong with what is measured: it cannot be asked, it has no data, everybody errs; and that no weights are taken.
+    pub(crate) source: [u32; 4],
     /// When what is being stored was decided.
     pub(crate) decided_at: u64,
     checks: Checks,
@@ -173,7 +173,7 @@ impl World {
             sabotage: None,
             aware_since: 0,
             balancers_down: vec![0; scenario.balancers],
-            source: [0; 3],
+            source: [0; 4],
             decided_at: 0,
             live: None,
             stale: None,

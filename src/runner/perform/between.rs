@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tokio::time::Instant;
 
-use super::{AGAIN, Hands, Scene};
+use super::{AGAIN, Hands, LOOK_MAX, Scene};
 use crate::core::{Groups, Input, ahead, groups};
 use crate::effect::Outcome;
 use crate::model::{HookAt, InstanceId, InstanceState, Measurement, Span, Target, Version};
@@ -22,6 +22,16 @@ impl Hands {
                 Err(error) => self.trouble(None, &error.to_string()).await,
             }
             tokio::time::sleep(AGAIN).await;
+        }
+    }
+
+    /// Looked at again and again; what a reload has forgotten is ordered anew.
+    pub(super) async fn hold_weights(&self, fleet: &[Target], weights: &BTreeMap<InstanceId, u16>, every: Span) {
+        loop {
+            tokio::time::sleep(every.to_std().max(LOOK_MAX)).await;
+            if let Err(error) = self.parts.traffic.weigh(fleet, weights).await {
+                self.trouble(None, &format!("the weights cannot be held: {error}")).await;
+            }
         }
     }
 

@@ -51,7 +51,7 @@ fn chain(canvas: &Canvas<'_, '_>, shown: &[Shown], columns: usize) -> Vec<Span<'
     let columns_of = |step: &Shown| width(&step.brief) + 4;
     let label = " steps";
     let room = columns.saturating_sub(width(label));
-    let now = shown.iter().position(|step| step.stage != Stage::Done).unwrap_or(shown.len().saturating_sub(1));
+    let now = shown.iter().position(|step| step.stage != Stage::Done).unwrap_or_else(|| shown.len().saturating_sub(1));
     let mut first = 0;
     let fits = |from: usize| {
         let upto = shown.get(from..=now).unwrap_or_default();

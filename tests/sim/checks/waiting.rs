@@ -95,7 +95,8 @@ pub(crate) fn explains(engine: &Engine, world: &World) -> Checked {
 }
 
 fn is_work(kind: &EffectKind) -> bool {
-    !matches!(kind, EffectKind::Watch { .. } | EffectKind::WatchRotation { .. } | EffectKind::Measure { .. })
+    use EffectKind as K;
+    !matches!(kind, K::Watch { .. } | K::WatchRotation { .. } | K::HoldWeights { .. } | K::Measure { .. })
 }
 
 /// L2: something is on its way, or a time is set, or a person is asked and told whom it hangs on.

@@ -32,6 +32,11 @@ pub(super) fn draw_between(scenario: &mut Scenario) {
         scenario.faults.sort_by_key(|(at, _)| *at);
     }
     if canary {
+        if rng.percent(25) {
+            let lasts = 200 + rng.below(40_000);
+            scenario.faults.push((time(&mut rng), Fault::NoWeights { lasts }));
+            scenario.faults.sort_by_key(|(at, _)| *at);
+        }
         let canary = draw_canary(&mut rng, scenario);
         let first = (1..=canary.steps.len()).map(|n| canary.instances(small(n), scenario.plan.total())).find(|n| *n > 0);
         // What no plan would have.

@@ -165,6 +165,7 @@ impl World {
             EffectKind::SurveyFleet
             | EffectKind::WatchRotation { .. }
             | EffectKind::Weigh { .. }
+            | EffectKind::HoldWeights { .. }
             | EffectKind::Measure { .. }
             | EffectKind::RunHook { .. } => (None, None),
         })
@@ -226,6 +227,10 @@ impl World {
                 (Some(Input::Outcome { effect: effect.id.clone(), outcome }), None)
             }
             EffectKind::Weigh { weights } => self.weigh(effect, weights, down),
+            EffectKind::HoldWeights { weights, every } => {
+                drop(self.weigh(effect, weights, down));
+                (None, Some(every.as_millis().max(LOOK)))
+            }
             EffectKind::Measure { check, every } => {
                 let input = Input::Measured { check: check.clone(), at: self.at(), measurement: self.measure(check) };
                 (Some(input), Some(every.as_millis().max(LOOK)))
@@ -246,7 +251,8 @@ impl World {
 
     /// At every balancer that can be reached.
     fn weigh(&mut self, effect: &Effect, weights: &BTreeMap<InstanceId, u16>, down: bool) -> Heard {
-        let reachable: Vec<bool> = self.balancers_down.iter().map(|down| *down == 0).collect();
+        let (refused, down) = (self.source[3] > 0, down || self.source[3] > 0);
+        let reachable: Vec<bool> = self.balancers_down.iter().map(|down| *down == 0 && !refused).collect();
         for (n, machine) in self.machines.iter_mut().enumerate() {
             let weight = weights.get(&id(n)).copied().unwrap_or(100);
             let reached = machine.weights.iter_mut().zip(&reachable).filter(|(_, reachable)| **reachable);
@@ -262,7 +268,7 @@ impl World {
 
     /// Errors, if the new version makes them or everybody does; how long requests take is always the same.
     fn measure(&self, check: &str) -> Measurement {
-        let [down, empty, errors] = self.source;
+        let [down, empty, errors, _] = self.source;
         if down > 0 {
             return Measurement::Error { why: "connection refused".to_owned() };
         }

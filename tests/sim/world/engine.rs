@@ -267,7 +267,10 @@ impl World {
         for flight in flights {
             let looks = matches!(
                 flight.effect.kind,
-                EffectKind::Watch { .. } | EffectKind::WatchRotation { .. } | EffectKind::Measure { .. }
+                EffectKind::Watch { .. }
+                    | EffectKind::WatchRotation { .. }
+                    | EffectKind::HoldWeights { .. }
+                    | EffectKind::Measure { .. }
             );
             if self.rng.percent(30) || looks {
                 continue;

@@ -75,6 +75,7 @@ impl World {
             Fault::SourceDown { lasts } => self.source_ails(0, lasts),
             Fault::SourceEmpty { lasts } => self.source_ails(1, lasts),
             Fault::Errors { lasts } => self.source_ails(2, lasts),
+            Fault::NoWeights { lasts } => self.source_ails(3, lasts),
             Fault::DiskFull { lasts } => {
                 self.disk_full += 1;
                 self.heals(lasts, Healing::Disk);
