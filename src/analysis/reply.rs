@@ -98,42 +98,41 @@ mod tests {
 
     use super::*;
 
-    #[expect(clippy::needless_pass_by_value, reason = "it is put into a larger one")]
-    fn instant(data: Value) -> Reading {
+    fn instant(data: &Value) -> Reading {
         read(json!({"status": "success", "data": data}).to_string().as_bytes(), None).unwrap()
     }
 
-    fn nothing(reading: &Reading) -> String {
+    fn nothing(reading: Reading) -> String {
         match reading {
-            Err(Silence::Nothing(why)) => why.clone(),
+            Err(Silence::Nothing(why)) => why,
             other => panic!("{other:?}"),
         }
     }
 
     #[test]
     fn one_number_is_one_number() {
-        assert_eq!(instant(json!({"resultType": "scalar", "result": [1.5, "0.25"]})), Ok(0.25));
+        assert_eq!(instant(&json!({"resultType": "scalar", "result": [1.5, "0.25"]})), Ok(0.25));
         let one = json!([{"metric": {"a": "b"}, "value": [1.5, "7"]}]);
-        assert_eq!(instant(json!({"resultType": "vector", "result": one})), Ok(7.0));
+        assert_eq!(instant(&json!({"resultType": "vector", "result": one})), Ok(7.0));
     }
 
     #[test]
     fn g9_everything_else_says_nothing_and_is_shown() {
         let vector = |values: &[&str]| {
             let series: Vec<Value> = values.iter().map(|value| json!({"metric": {}, "value": [1, value]})).collect();
-            nothing(&instant(json!({"resultType": "vector", "result": series})))
+            nothing(instant(&json!({"resultType": "vector", "result": series})))
         };
         assert_eq!(vector(&[]), "no data");
         assert_eq!(vector(&["NaN"]), "NaN");
         assert_eq!(vector(&["+Inf"]), "+Inf");
         assert_eq!(vector(&["x"]), "\"x\" is no number");
         assert!(vector(&["1", "2"]).starts_with("2 series"));
-        assert_eq!(nothing(&instant(json!({"resultType": "string", "result": [1, "x"]}))), "a string, not a number: [1,\"x\"]");
-        assert!(nothing(&instant(json!({"resultType": "matrix", "result": []}))).starts_with("a matrix"));
+        assert_eq!(nothing(instant(&json!({"resultType": "string", "result": [1, "x"]}))), "a string, not a number: [1,\"x\"]");
+        assert!(nothing(instant(&json!({"resultType": "matrix", "result": []}))).starts_with("a matrix"));
         assert!(
-            nothing(&instant(json!({"resultType": "vector", "result": [{"histogram": [1, {}]}]}))).starts_with("a histogram")
+            nothing(instant(&json!({"resultType": "vector", "result": [{"histogram": [1, {}]}]}))).starts_with("a histogram")
         );
-        assert!(nothing(&instant(json!({"resultType": "scalar", "result": [1]}))).starts_with("no number"));
+        assert!(nothing(instant(&json!({"resultType": "scalar", "result": [1]}))).starts_with("no number"));
     }
 
     #[test]
@@ -147,11 +146,11 @@ mod tests {
         assert_eq!(range(&points, Reduce::Max), Ok(4.0));
         assert_eq!(range(&points, Reduce::Mean), Ok(2.0));
         assert_eq!(range(&points, Reduce::Last), Ok(1.0));
-        assert_eq!(nothing(&range(&["1", "NaN"], Reduce::Last)), "NaN");
-        assert_eq!(nothing(&range(&["NaN"], Reduce::Max)), "NaN");
-        assert_eq!(nothing(&range(&["1", "+Inf"], Reduce::Mean)), "+Inf");
+        assert_eq!(nothing(range(&["1", "NaN"], Reduce::Last)), "NaN");
+        assert_eq!(nothing(range(&["NaN"], Reduce::Max)), "NaN");
+        assert_eq!(nothing(range(&["1", "+Inf"], Reduce::Mean)), "+Inf");
         for reduce in [Reduce::Max, Reduce::Mean, Reduce::Last] {
-            assert_eq!(nothing(&range(&[], reduce)), "no data");
+            assert_eq!(nothing(range(&[], reduce)), "no data");
         }
     }
 

@@ -125,8 +125,8 @@ async fn g10_a_balancer_that_is_away_is_an_error() {
     haproxy.process = None;
     let away = errors.measure("errors", &compared).await;
     assert!(matches!(&away, Measurement::Error { why } if why.contains("admin")), "{away:?}");
-    let silent = analyst(traffic::build(&traffic::Settings::None).expect("a driver"), BalancerMeasure::ErrorRate);
-    let silent = silent.measure("errors", &compared).await;
+    let uncounted = analyst(traffic::build(&traffic::Settings::None).expect("a driver"), BalancerMeasure::ErrorRate);
+    let said = uncounted.measure("errors", &compared).await;
     let expected = Measurement::Nothing { why: "the balancer does not count per instance".to_owned() };
-    assert_eq!(silent, expected);
+    assert_eq!(said, expected);
 }

@@ -25,7 +25,7 @@ pub(crate) struct Instance {
 /// What it does, and what it has done.
 pub(crate) struct Behaviour {
     version: &'static str,
-    answered: AtomicU64,
+    pub(crate) answered: AtomicU64,
     failed: AtomicU64,
     /// Every so many requests fail; none if 0.
     pub(crate) fails_every: AtomicU64,

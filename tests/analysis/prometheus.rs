@@ -14,6 +14,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::certificates::{Authority, Pair};
 use crate::common::{server, wait_for};
+use crate::instances::Instance;
 use crate::world::{Fleet, Prometheus, check, error_share, measured, values};
 
 const TOUCHED: &str = "instance=~\"{{ touched }}\"";
@@ -199,24 +200,28 @@ async fn ranges_are_reduced_to_one_number() {
     let Some(prometheus) = Prometheus::start(&fleet, None).await else { return };
     // It only grows, so that the largest is the last and the mean is below.
     let query = "sum(http_requests_total{instance=~\"{{ touched }}\"})";
-    wait_for_values(&prometheus, query, &fleet, |(requests, _)| requests > 50.0).await;
+    wait_for_all(&prometheus, &fleet).await;
     let by = async |reduce| {
         let mut settings = prometheus.settings(query);
         settings.range = Some(Range { length: Span::from_secs(20), step: Span::from_millis(250), reduce });
         let said = measured(check(Source::Prometheus(Box::new(settings))), &fleet.compared()).await;
         values(&said).unwrap_or_else(|| panic!("{said:?}"))
     };
+    wait_for("points that differ", async || (by(Reduce::Mean).await.0 < by(Reduce::Last).await.0).then_some(())).await;
     for instance in &fleet.instances {
         instance.behaviour.is_used.store(false, Ordering::Relaxed);
     }
-    let still = wait_for("counters that stand still", async || {
-        let (first, second) = (by(Reduce::Last).await, by(Reduce::Last).await);
-        (first == second && by(Reduce::Max).await == second).then_some(second)
-    });
-    let (last, untouched) = still.await;
+    // Nobody asks any more: what was answered is what Prometheus comes to know.
+    let answered = || {
+        let of =
+            |instance: &Instance| f64::from(u32::try_from(instance.behaviour.answered.load(Ordering::Relaxed)).expect("few"));
+        let (touched, untouched) = fleet.instances.split_at(1);
+        (of(&touched[0]), Some(untouched.iter().map(of).sum::<f64>()))
+    };
+    wait_for("the last point", async || (by(Reduce::Last).await == answered()).then_some(())).await;
+    assert_eq!(by(Reduce::Max).await, answered());
     let (mean, _) = by(Reduce::Mean).await;
-    assert!(mean < last && mean > 0.0, "{mean} {last}");
-    assert!(untouched.is_some_and(|other| other > last), "two instances have more than one: {untouched:?} {last}");
+    assert!(mean > 0.0 && mean < answered().0, "{mean} {:?}", answered());
     let mut settings = prometheus.settings("up{instance=~\"{{ touched }}\",job=\"nobody\"}");
     settings.range = Some(Range { length: Span::from_secs(20), step: Span::from_secs(1), reduce: Reduce::Max });
     let said = measured(check(Source::Prometheus(Box::new(settings))), &fleet.compared()).await;

@@ -37,7 +37,13 @@ fn finding(config: &Config, check: &Check, measurement: Measurement) -> Finding 
     match measurement {
         Measurement::Value { touched, samples, .. } => {
             let on = samples.map(|samples| format!(" on {samples} samples")).unwrap_or_default();
-            Finding::ok(KIND, name, &format!("{} over all instances{on}", check.unit.words(touched)))
+            let message = format!("{} over all instances{on}", check.unit.words(touched));
+            let beyond = check.max.is_some_and(|max| touched > max) || check.min.is_some_and(|min| touched < min);
+            if beyond {
+                Finding::doubt(KIND, name, &message, "that is beyond its limit already, whatever is deployed")
+            } else {
+                Finding::ok(KIND, name, &message)
+            }
         }
         // Between two looks there is something to count, and this was the first.
         Measurement::Nothing { why } if counts => Finding::ok(KIND, name, &why),
