@@ -3,6 +3,7 @@
 //! Imports: core, state, effect, event, ports, model, the bus. May not: decide; every outcome goes back as an input.
 
 mod between;
+mod scene;
 mod spare;
 
 use std::collections::HashMap;
@@ -24,7 +25,8 @@ use crate::state::State;
 use super::bus::Trouble;
 use super::meter::Meter;
 use super::survey::{patient, survey};
-use super::{Bus, Parts, targets};
+use super::{Bus, Parts};
+use scene::Scene;
 
 /// Inputs on their way to the core: outcomes and samples of all instances at work in one turn's time.
 pub(super) const INPUTS: usize = 4096;
@@ -106,37 +108,6 @@ impl Performer {
     /// Nothing begins any more.
     pub(super) fn is_shut_down(&self) -> bool {
         self.shut_down
-    }
-}
-
-/// What an effect is about.
-struct Scene {
-    target: Option<Target>,
-    /// It is extra capacity, which the balancers may not know.
-    spare: bool,
-    /// No balancer knew it at the beginning.
-    added: bool,
-    version: Version,
-    fleet: Vec<Target>,
-    retries: u32,
-    interval: Span,
-}
-
-impl Scene {
-    fn of(state: &State, effect: &Effect) -> Self {
-        let health = &state.plan.policy.health;
-        let member = effect.instance.as_ref().and_then(|id| state.member(id));
-        let (target, spare) = (member.map(|m| m.target.clone()), member.is_some_and(|m| m.spare));
-        let fleet = match effect.kind {
-            // What was extra capacity is there no more.
-            EffectKind::SurveyFleet => targets(state, |member| !member.spare),
-            _ if target.is_none() => targets(state, |_| true),
-            _ => Vec::new(),
-        };
-        // Nothing runs yet where extra capacity is to be: looking again would not help.
-        let retries = if spare { 1 } else { health.retries };
-        let added = member.is_some_and(|m| m.spare && m.rotation == Rotation::Missing);
-        Self { target, spare, added, version: state.plan.version.clone(), fleet, retries, interval: health.interval }
     }
 }
 
