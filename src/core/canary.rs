@@ -179,10 +179,15 @@ pub(super) fn weights(state: &State) -> BTreeMap<InstanceId, u16> {
     // Spares are beside the fleet: with them it is so much larger.
     let count = |spares: bool| u32::try_from(canaries().filter(|(_, i)| !spares || i.spare).count()).unwrap_or(u32::MAX);
     let spares = count(true);
-    // Whoever did not serve to begin with bears no part of the traffic.
-    let serving = u32::try_from(state.plan.fleet().filter(|m| m.serves()).count()).unwrap_or(u32::MAX);
-    let fleet = (state.total().saturating_add(spares), serving.saturating_add(spares));
-    let weight = canary.weight_of(number, count(false), fleet);
+    // Whoever did not serve to begin with bears no part of the traffic, unless nobody else is known to.
+    let (now, total) = (count(false), state.total().saturating_add(spares));
+    let carriers = canary.instances(number, total).max(now);
+    let other =
+        |m: &Member, id: &InstanceId, i: &Instance| !m.spare && m.serves() && !is_canary(i) && !analysis::was_there(state, id, i);
+    let others = state.plan.members.iter().zip(&state.instances).filter(|(m, (id, i))| other(m, id, i)).count();
+    let others = u32::try_from(others).unwrap_or(u32::MAX).saturating_sub(carriers - now);
+    let serving = if others == 0 { total } else { others.saturating_add(carriers) };
+    let weight = canary.weight_of(number, now, (total, serving));
     canaries().filter(|_| weight != 100).map(|(id, _)| (id.clone(), weight)).collect()
 }
 

@@ -23,8 +23,6 @@ use crate::ports::{FleetError, UpdateOrder};
 const AGAIN: Duration = Duration::from_millis(250);
 /// How long a daemon that cannot be reached is waited for while the instance is as it was.
 const PATIENCE: Duration = Duration::from_secs(15);
-/// What a daemon says of a port that another container has.
-const PORT_TAKEN: &str = "port is already allocated";
 /// Looks in a row that each find something else to be done first.
 const ROUNDS_MAX: u32 = 8;
 
@@ -296,7 +294,7 @@ impl<'a> Job<'a> {
             self.retire(old).await?;
         }
         if !seen.is_up() {
-            self.start(seen, scene).await?;
+            self.daemon.start(seen.id()).await?;
         }
         let started = self.daemon.container(seen.id()).await?.map(Seen);
         match started {
@@ -316,22 +314,6 @@ impl<'a> Job<'a> {
             self.daemon.remove(old.id(), false).await?;
         }
         if self.settings.await_healthy { self.healthy(seen.id()).await } else { Ok(()) }
-    }
-
-    /// A daemon that has just begun may be starting the old one at this moment: that has the port before it is seen to run.
-    async fn start(&self, seen: &Seen, scene: &Scene) -> Result<(), Trouble> {
-        let until = Instant::now() + PATIENCE;
-        loop {
-            match (self.daemon.start(seen.id()).await, scene.old.as_ref().filter(|old| old.id() != seen.id())) {
-                (Err(trouble), Some(old)) if trouble.words().contains(PORT_TAKEN) && Instant::now() < until => {
-                    sleep(AGAIN).await;
-                    if let Some(now) = self.daemon.container(old.id()).await?.map(Seen) {
-                        self.retire(&now).await?;
-                    }
-                }
-                (done, _) => return done,
-            }
-        }
     }
 
     /// Waits until HEALTHCHECK has its verdict.
