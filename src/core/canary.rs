@@ -31,7 +31,8 @@ pub(super) fn is_open(state: &State) -> bool {
 
 /// What the steps do next, between two batches. `pending` may be taken, in their order.
 pub(super) fn next(state: &State, now: Timestamp, pending: &[&Member]) -> Turn {
-    let Some((canary, done)) = steps(state) else { return Turn::Done };
+    // What the check at the end finds is no reason to begin a step.
+    let Some((canary, done)) = steps(state).filter(|_| state.end_check_until.is_none()) else { return Turn::Done };
     // Nobody runs the new version, and nobody may be taken: a step would be about nobody.
     let alone = pending.is_empty() && !state.instances.values().any(|i| i.is_active() || i.phase == Phase::Healthy);
     let Some(run) = &state.step else {
